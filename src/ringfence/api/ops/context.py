@@ -1,0 +1,96 @@
+"""What an operation is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ringfence.model.errors import fault
+from ringfence.model.ids import IdSource, well_formed
+from ringfence.model.kinds import Kind
+from ringfence.model.quotas import QUOTAS, Limits
+from ringfence.model.row import Row
+from ringfence.model.world import NOTHING, Change, World
+
+R = TypeVar("R", bound=Row)
+
+#: a parsed request or a reply, by the member names of the botocore model
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who calls: an authenticated identity."""
+
+    account_id: str
+    arn: str
+    user_id: str
+    access_key_id: str
+    is_root: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One authenticated request, apart from its parameters."""
+
+    service: str  # ec2, sts, ...
+    action: str
+    region: str
+    principal: Principal
+    request_id: str
+    now: datetime
+    ids: IdSource
+    limits: Limits = field(default_factory=Limits)
+    source_ip: str = "127.0.0.1"
+    user_agent: str = ""
+
+    @property
+    def account_id(self) -> str:
+        return self.principal.account_id
+
+    @property
+    def timestamp(self) -> str:
+        """`now` as AWS prints it: 2026-01-02T03:04:05.678Z."""
+        return self.now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{self.now.microsecond // 1000:03d}Z"
+
+    def get(self, world: World, kind: Kind[R], id: str) -> R:
+        """The row the caller names, if it is of this account and Region; the kind's own error otherwise."""
+        row = world.find(kind, id)
+        if row is None or row.owner_id != self.account_id or row.region != self.region:
+            raise fault(kind.not_found if well_formed(kind.prefix, id) else kind.malformed, id=id)
+        return row
+
+    def mine(self, world: World, kind: Kind[R]) -> list[R]:
+        """All rows of a kind that the caller's account has in this Region, in order of creation."""
+        return world.all(kind, self.account_id, self.region)
+
+    def owned(self) -> dict[str, str]:
+        """`owner_id` and `region` for a new row."""
+        return {"owner_id": self.account_id, "region": self.region}
+
+    def check_quota(self, name: str, wanted: int, **fields: Any) -> None:
+        """ApiError with the quota's own code when `wanted` (the count after this call) exceeds it."""
+        if wanted > self.limits[name]:
+            raise fault(QUOTAS[name].error, limit=self.limits[name], **fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an operation decided: the change to commit (maybe none) and the reply."""
+
+    reply: Params
+    change: Change = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """A structure in a reply that depends on nothing but `row` (and `tag`): its bytes may be reused.
+
+    The serialiser remembers them by the identity of `row`. `fill` gives the members when they are needed.
+    """
+
+    row: Any
+    tag: str
+    fill: Any  # Callable[[], Params]

@@ -1,0 +1,48 @@
+"""The table of served operations. An operation is one decorated function; a Describe is one row (`describe.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ringfence.api.ops.context import Call, Outcome, Params
+from ringfence.model.world import World
+
+Handler = Callable[[Call, World, Params], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A served operation: `service` and `action` as in the botocore model."""
+
+    service: str
+    action: str
+    handler: Handler
+    mutating: bool
+    module: str
+
+
+OPERATIONS: dict[tuple[str, str], Operation] = {}
+
+
+def register(name: str, handler: Handler, *, mutating: bool, module: str) -> None:
+    """Enter `service:Action` into the table. ValueError when it is there already."""
+    service, _, action = name.partition(":")
+    if (service, action) in OPERATIONS:
+        raise ValueError(f"{name} registered twice")
+    OPERATIONS[service, action] = Operation(service, action, handler, mutating, module)
+
+
+def operation(name: str, *, mutating: bool | None = None) -> Callable[[Handler], Handler]:
+    """Serve `service:Action` with the decorated function `(call, world, params) -> Outcome`.
+
+    `mutating` defaults to what the verb says: Describe, Get and List do not change the World.
+    """
+
+    def enter(handler: Handler) -> Handler:
+        verb = name.partition(":")[2]
+        changes = not verb.startswith(("Describe", "Get", "List")) if mutating is None else mutating
+        register(name, handler, mutating=changes, module=handler.__module__)
+        return handler
+
+    return enter

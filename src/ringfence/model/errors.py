@@ -1,0 +1,208 @@
+"""The AWS error table: every code a client can be given, its HTTP status and its message.
+
+Sources: EC2 API Reference, "Error codes for the Amazon EC2 API"; responses recorded from AWS where
+the spec cites them. A code that is not in this table cannot be raised: `fault` refuses it.
+Fields in braces are filled from the keywords given to `fault`; `message=` replaces the template.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """One row of the table: HTTP status and message template."""
+
+    status: int
+    template: str
+
+
+class ApiError(Exception):
+    """A fault the client is told about: `code`, HTTP `status`, `message`. Anything else is our bug."""
+
+    def __init__(self, code: str, status: int, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code, self.status, self.message = code, status, message
+
+
+def _bad(template: str, status: int = 400) -> ErrorKind:
+    return ErrorKind(status, template)
+
+
+_GENERAL: dict[str, ErrorKind] = {
+    "AccessDenied": _bad("{message}", 403),
+    "AuthFailure": _bad("AWS was not able to validate the provided access credentials", 401),
+    "DependencyViolation": _bad("{message}"),
+    "DryRunOperation": _bad("Request would have succeeded, but DryRun flag is set.", 412),
+    "ExpiredToken": _bad("The security token included in the request is expired", 403),
+    "IdempotentParameterMismatch": _bad(
+        "The request uses the same client token as a previous, but non-identical request."
+    ),
+    "IncompleteSignature": _bad("{message}"),
+    "InternalError": _bad("An internal error has occurred", 500),
+    "InternalFailure": _bad("An internal error has occurred", 500),
+    "InvalidAction": _bad("The action {action} is not valid for this web service."),
+    "InvalidClientTokenId": _bad("The security token included in the request is invalid.", 403),
+    "InvalidParameter": _bad("{message}"),
+    "InvalidParameterCombination": _bad("{message}"),
+    "InvalidParameterValue": _bad("{message}"),
+    "InvalidRequest": _bad("{message}"),
+    "MalformedQueryString": _bad("{message}", 404),
+    "MissingAction": _bad("The request must contain the parameter Action."),
+    "MissingAuthenticationToken": _bad("Request is missing Authentication Token", 403),
+    "MissingParameter": _bad("The request must contain the parameter {name}"),
+    "NoSuchVersion": _bad("The requested version ({version}) is not valid."),
+    "OptInRequired": _bad("You are not subscribed to this service.", 403),
+    "RequestEntityTooLarge": _bad("The request body exceeds {limit} bytes.", 413),
+    "RequestExpired": _bad("Request has expired."),
+    "RequestLimitExceeded": _bad("Request limit exceeded.", 503),
+    "ServiceUnavailable": _bad("{message}", 503),
+    "SignatureDoesNotMatch": _bad(
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your AWS Secret Access Key and signing method. Consult the service documentation for details.",
+        403,
+    ),
+    "TagLimitExceeded": _bad("{message}"),
+    "UnauthorizedOperation": _bad("{message}", 403),
+    "UnknownParameter": _bad("The parameter {name} is not recognized"),
+    "Unsupported": _bad("{message}"),
+    "UnsupportedOperation": _bad("{message}"),
+    "UnknownOperationException": _bad("{message}", 404),
+    "Throttling": _bad("Rate exceeded"),
+}
+
+_EC2: dict[str, ErrorKind] = {
+    "AddressLimitExceeded": _bad("The maximum number of addresses has been reached."),
+    "CannotDelete": _bad('the specified group: "{id}" name: "default" cannot be deleted by a user'),
+    "CidrLimitExceeded": _bad("This network '{vpc}' has met its maximum number of allowed CIDRs: {limit}"),
+    "ClientInvalidParameterValue": _bad("{message}"),
+    "DefaultSubnetAlreadyExistsInAvailabilityZone": _bad("'{subnet}' is already the default subnet in {zone}."),
+    "DefaultVpcAlreadyExists": _bad("A Default VPC already exists for this account in this region."),
+    "DefaultVpcDoesNotExist": _bad(
+        "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC."
+    ),
+    "FilterLimitExceeded": _bad("The maximum number of filter values is 200."),
+    "Gateway.NotAttached": _bad("{message}"),
+    "IncorrectInstanceState": _bad("{message}"),
+    "IncorrectState": _bad("{message}"),
+    "InsufficientFreeAddressesInSubnet": _bad("There are not enough free addresses in subnet '{subnet}'."),
+    "InternetGatewayLimitExceeded": _bad("The maximum number of internet gateways has been reached."),
+    "InvalidAMIAttributeItemValue": _bad("{message}"),
+    "InvalidAMIID.Malformed": _bad('Invalid id: "{id}" (expecting "ami-...")'),
+    "InvalidAMIID.NotFound": _bad("The image id '[{id}]' does not exist"),
+    "InvalidAMIID.Unavailable": _bad("The image id '[{id}]' is no longer available"),
+    "InvalidAddress.NotFound": _bad("Address '{id}' not found."),
+    "InvalidAddressID.NotFound": _bad("Address '{id}' not found."),
+    "InvalidAddress.InUse": _bad("{message}"),
+    "InvalidAllocationID.NotFound": _bad("The allocation ID '{id}' does not exist"),
+    "InvalidAllocationID.Malformed": _bad('Invalid id: "{id}" (expecting "eipalloc-...")'),
+    "InvalidAssociationID.NotFound": _bad("The association ID '{id}' does not exist"),
+    "InvalidAttachment.NotFound": _bad("There is no attachment"),
+    "InvalidAttachmentID.NotFound": _bad("The attachment '{id}' does not exist"),
+    "InvalidAvailabilityZone": _bad("Invalid availability zone: [{zone}]"),
+    "InvalidCidr.InUse": _bad("{message}"),
+    "InvalidCidrBlock.NotFound": _bad("The specified CIDR block association {id} does not exist"),
+    "InvalidDeviceIndex": _bad("{message}"),
+    "InvalidDhcpOptionID.NotFound": _bad("The dhcpOption ID '{id}' does not exist"),
+    "InvalidDhcpOptionsID.NotFound": _bad("The dhcpOptions ID '{id}' does not exist"),
+    "InvalidDhcpOptionsId.Malformed": _bad('Invalid id: "{id}" (expecting "dopt-...")'),
+    "InvalidFilter": _bad("The filter '{name}' is invalid"),
+    "InvalidGroup.Duplicate": _bad("The security group '{name}' already exists for VPC '{vpc}'"),
+    "InvalidGroup.InUse": _bad("{message}"),
+    "InvalidGroup.NotFound": _bad("The security group '{id}' does not exist"),
+    "InvalidGroup.Reserved": _bad("The security group name '{name}' is reserved"),
+    "InvalidGroupId.Malformed": _bad('Invalid id: "{id}" (expecting "sg-...")'),
+    "InvalidIPAddress.InUse": _bad("Address {address} is in use."),
+    "InvalidID": _bad("The ID '{id}' is not valid"),
+    "InvalidInput": _bad("{message}"),
+    "InvalidInstanceAttributeValue": _bad("{message}"),
+    "InvalidInstanceID": _bad("{message}"),
+    "InvalidInstanceID.Malformed": _bad('Invalid id: "{id}"'),
+    "InvalidInstanceID.NotFound": _bad("The instance ID '{id}' does not exist"),
+    "InvalidInstanceID.NotLinkable": _bad("{message}"),
+    "InvalidInstanceType": _bad("{message}"),
+    "InvalidInterface.IpAddressLimitExceeded": _bad("{message}"),
+    "InvalidInternetGatewayID.NotFound": _bad("The internetGateway ID '{id}' does not exist"),
+    "InvalidInternetGatewayId.Malformed": _bad('Invalid id: "{id}" (expecting "igw-...")'),
+    "InvalidKey.Format": _bad("Key is not in valid OpenSSH public key format"),
+    "InvalidKeyPair.Duplicate": _bad("The keypair already exists"),
+    "InvalidKeyPair.Format": _bad("{message}"),
+    "InvalidKeyPair.NotFound": _bad("The key pair '{id}' does not exist"),
+    "InvalidMaxResults": _bad("{message}"),
+    "InvalidNetworkAcl.InUse": _bad("{message}"),
+    "InvalidNetworkAclEntry.NotFound": _bad("The network acl entry identified by {number} does not exist."),
+    "InvalidNetworkAclID.NotFound": _bad("The networkAcl ID '{id}' does not exist"),
+    "InvalidNetworkAclId.Malformed": _bad('Invalid id: "{id}" (expecting "acl-...")'),
+    "InvalidNetworkInterface.InUse": _bad("{message}"),
+    "InvalidNetworkInterface.NotInstance": _bad("{message}"),
+    "InvalidNetworkInterfaceAttachmentId.Malformed": _bad('Invalid id: "{id}" (expecting "eni-attach-...")'),
+    "InvalidNetworkInterfaceID.NotFound": _bad("The networkInterface ID '{id}' does not exist"),
+    "InvalidNetworkInterfaceId.Malformed": _bad('Invalid id: "{id}" (expecting "eni-...")'),
+    "InvalidNextToken": _bad("The token '{token}' is invalid"),
+    "InvalidPaginationToken": _bad("The token '{token}' is invalid"),
+    "InvalidPermission.Duplicate": _bad('the specified rule "{rule}" already exists'),
+    "InvalidPermission.Malformed": _bad("{message}"),
+    "InvalidPermission.NotFound": _bad("The specified rule does not exist in this security group."),
+    "InvalidPrefixListID.NotFound": _bad("The prefix list ID '{id}' does not exist"),
+    "InvalidPrefixListId.Malformed": _bad('Invalid id: "{id}" (expecting "pl-...")'),
+    "InvalidRequest.DuplicateRule": _bad("{message}"),
+    "InvalidRoute.InvalidState": _bad("{message}"),
+    "InvalidRoute.Malformed": _bad("{message}"),
+    "InvalidRoute.NotFound": _bad("no route with destination-cidr-block {destination} in route table {table}"),
+    "InvalidRouteTableID.NotFound": _bad("The routeTable ID '{id}' does not exist"),
+    "InvalidRouteTableId.Malformed": _bad('Invalid id: "{id}" (expecting "rtb-...")'),
+    "InvalidSecurity.RequestHasExpired": _bad("Request has expired."),
+    "InvalidSecurityGroupRuleId.Malformed": _bad('Invalid id: "{id}" (expecting "sgr-...")'),
+    "InvalidSecurityGroupRuleId.NotFound": _bad("The security group rule ID '{id}' does not exist"),
+    "InvalidSubnet": _bad("{message}"),
+    "InvalidSubnet.Conflict": _bad("The CIDR '{cidr}' conflicts with another subnet"),
+    "InvalidSubnet.Range": _bad("The CIDR '{cidr}' is invalid."),
+    "InvalidSubnetID.NotFound": _bad("The subnet ID '{id}' does not exist"),
+    "InvalidSubnetId.Malformed": _bad('Invalid id: "{id}" (expecting "subnet-...")'),
+    "InvalidTagKey.Malformed": _bad("{message}"),
+    "InvalidUserData.Malformed": _bad("{message}"),
+    "InvalidVpc.Range": _bad("The CIDR '{cidr}' is invalid."),
+    "InvalidVpcID.NotFound": _bad("The vpc ID '{id}' does not exist"),
+    "InvalidVpcId.Malformed": _bad('Invalid id: "{id}" (expecting "vpc-...")'),
+    "InvalidVpcPeeringConnectionID.NotFound": _bad("The vpcPeeringConnection ID '{id}' does not exist"),
+    "LegacySecurityGroup": _bad("{message}"),
+    "NetworkAclEntryAlreadyExists": _bad("The network acl entry identified by {number} already exists."),
+    "NetworkAclEntryLimitExceeded": _bad("The maximum number of network acl entries has been reached."),
+    "NetworkAclLimitExceeded": _bad("The maximum number of network ACLs has been reached."),
+    "NetworkInterfaceLimitExceeded": _bad("The maximum number of network interfaces has been reached."),
+    "OperationNotPermitted": _bad("{message}"),
+    "PrivateIpAddressLimitExceeded": _bad("{message}"),
+    "Resource.AlreadyAssociated": _bad("{message}"),
+    "ResourceLimitExceeded": _bad("{message}"),
+    "RouteAlreadyExists": _bad("The route identified by {destination} already exists."),
+    "RouteLimitExceeded": _bad("The maximum number of routes has been reached."),
+    "RouteTableLimitExceeded": _bad("The maximum number of route tables has been reached."),
+    "RulesPerSecurityGroupLimitExceeded": _bad("The maximum number of rules per security group has been reached."),
+    "SecurityGroupLimitExceeded": _bad("The maximum number of security groups has been reached."),
+    "SecurityGroupsPerInstanceLimitExceeded": _bad("{message}"),
+    "SecurityGroupsPerInterfaceLimitExceeded": _bad(
+        "The maximum number of security groups per interface has been reached."
+    ),
+    "SubnetLimitExceeded": _bad("The maximum number of subnets has been reached."),
+    "VPCIdNotSpecified": _bad("No default VPC for this user"),
+    "VPCResourceNotSpecified": _bad("{message}"),
+    "VpcLimitExceeded": _bad("The maximum number of VPCs has been reached."),
+}
+
+ERRORS: dict[str, ErrorKind] = {**_GENERAL, **_EC2}
+
+
+class _Fields(dict[str, Any]):
+    """Leaves an unfilled `{field}` empty in a message rather than failing while reporting a fault."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+def fault(code: str, **fields: Any) -> ApiError:
+    """The error to raise for `code`. KeyError if the table does not know it (a bug, not a client fault)."""
+    kind = ERRORS[code]
+    message = fields["message"] if "message" in fields else kind.template.format_map(_Fields(fields))
+    return ApiError(code, kind.status, str(message))

@@ -1,0 +1,151 @@
+"""One row per kind of resource: its noun, id prefix, ARN type, error codes and indexes.
+
+Adding a resource = its dataclass in `nouns/` and one `_kind(...)` here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from ringfence.model.nouns.instance import Image, Instance, KeyPair
+from ringfence.model.nouns.network import DhcpOptions, InternetGateway, RegionState, Subnet, Vpc
+from ringfence.model.nouns.network_acl import NetworkAcl
+from ringfence.model.nouns.network_interface import ElasticIp, NetworkInterface
+from ringfence.model.nouns.routing import RouteTable
+from ringfence.model.nouns.security_group import SecurityGroup
+from ringfence.model.row import Row
+
+R = TypeVar("R", bound=Row)
+Keys = Callable[[Any], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind(Generic[R]):
+    """A kind of resource. `noun` is its tag resource type and ARN type; `indexes`: name -> keys of a row."""
+
+    noun: str
+    row: type[R]
+    prefix: str
+    not_found: str
+    malformed: str
+    indexes: Mapping[str, Keys] = field(default_factory=dict)
+
+    def arn(self, row: Row) -> str:
+        """`arn:aws:ec2:region:account:type/id`; images have no account (IAM-23)."""
+        owner = "" if self.noun == "image" else row.owner_id
+        return f"arn:aws:ec2:{row.region}:{owner}:{self.noun}/{row.id}"
+
+
+KINDS: dict[str, Kind[Any]] = {}
+
+
+def _kind(noun: str, row: type[R], prefix: str, not_found: str, malformed: str, **indexes: Keys) -> Kind[R]:
+    kind = Kind(noun, row, prefix, not_found, malformed, indexes)
+    KINDS[noun] = kind
+    return kind
+
+
+def _maybe(value: str | None) -> tuple[str, ...]:
+    return (value,) if value is not None else ()
+
+
+REGION = _kind("region", RegionState, "", "InvalidParameterValue", "InvalidParameterValue")
+VPC = _kind(
+    "vpc",
+    Vpc,
+    "vpc-",
+    "InvalidVpcID.NotFound",
+    "InvalidVpcId.Malformed",
+    default=lambda v: ("yes",) if v.is_default else (),
+)
+SUBNET = _kind(
+    "subnet",
+    Subnet,
+    "subnet-",
+    "InvalidSubnetID.NotFound",
+    "InvalidSubnetId.Malformed",
+    vpc=lambda s: (s.vpc_id,),
+    acl=lambda s: (s.network_acl_id,),
+)
+DHCP_OPTIONS = _kind(
+    "dhcp-options", DhcpOptions, "dopt-", "InvalidDhcpOptionID.NotFound", "InvalidDhcpOptionsId.Malformed"
+)
+INTERNET_GATEWAY = _kind(
+    "internet-gateway",
+    InternetGateway,
+    "igw-",
+    "InvalidInternetGatewayID.NotFound",
+    "InvalidInternetGatewayId.Malformed",
+    vpc=lambda g: _maybe(g.vpc_id),
+)
+ROUTE_TABLE = _kind(
+    "route-table",
+    RouteTable,
+    "rtb-",
+    "InvalidRouteTableID.NotFound",
+    "InvalidRouteTableId.Malformed",
+    vpc=lambda t: (t.vpc_id,),
+    subnet=lambda t: tuple(a.subnet_id for a in t.associations if a.subnet_id),
+    gateway=lambda t: tuple(a.gateway_id for a in t.associations if a.gateway_id),
+    association=lambda t: tuple(a.id for a in t.associations),
+    target=lambda t: tuple({r.target_id for r in t.routes if r.target_id}),
+)
+SECURITY_GROUP = _kind(
+    "security-group",
+    SecurityGroup,
+    "sg-",
+    "InvalidGroup.NotFound",
+    "InvalidGroupId.Malformed",
+    vpc=lambda g: (g.vpc_id,),
+    name=lambda g: (f"{g.vpc_id}/{g.name.lower()}",),
+    rule=lambda g: tuple(r.id for r in g.rules),
+    references=lambda g: tuple({r.group.group_id for r in g.rules if r.group}),
+)
+NETWORK_ACL = _kind(
+    "network-acl",
+    NetworkAcl,
+    "acl-",
+    "InvalidNetworkAclID.NotFound",
+    "InvalidNetworkAclId.Malformed",
+    vpc=lambda a: (a.vpc_id,),
+)
+NETWORK_INTERFACE = _kind(
+    "network-interface",
+    NetworkInterface,
+    "eni-",
+    "InvalidNetworkInterfaceID.NotFound",
+    "InvalidNetworkInterfaceId.Malformed",
+    vpc=lambda e: (e.vpc_id,),
+    subnet=lambda e: (e.subnet_id,),
+    group=lambda e: e.groups,
+    instance=lambda e: _maybe(e.attachment.instance_id if e.attachment else None),
+    attachment=lambda e: _maybe(e.attachment.id if e.attachment else None),
+    address=lambda e: tuple(f"{e.vpc_id}/{a}" for a in (*e.addresses, *e.ipv6)),
+)
+ELASTIC_IP = _kind(
+    "elastic-ip",
+    ElasticIp,
+    "eipalloc-",
+    "InvalidAllocationID.NotFound",
+    "InvalidAllocationID.Malformed",
+    interface=lambda a: _maybe(a.network_interface_id),
+    public=lambda a: (str(a.public_ip),),
+    association=lambda a: _maybe(a.association_id),
+)
+INSTANCE = _kind(
+    "instance",
+    Instance,
+    "i-",
+    "InvalidInstanceID.NotFound",
+    "InvalidInstanceID.Malformed",
+    subnet=lambda i: (i.subnet_id,),
+    vpc=lambda i: (i.vpc_id,),
+    reservation=lambda i: (i.reservation_id,),
+    image=lambda i: (i.image_id,),
+)
+IMAGE = _kind("image", Image, "ami-", "InvalidAMIID.NotFound", "InvalidAMIID.Malformed")
+KEY_PAIR = _kind(
+    "key-pair", KeyPair, "key-", "InvalidKeyPair.NotFound", "InvalidKeyPair.NotFound", name=lambda k: (k.name,)
+)

@@ -1,0 +1,47 @@
+"""Route tables and their routes (Amazon VPC User Guide: "Configure route tables")."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from ringfence.model.net import Network
+from ringfence.model.row import Row
+
+
+class RouteTarget(enum.StrEnum):
+    """What a route points at; the value is the kind of resource its id names."""
+
+    LOCAL = "local"  # the VPC itself; no id
+    INTERNET_GATEWAY = "internet-gateway"
+    NETWORK_INTERFACE = "network-interface"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route. `target_id` is None for LOCAL. Whether it is a blackhole is decided when read (RT-12)."""
+
+    destination: Network
+    target: RouteTarget
+    target_id: str | None = None
+    origin: str = "CreateRoute"  # CreateRouteTable | CreateRoute | EnableVgwRoutePropagation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteTableAssociation:
+    """Binds a table to a subnet, to a gateway (edge association), or, as `main`, to the VPC."""
+
+    id: str  # rtbassoc-...
+    main: bool = False
+    subnet_id: str | None = None
+    gateway_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteTable(Row):
+    """A route table. `number` (1..65535) is unique within its VPC; the data plane uses it as a table number."""
+
+    vpc_id: str
+    number: int
+    routes: tuple[Route, ...] = ()
+    associations: tuple[RouteTableAssociation, ...] = ()

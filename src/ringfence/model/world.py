@@ -1,0 +1,170 @@
+"""The World: an immutable snapshot of every resource, and the Change that leads to the next one.
+
+Rows live in persistent maps, so a new generation costs only what changed and readers need no lock.
+INVARIANT: indexes are a function of the rows; `apply` is the only way to a new World.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from immutables import Map
+
+from ringfence.model.errors import fault
+from ringfence.model.ids import well_formed
+from ringfence.model.kinds import KINDS, Kind
+from ringfence.model.row import Row
+
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Create the row, or replace the one of the same id."""
+
+    kind: Kind[Any]
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove the row of that id."""
+
+    kind: Kind[Any]
+    id: str
+
+
+Step = Put | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An ordered list of steps, applied all or not at all. `a + b` is a then b."""
+
+    steps: tuple[Step, ...] = ()
+
+    def __add__(self, other: Change) -> Change:
+        return Change(self.steps + other.steps)
+
+    def __bool__(self) -> bool:
+        return bool(self.steps)
+
+
+NOTHING = Change()
+
+
+def put(kind: Kind[R], *rows: R) -> Change:
+    return Change(tuple(Put(kind, row) for row in rows))
+
+
+def delete(kind: Kind[Any], *ids: str) -> Change:
+    return Change(tuple(Delete(kind, id) for id in ids))
+
+
+_Members = Map[str, int]  # id -> order of creation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """Every resource of every account and Region at one `generation`."""
+
+    generation: int = 0
+    _rows: Map[tuple[str, str], tuple[int, Row]] = field(default_factory=Map)
+    _index: Map[tuple[str, str, str], _Members] = field(default_factory=Map)
+    _serial: int = 0
+
+    # ------------------------------------------------------------------ reading
+    def find(self, kind: Kind[R], id: str | None) -> R | None:
+        """The row, or None."""
+        held = self._rows.get((kind.noun, id)) if id is not None else None
+        return held[1] if held else None  # type: ignore[return-value]
+
+    def get(self, kind: Kind[R], id: str) -> R:
+        """The row. ApiError with the kind's Malformed or NotFound code otherwise (INF-13)."""
+        row = self.find(kind, id)
+        if row is None:
+            raise fault(kind.not_found if well_formed(kind.prefix, id) else kind.malformed, id=id)
+        return row
+
+    def all(self, kind: Kind[R], owner_id: str | None = None, region: str | None = None) -> list[R]:
+        """Rows of a kind in order of creation; of one account and Region when both are given."""
+        key = "" if owner_id is None else f"{owner_id}/{region}"
+        return self._members(kind, "owner" if key else "all", key)
+
+    def by(self, kind: Kind[R], index: str, key: str) -> list[R]:
+        """Rows whose index (see `kinds.py`) has `key`, in order of creation."""
+        assert index in kind.indexes, index
+        return self._members(kind, index, key)
+
+    def count(self, kind: Kind[Any], index: str, key: str) -> int:
+        """How many rows `by` would give."""
+        return len(self._index.get((kind.noun, index, key), ()))
+
+    def count_owned(self, kind: Kind[Any], owner_id: str, region: str) -> int:
+        """How many rows of the kind an account has in a Region."""
+        return len(self._index.get((kind.noun, "owner", f"{owner_id}/{region}"), ()))
+
+    def __iter__(self) -> Iterator[tuple[Kind[Any], Row]]:
+        """Every row, in order of creation."""
+        for (noun, _), (_, row) in sorted(self._rows.items(), key=lambda item: item[1][0]):
+            yield KINDS[noun], row
+
+    def _members(self, kind: Kind[R], index: str, key: str) -> list[R]:
+        members = self._index.get((kind.noun, index, key))
+        if members is None:
+            return []
+        rows = self._rows
+        held = [rows[kind.noun, id] for id in members]
+        held.sort(key=_order)
+        return [row for _, row in held]  # type: ignore[misc]
+
+    # ------------------------------------------------------------------ changing
+    def apply(self, change: Change) -> World:
+        """The next generation. KeyError if a Delete names a row that is not there (a bug of the caller)."""
+        rows, index, serial = self._rows.mutate(), self._index.mutate(), self._serial
+        for step in change.steps:
+            noun = step.kind.noun
+            if isinstance(step, Put):
+                held = rows.get((noun, step.row.id))
+                if held is None:
+                    serial += 1
+                order = held[0] if held else serial
+                _reindex(index, step.kind, held[1] if held else None, step.row, order)
+                rows[noun, step.row.id] = (order, step.row)
+            else:
+                order, row = rows.pop((noun, step.id))
+                _reindex(index, step.kind, row, None, order)
+        return replace(self, generation=self.generation + 1, _rows=rows.finish(), _index=index.finish(), _serial=serial)
+
+
+def _order(held: tuple[int, Row]) -> int:
+    return held[0]
+
+
+def _keys(kind: Kind[Any], row: Row | None) -> set[tuple[str, str]]:
+    if row is None:
+        return set()
+    keys = {("all", ""), ("owner", f"{row.owner_id}/{row.region}")}
+    for name, of in kind.indexes.items():
+        keys.update((name, key) for key in of(row))
+    return keys
+
+
+def _reindex(index: Any, kind: Kind[Any], old: Row | None, new: Row | None, order: int) -> None:
+    before, after = _keys(kind, old), _keys(kind, new)
+    for name, key in before - after:
+        members = index[kind.noun, name, key].delete(old.id)  # type: ignore[union-attr]
+        if members:
+            index[kind.noun, name, key] = members
+        else:
+            del index[kind.noun, name, key]
+    for name, key in after - before:
+        members = index.get((kind.noun, name, key), Map())
+        index[kind.noun, name, key] = members.set(new.id, order)  # type: ignore[union-attr]
+
+
+def world_of(rows: Iterable[tuple[Kind[Any], Row]]) -> World:
+    """A World holding these rows, in this order of creation."""
+    return World().apply(Change(tuple(Put(kind, row) for kind, row in rows)))
