@@ -66,7 +66,7 @@ class Call:
         """All rows of a kind that the caller's account has in this Region, in order of creation."""
         return world.all(kind, self.account_id, self.region)
 
-    def owned(self) -> dict[str, str]:
+    def owned(self) -> dict[str, Any]:
         """`owner_id` and `region` for a new row."""
         return {"owner_id": self.account_id, "region": self.region}
 

@@ -1,0 +1,303 @@
+"""IpPermissions and security group rules: from the API's nested lists to single rules, and back.
+
+One API permission with several ranges is several rules, each with an id of its own (SG-46).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ringfence.api.ops.context import Call, Params
+from ringfence.model.errors import ApiError, fault
+from ringfence.model.kinds import SECURITY_GROUP
+from ringfence.model.net import (
+    ANY_IPV4,
+    ANY_IPV6,
+    ICMP_FAMILY,
+    PORTED,
+    PROTOCOL_NAMES,
+    Network,
+    Protocol,
+    parse_ipv4_network,
+    parse_ipv6_network,
+    parse_protocol,
+    protocol_name,
+)
+from ringfence.model.nouns.network import Vpc
+from ringfence.model.nouns.security_group import GroupReference, SecurityGroup, SecurityGroupRule
+from ringfence.model.row import Tags
+from ringfence.model.world import World
+
+_DESCRIPTION = re.compile(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=;{}!$*]{0,255}")  # SG-35: no `&`
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a rule admits: protocol number and ports, or ICMP type and code (-1 = all)."""
+
+    protocol: int
+    from_port: int
+    to_port: int
+
+
+def parse_service(protocol_text: str | None, from_port: int | None, to_port: int | None) -> Service:
+    """Protocol and ports of a permission. ApiError when they do not fit together (SG-38..SG-42)."""
+    if protocol_text is None:
+        raise fault("MissingParameter", name="IpProtocol")
+    try:
+        protocol = parse_protocol(protocol_text)
+    except ValueError:
+        raise fault(
+            "InvalidParameterValue",
+            message=f"Invalid value '{protocol_text}' for IP protocol. Unknown protocol.",
+        ) from None
+    if protocol in PORTED:
+        return _ports(protocol, from_port, to_port)
+    if protocol in ICMP_FAMILY:
+        return _icmp(protocol, from_port, to_port)
+    return Service(protocol, -1, -1)  # SG-40: ports are ignored
+
+
+def _ports(protocol: int, first: int | None, last: int | None) -> Service:
+    if first is None or last is None:
+        raise fault(
+            "InvalidParameterValue",
+            message="Invalid value 'Must specify both from and to ports with TCP/UDP.' for portRange.",
+        )
+    for port in (first, last):
+        if not 0 <= port <= 65535:
+            raise fault("InvalidParameterValue", message=f"TCP/UDP port ({port}) out of range")
+    if first > last:
+        raise fault("InvalidParameterValue", message=f"Invalid TCP/UDP port range ({first}:{last})")
+    return Service(protocol, first, last)
+
+
+def _icmp(protocol: int, icmp_type: int | None, code: int | None) -> Service:
+    if icmp_type is None:
+        raise fault("InvalidParameterValue", message="Invalid value 'Must specify the ICMP type.' for icmpType.")
+    for name, value in (("type", icmp_type), ("code", -1 if code is None else code)):
+        if not -1 <= value <= 255:
+            raise fault("InvalidParameterValue", message=f"ICMP {name} ({value}) out of range")
+    return Service(protocol, icmp_type, -1 if icmp_type == -1 or code is None else code)
+
+
+def parse_description(text: str | None) -> str | None:
+    """A rule description, or None. ApiError when it is too long or has a forbidden character (SG-35)."""
+    if text is None or text == "":
+        return None
+    if not _DESCRIPTION.fullmatch(text):
+        raise fault(
+            "InvalidParameterValue",
+            message="Invalid rule description. Valid descriptions are strings less than 256 characters from the "
+            "following set:  a-zA-Z0-9. _-:/()#,@[]+=;{}!$*",
+        )
+    return text
+
+
+def parse_cidr(text: str, *, ipv6: bool) -> Network:
+    """A canonical block (SG-36). ApiError when malformed (SG-38)."""
+    try:
+        return parse_ipv6_network(text) if ipv6 else parse_ipv4_network(text)
+    except ValueError:
+        raise fault("InvalidParameterValue", message=f"CIDR block {text} is malformed") from None
+
+
+class PermissionParser:
+    """Turns the permissions of one call into rules without ids.
+
+    `strict` (Authorize, Modify): a referenced group must exist in the group's VPC; Revoke and Update match what is
+    stored, so a reference to a group that is gone is fine there.
+    """
+
+    def __init__(self, call: Call, world: World, group: SecurityGroup, *, egress: bool, strict: bool) -> None:
+        self.call, self.world, self.group, self.egress, self.strict = call, world, group, egress, strict
+
+    def parse(self, params: Params) -> list[SecurityGroupRule]:
+        """All rules the call names, in its order; from IpPermissions or the flat parameters, never both."""
+        flat = _FLAT & {name for name, value in params.items() if value is not None}
+        permissions = params.get("IpPermissions")
+        if permissions and flat:
+            raise fault(
+                "InvalidParameterCombination",
+                message="The parameter ipPermissions may not be used in combination with " + ", ".join(sorted(flat)),
+            )
+        if permissions:
+            return [rule for permission in permissions for rule in self._permission(permission)]
+        if flat:
+            return list(self._flat(params))
+        raise fault("MissingParameter", name="ipPermissions")
+
+    def _permission(self, permission: Params) -> Iterator[SecurityGroupRule]:
+        service = parse_service(permission.get("IpProtocol"), permission.get("FromPort"), permission.get("ToPort"))
+        peers = list(self._peers(permission))
+        if not peers:
+            raise fault("MissingParameter", name="ipRanges")
+        for peer in peers:
+            yield replace(peer, protocol=service.protocol, from_port=service.from_port, to_port=service.to_port)
+
+    def _peers(self, permission: Params) -> Iterator[SecurityGroupRule]:
+        for item in permission.get("IpRanges") or ():
+            yield self._rule(item, cidr=parse_cidr(_need(item, "CidrIp"), ipv6=False))
+        for item in permission.get("Ipv6Ranges") or ():
+            yield self._rule(item, cidr=parse_cidr(_need(item, "CidrIpv6"), ipv6=True))
+        for item in permission.get("PrefixListIds") or ():
+            yield self._rule(item, prefix_list_id=self.prefix_list(_need(item, "PrefixListId")))
+        for item in permission.get("UserIdGroupPairs") or ():
+            yield self._rule(item, group=self.reference(item))
+
+    def _rule(self, item: Params, **peer: Any) -> SecurityGroupRule:
+        description = parse_description(item.get("Description"))
+        return SecurityGroupRule(
+            id="", egress=self.egress, protocol=-1, from_port=-1, to_port=-1, description=description, **peer
+        )
+
+    def _flat(self, params: Params) -> Iterator[SecurityGroupRule]:
+        if params.get("SourceSecurityGroupName") is not None:
+            if {"CidrIp", "IpProtocol", "FromPort", "ToPort"} & {n for n, v in params.items() if v is not None}:
+                raise fault(
+                    "InvalidParameterCombination",
+                    message="A source group cannot be combined with a protocol, ports or a CIDR; use ipPermissions",
+                )
+            owner = params.get("SourceSecurityGroupOwnerId")
+            reference = self.reference({"GroupName": params["SourceSecurityGroupName"], "UserId": owner})
+            for service in _SOURCE_GROUP_SERVICES:  # SG-44
+                yield replace(
+                    self._rule({}, group=reference),
+                    protocol=service.protocol, from_port=service.from_port, to_port=service.to_port,
+                )  # fmt: skip
+            return
+        if str(params.get("IpProtocol") or "").lower() in {"icmpv6", "58"}:  # SG-43
+            raise fault(
+                "InvalidParameterValue",
+                message="Invalid value 'icmpv6' for IP protocol. Use ipPermissions to specify ICMPv6 rules.",
+            )
+        service = parse_service(params.get("IpProtocol"), params.get("FromPort"), params.get("ToPort"))
+        if params.get("CidrIp") is None:
+            raise fault("MissingParameter", name="CidrIp")
+        yield replace(
+            self._rule({}, cidr=parse_cidr(params["CidrIp"], ipv6=False)),
+            protocol=service.protocol, from_port=service.from_port, to_port=service.to_port,
+        )  # fmt: skip
+
+    def prefix_list(self, id: str) -> str:
+        """A prefix list that exists. None exist in this installation yet, so naming one is an error."""
+        if self.strict:
+            raise fault("InvalidPrefixListID.NotFound", id=id)
+        return id
+
+    def reference(self, item: Params) -> GroupReference:
+        """The group a permission names: by id, `account/sg-id` (SG-52) or, in the default VPC, by name."""
+        if item.get("VpcPeeringConnectionId") and self.strict:
+            raise fault("InvalidVpcPeeringConnectionID.NotFound", id=item["VpcPeeringConnectionId"])
+        id, owner = item.get("GroupId"), item.get("UserId")
+        if id and "/" in id:
+            owner, _, id = id.partition("/")
+        if not id:
+            return self._named(item.get("GroupName"))
+        if not self.strict:
+            return GroupReference(group_id=id, owner_id=owner or self.call.account_id)
+        return self._existing(id, owner)
+
+    def _existing(self, id: str, owner: str | None) -> GroupReference:
+        target = self.world.get(SECURITY_GROUP, id)
+        if target.vpc_id != self.group.vpc_id or owner not in (None, "", target.owner_id):
+            # AWS: another VPC's group needs an active peering connection (SG-53, SG-54)
+            raise fault(
+                "InvalidGroup.NotFound",
+                message=f"You have specified two resources that belong to different networks: {id}",
+            )
+        return GroupReference(group_id=target.id, owner_id=target.owner_id)
+
+    def _named(self, name: str | None) -> GroupReference:
+        if not name:
+            raise fault("MissingParameter", name="groupId")
+        found = self.world.by(SECURITY_GROUP, "name", f"{self.group.vpc_id}/{name.lower()}")
+        if not found:
+            raise fault("InvalidGroup.NotFound", id=name)
+        return GroupReference(group_id=found[0].id, owner_id=found[0].owner_id)
+
+
+_FLAT = {
+    "CidrIp", "FromPort", "ToPort", "IpProtocol", "SourceSecurityGroupName", "SourceSecurityGroupOwnerId",
+}  # fmt: skip
+_SOURCE_GROUP_SERVICES = (Service(6, 0, 65535), Service(17, 0, 65535), Service(1, -1, -1))
+
+
+def _need(item: Params, name: str) -> str:
+    value = item.get(name)
+    if not value:
+        raise fault("MissingParameter", name=name)
+    return str(value)
+
+
+def new_rule(call: Call, rule: SecurityGroupRule, tags: Tags = ()) -> SecurityGroupRule:
+    """The rule with an id of its own (SG-45)."""
+    return replace(rule, id=call.ids.new("sgr-"), tags=tags)
+
+
+def open_egress(call: Call, vpc: Vpc) -> tuple[SecurityGroupRule, ...]:
+    """The egress rules of a new group: all to 0.0.0.0/0, and to ::/0 if the VPC has an IPv6 block (SG-03)."""
+    blocks = (ANY_IPV4, ANY_IPV6) if vpc.ipv6 else (ANY_IPV4,)
+    return tuple(
+        SecurityGroupRule(
+            id=call.ids.new("sgr-"), egress=True, protocol=Protocol.ALL, from_port=-1, to_port=-1, cidr=block
+        )
+        for block in blocks
+    )
+
+
+def duplicate(rule: SecurityGroupRule) -> ApiError:
+    """InvalidPermission.Duplicate that names the rule as AWS does."""
+    name = PROTOCOL_NAMES.get(rule.protocol, str(rule.protocol))
+    service = "ALL" if rule.protocol == Protocol.ALL else name.upper()
+    ports = f", from port: {rule.from_port}, to port: {rule.to_port}" if rule.protocol in PORTED else ""
+    return fault("InvalidPermission.Duplicate", rule=f"peer: {peer_text(rule)}, {service}{ports}, ALLOW")
+
+
+def peer_text(rule: SecurityGroupRule) -> str:
+    return str(rule.cidr or rule.prefix_list_id or (rule.group and rule.group.group_id))
+
+
+# ---------------------------------------------------------------------- back to the API
+def permission_list(rules: Iterable[SecurityGroupRule]) -> list[dict[str, Any]]:
+    """IpPermissions: rules of the same protocol and ports are shown as one permission with several peers."""
+    grouped: dict[tuple[int, int, int], dict[str, Any]] = {}
+    for rule in rules:
+        service = (rule.protocol, rule.from_port, rule.to_port)
+        permission = grouped.get(service)
+        if permission is None:
+            permission = grouped[service] = _empty_permission(rule)
+        name, peer = _peer_view(rule)
+        permission[name].append(peer)
+    return list(grouped.values())
+
+
+def _empty_permission(rule: SecurityGroupRule) -> dict[str, Any]:
+    out: dict[str, Any] = {"IpProtocol": protocol_name(rule.protocol)}
+    if rule.protocol in PORTED or rule.protocol in ICMP_FAMILY:
+        out |= {"FromPort": rule.from_port, "ToPort": rule.to_port}
+    return out | {"UserIdGroupPairs": [], "IpRanges": [], "Ipv6Ranges": [], "PrefixListIds": []}
+
+
+def _peer_view(rule: SecurityGroupRule) -> tuple[str, dict[str, Any]]:
+    peer: dict[str, Any] = {} if rule.description is None else {"Description": rule.description}
+    if rule.group is not None:
+        return "UserIdGroupPairs", peer | group_pair(rule.group)
+    if rule.prefix_list_id is not None:
+        return "PrefixListIds", peer | {"PrefixListId": rule.prefix_list_id}
+    assert rule.cidr is not None
+    if rule.cidr.version == 4:
+        return "IpRanges", peer | {"CidrIp": str(rule.cidr)}
+    return "Ipv6Ranges", peer | {"CidrIpv6": str(rule.cidr)}
+
+
+def group_pair(group: GroupReference) -> dict[str, Any]:
+    out = {"GroupId": group.group_id, "UserId": group.owner_id}
+    if group.vpc_id is not None:
+        out["VpcId"] = group.vpc_id
+    if group.peering_connection_id is not None:
+        out["VpcPeeringConnectionId"] = group.peering_connection_id
+    return out
