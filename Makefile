@@ -1,0 +1,44 @@
+# make setup   system packages (as root), .venv, the ringfence command; run again at any time
+# make run     setup, start Ringfence, build the guide's web + database VPC, probe it, keep serving
+# make test    setup, then everything CI runs
+# make check   formatting, lint, types, layer contract, generated documents
+
+PORT ?= 4566
+VENV := .venv/bin
+
+.PHONY: setup run test check format lock docs differential bench clean
+
+setup:
+	@scripts/setup.sh
+
+run: setup
+	@PORT=$(PORT) scripts/run.sh
+
+test: setup check
+	$(VENV)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+check: setup
+	$(VENV)/ruff format --check src tests bench examples
+	$(VENV)/ruff check src tests bench examples
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+	$(VENV)/python scripts/coverage_table.py --check docs/operations.md
+
+format:
+	$(VENV)/ruff format src tests bench examples
+	$(VENV)/ruff check --fix src tests bench examples
+
+docs:
+	$(VENV)/python scripts/coverage_table.py docs/operations.md
+
+differential: setup
+	$(VENV)/python -m tests.differential.run
+
+bench: setup
+	$(VENV)/python -m bench
+
+lock:
+	scripts/lock.sh
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
