@@ -1,0 +1,251 @@
+"""AWS Signature Version 4, the verifier's side (AWS General Reference: "Signing AWS API requests"; IAM-01..IAM-04).
+
+Pure: values in, nothing or a `SignatureFault` out. Header and presigned-query forms. The payload hash is always
+bound to the body, except for S3 over TLS with UNSIGNED-PAYLOAD, which S3 clients use.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from urllib.parse import quote, unquote_to_bytes
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+WINDOW = timedelta(minutes=15)  # IAM-03
+MAX_PRESIGNED_SECONDS = 604800
+_UNSIGNED = "UNSIGNED-PAYLOAD"
+_EMPTY_HASH = hashlib.sha256(b"").hexdigest()
+
+
+class Reason(enum.Enum):
+    """Why a signature was refused."""
+
+    MISSING = enum.auto()  # no signature at all
+    INCOMPLETE = enum.auto()  # malformed, or a part is absent
+    UNKNOWN_KEY = enum.auto()
+    MISMATCH = enum.auto()
+    EXPIRED = enum.auto()  # outside the clock window, or a presigned request past its time
+
+
+class SignatureFault(Exception):
+    """A refused signature: the reason, and a sentence for the client."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What is signed: the raw request. `query` is the raw query string; header names are lower-case."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    secure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A parsed signature with its credential scope."""
+
+    access_key_id: str
+    date: str  # YYYYMMDD of the scope
+    region: str
+    service: str
+    signed_headers: tuple[str, ...]
+    signature: str
+    timestamp: str  # YYYYMMDDTHHMMSSZ
+    presigned: bool
+    expires: int = 0
+    token: str | None = None
+
+    @property
+    def scope(self) -> str:
+        return f"{self.date}/{self.region}/{self.service}/aws4_request"
+
+
+# ---------------------------------------------------------------------- reading the signature
+_PART = re.compile(r"([A-Za-z]+)=([^,\s]+)")
+
+
+def read_signature(request: Signed) -> Signature:
+    """The signature a request carries. SignatureFault MISSING or INCOMPLETE."""
+    authorization = request.headers.get("authorization")
+    if authorization is not None:
+        return _from_header(request, authorization)
+    if "X-Amz-Signature=" in request.query or "X-Amz-Credential=" in request.query:
+        return _from_query(request)
+    raise SignatureFault(Reason.MISSING, "Request is missing Authentication Token")
+
+
+def _from_header(request: Signed, authorization: str) -> Signature:
+    algorithm, _, rest = authorization.partition(" ")
+    if algorithm != ALGORITHM:
+        raise _incomplete("Unsupported or missing signing algorithm in the Authorization header")
+    parts = dict(_PART.findall(rest))
+    for name in ("Credential", "SignedHeaders", "Signature"):
+        if name not in parts:
+            raise _incomplete(f"Authorization header requires '{name}' parameter.")
+    timestamp = request.headers.get("x-amz-date")
+    if timestamp is None:
+        raise _incomplete("Authorization header requires existence of an 'X-Amz-Date' header.")
+    return _assemble(
+        parts["Credential"], parts["SignedHeaders"], parts["Signature"], timestamp, presigned=False,
+        token=request.headers.get("x-amz-security-token"),
+    )  # fmt: skip
+
+
+def _from_query(request: Signed) -> Signature:
+    given = {_text(name): _text(value) for name, value in _pairs(request.query)}
+    for name in ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
+                 "X-Amz-Signature"):  # fmt: skip
+        if name not in given:
+            raise _incomplete(f"AWS query-string parameters must include '{name}'.")
+    if given["X-Amz-Algorithm"] != ALGORITHM:
+        raise _incomplete("Unsupported signing algorithm")
+    expires = given["X-Amz-Expires"]
+    if not re.fullmatch(r"[0-9]{1,6}", expires) or not 1 <= int(expires) <= MAX_PRESIGNED_SECONDS:
+        raise _incomplete("X-Amz-Expires must be between 1 and 604800 seconds")
+    return _assemble(
+        given["X-Amz-Credential"], given["X-Amz-SignedHeaders"], given["X-Amz-Signature"], given["X-Amz-Date"],
+        presigned=True, expires=int(expires), token=given.get("X-Amz-Security-Token"),
+    )  # fmt: skip
+
+
+def _assemble(
+    credential: str, signed: str, signature: str, timestamp: str, *, presigned: bool, expires: int = 0,
+    token: str | None = None,
+) -> Signature:  # fmt: skip
+    scope = credential.split("/")
+    if len(scope) != 5 or scope[4] != "aws4_request" or not all(scope):
+        raise _incomplete("Credential must have exactly 5 slash-delimited elements: keyid/date/region/service/term")
+    if not re.fullmatch(r"[0-9]{8}T[0-9]{6}Z", timestamp):
+        raise _incomplete("The date must be in the form YYYYMMDDTHHMMSSZ")
+    if not timestamp.startswith(scope[1] + "T"):
+        raise SignatureFault(Reason.MISMATCH, "Date in Credential scope does not match that of the request")
+    if not re.fullmatch(r"[0-9a-f]{64}", signature):
+        raise _incomplete("Signature must be 64 hexadecimal digits")
+    names = tuple(signed.split(";"))
+    if "host" not in names or list(names) != sorted(set(names)):
+        raise _incomplete("SignedHeaders must be sorted and include 'host'")
+    return Signature(scope[0], scope[1], scope[2], scope[3], names, signature, timestamp, presigned, expires, token)
+
+
+def _incomplete(message: str) -> SignatureFault:
+    return SignatureFault(Reason.INCOMPLETE, message)
+
+
+# ---------------------------------------------------------------------- checking it
+def verify(request: Signed, signature: Signature, secret_of: Callable[[str], str | None], now: datetime) -> None:
+    """SignatureFault unless the request was signed with the key's secret, within the clock window."""
+    _check_clock(signature, now)
+    secret = secret_of(signature.access_key_id)
+    if secret is None:
+        raise SignatureFault(Reason.UNKNOWN_KEY, "The security token included in the request is invalid.")
+    expected = sign(request, signature, secret)
+    if not hmac.compare_digest(expected, signature.signature):
+        raise SignatureFault(
+            Reason.MISMATCH,
+            "The request signature we calculated does not match the signature you provided. "
+            "Check your AWS Secret Access Key and signing method.",
+        )
+
+
+def _check_clock(signature: Signature, now: datetime) -> None:
+    try:
+        signed_at = datetime.strptime(signature.timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise _incomplete("The date of the request is not a date") from None
+    lasting = timedelta(seconds=signature.expires) if signature.presigned else WINDOW
+    if now > signed_at + lasting or signed_at > now + WINDOW:
+        raise SignatureFault(Reason.EXPIRED, "Request has expired.")
+
+
+def sign(request: Signed, signature: Signature, secret: str) -> str:
+    """The signature the request ought to have, 64 hexadecimal digits."""
+    canonical = "\n".join(
+        (
+            request.method.upper(),
+            _canonical_path(request.path, signature.service),
+            _canonical_query(request.query) if request.query else "",
+            *(f"{name}:{_header(request, name)}" for name in signature.signed_headers),
+            "",
+            ";".join(signature.signed_headers),
+            _payload_hash(request, signature),
+        )
+    )
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    to_sign = f"{ALGORITHM}\n{signature.timestamp}\n{signature.scope}\n{digest}"
+    key = _signing_key(secret, signature.date, signature.region, signature.service)
+    return hmac.new(key, to_sign.encode(), "sha256").hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    key = ("AWS4" + secret).encode()
+    for part in (date, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
+
+def _payload_hash(request: Signed, signature: Signature) -> str:
+    given = request.headers.get("x-amz-content-sha256")
+    s3 = signature.service in ("s3", "s3express")
+    if s3 and request.secure and (signature.presigned or given == _UNSIGNED):
+        return _UNSIGNED
+    actual = hashlib.sha256(request.body).hexdigest() if request.body else _EMPTY_HASH
+    if given is not None and given != actual:
+        raise SignatureFault(Reason.MISMATCH, "The body does not match the hash in X-Amz-Content-SHA256.")
+    return actual
+
+
+def _header(request: Signed, name: str) -> str:
+    value = request.headers.get(name)
+    if value is None:
+        raise SignatureFault(Reason.INCOMPLETE, f"The signed header '{name}' is not in the request.")
+    return " ".join(value.split())
+
+
+def _canonical_path(path: str, service: str) -> str:
+    if service in ("s3", "s3express"):
+        return path or "/"
+    return quote(_normalised(path), safe="/~") if path not in ("", "/") else "/"
+
+
+def _normalised(path: str) -> str:
+    out: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            if out:
+                out.pop()
+        elif part not in ("", "."):
+            out.append(part)
+    joined = "/" + "/".join(out)
+    return joined + "/" if path.endswith("/") and out else joined
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    pairs = (item.partition("=") for item in query.split("&") if item)
+    return [(name, value) for name, _, value in pairs]
+
+
+def _text(raw: str) -> str:
+    return unquote_to_bytes(raw).decode("utf-8", "replace")
+
+
+def _canonical_query(query: str) -> str:
+    encoded = []
+    for name, value in _pairs(query):
+        key = quote(unquote_to_bytes(name), safe="-_.~")
+        if key != "X-Amz-Signature":
+            encoded.append((key, quote(unquote_to_bytes(value), safe="-_.~")))
+    return "&".join(f"{name}={value}" for name, value in sorted(encoded))
