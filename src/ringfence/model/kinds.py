@@ -123,6 +123,7 @@ NETWORK_INTERFACE = _kind(
     instance=lambda e: _maybe(e.attachment.instance_id if e.attachment else None),
     attachment=lambda e: _maybe(e.attachment.id if e.attachment else None),
     address=lambda e: tuple(f"{e.vpc_id}/{a}" for a in (*e.addresses, *e.ipv6)),
+    public=lambda e: _maybe(str(e.auto_public_ip) if e.auto_public_ip else None),
 )
 ELASTIC_IP = _kind(
     "elastic-ip",

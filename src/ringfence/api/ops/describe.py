@@ -9,16 +9,29 @@ import base64
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ringfence.api.ops.context import Call, Memo, Outcome, Params
 from ringfence.api.ops.registry import register
 from ringfence.model.errors import fault
 from ringfence.model.kinds import Kind
-from ringfence.model.row import Row
+from ringfence.model.row import Row, Tags
 from ringfence.model.world import World
 
 R = TypeVar("R", bound=Row)
+
+
+class Listed(Protocol):
+    """What filters and pages need of an item: a row, or anything that looks like one."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def tags(self) -> Tags: ...
+    def tag(self, key: str) -> str | None: ...
+
+
+L = TypeVar("L", bound=Listed)
 #: the values of a row that a filter compares with: any equal (or matching wildcard) value selects the row
 Values = Callable[[World, Any], Iterable[str | bool | int | None]]
 View = Callable[[World, Any], Params]
@@ -60,7 +73,7 @@ TAG_FILTERS: dict[str, Values] = {
 }
 
 
-def apply_filters(world: World, rows: Iterable[R], given: Iterable[Params], known: Mapping[str, Values]) -> list[R]:
+def apply_filters(world: World, rows: Iterable[L], given: Iterable[Params], known: Mapping[str, Values]) -> list[L]:
     """Rows that satisfy every filter. An unknown filter name is refused, never ignored (INF-13)."""
     kept = list(rows)
     for item in given:
@@ -85,7 +98,7 @@ def _filter(name: str, known: Mapping[str, Values]) -> Values:
     raise fault("InvalidParameterValue", message=f"The filter '{name}' is invalid")
 
 
-def page(rows: Sequence[R], params: Params, *, low: int = 5, high: int = 1000) -> tuple[Sequence[R], str | None]:
+def page(rows: Sequence[L], params: Params, *, low: int = 5, high: int = 1000) -> tuple[Sequence[L], str | None]:
     """The page that MaxResults and NextToken ask for, and the token of the next. The token names the last row seen."""
     limit, token = params.get("MaxResults"), params.get("NextToken")
     start = 0

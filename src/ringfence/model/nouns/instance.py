@@ -52,6 +52,7 @@ class Instance(Row):
     metadata_options: MetadataOptions = MetadataOptions()
     state_reason: tuple[str, str] | None = None  # (code, message)
     state_transition_reason: str = ""
+    terminated: str | None = None  # ISO 8601, UTC: when it was terminated
     disable_api_termination: bool = False
     disable_api_stop: bool = False
     shutdown_behavior: str = "stop"

@@ -1,13 +1,43 @@
 """The EC2 operations: importing this package fills the registry. One module per noun."""
 
 from ringfence.api.ops.ec2 import (
+    addresses,
+    default_vpc,
+    dhcp_options,
+    images,
+    instance_attributes,
+    instances,
+    internet_gateways,
+    key_pairs,
     network_acls,
+    network_interfaces,
+    regions,
+    route_tables,
+    routes,
     security_group_rules,
     security_groups,
+    subnets,
+    tags,
+    vpcs,
 )
 
 __all__ = [
+    "addresses",
+    "default_vpc",
+    "dhcp_options",
+    "images",
+    "instance_attributes",
+    "instances",
+    "internet_gateways",
+    "key_pairs",
     "network_acls",
+    "network_interfaces",
+    "regions",
+    "route_tables",
+    "routes",
     "security_group_rules",
     "security_groups",
+    "subnets",
+    "tags",
+    "vpcs",
 ]
