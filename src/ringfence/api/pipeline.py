@@ -86,6 +86,7 @@ class Pipeline:
     authorise: Authorise = only_root
     reset: Callable[[], None] | None = None
     check: Callable[[World], None] | None = None  # invariants, in debug installations
+    after_write: Callable[[], None] | None = None  # without a data plane: settles what the write left in transition
 
     def __post_init__(self) -> None:
         self._parsers = {True: QueryParser(ec2=True), False: QueryParser(ec2=False)}
@@ -281,7 +282,10 @@ class Pipeline:
             record = audit.record(call, begun.params, read_only=False)
             return Commit(change=change, audit=record, remember=remember, result=body)
 
-        return self._response(begun, self.store.write(decide))
+        body = self.store.write(decide)
+        if self.after_write is not None:
+            self.after_write()
+        return self._response(begun, body)
 
     def _repeated(self, begun: Begun, key: str) -> str | None:
         """The reply given to the same call before (INF-14). ApiError when its parameters were others."""

@@ -75,3 +75,8 @@ def forgotten(world: World, now: datetime) -> Change:
         and datetime.fromisoformat(instance.terminated) + FORGOTTEN_AFTER < now
     ]
     return delete(INSTANCE, *old)
+
+
+def destination(instance: Instance) -> InstanceState:
+    """Where a transitional instance is going. KeyError for one that is not in transition."""
+    return _SETTLED[instance.state]

@@ -1,0 +1,82 @@
+"""`ringfence env`, `status`, `wait`, `audit`: what is running, and what it did."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import Any
+
+from ringfence.cli.common import add_endpoint, control, running, show_json
+
+
+def add(commands: Any) -> None:
+    env = commands.add_parser("env", help="shell exports for AWS clients", description='eval "$(ringfence env)"')
+    add_endpoint(env)
+    env.set_defaults(run=run_env)
+    status = commands.add_parser("status", help="what is served, and how far the packets are")
+    add_endpoint(status)
+    status.set_defaults(run=run_status)
+    wait = commands.add_parser("wait", help="until the newest rules are in force")
+    add_endpoint(wait)
+    wait.add_argument("--timeout", type=float, default=30, metavar="SECONDS")
+    wait.set_defaults(run=run_wait)
+    audit = commands.add_parser("audit", help="who called what")
+    add_endpoint(audit)
+    audit.add_argument("--last", type=int, default=50, metavar="N")
+    audit.set_defaults(run=run_audit)
+
+
+def run_env(args: argparse.Namespace) -> int:
+    """Exports, or JSON."""
+    note = running(args.endpoint)
+    values = {
+        "AWS_ENDPOINT_URL": note["endpoint"],
+        "AWS_ACCESS_KEY_ID": note["access_key"],
+        "AWS_SECRET_ACCESS_KEY": note["secret_key"],
+        "AWS_DEFAULT_REGION": note["region"],
+        "AWS_REGION": note["region"],
+    }
+    if args.json:
+        show_json(values)
+        return 0
+    for name, value in values.items():
+        print(f"export {name}={shlex.quote(value)}")
+    print("unset AWS_SESSION_TOKEN AWS_PROFILE")
+    return 0
+
+
+def run_status(args: argparse.Namespace) -> int:
+    """One line for the installation, one per VPC."""
+    status = control(args, {"do": "status"})
+    if args.json:
+        show_json(status)
+        return 0
+    print(f"{status['endpoint']}  data plane {status['dataplane']}  generation {status['applied_generation']} of "
+          f"{status['generation']} applied")  # fmt: skip
+    if status.get("problem"):
+        print(f"problem: {status['problem']}")
+    for vpc in status["vpcs"]:
+        print(f"{vpc['vpc_id']}  {vpc['region']:14} {vpc['cidr']:18} {vpc['subnets']:4} subnets {vpc['interfaces']:5} "
+              f"interfaces {vpc['instances']:5} running")  # fmt: skip
+    return 0
+
+
+def run_wait(args: argparse.Namespace) -> int:
+    """Quiet; fails when the time is up."""
+    reply = control(args, {"do": "wait", "timeout": args.timeout}, timeout=args.timeout + 10)
+    if args.json:
+        show_json(reply)
+    return 0
+
+
+def run_audit(args: argparse.Namespace) -> int:
+    """One line per call, oldest first."""
+    records = control(args, {"do": "audit", "last": args.last})["records"]
+    if args.json:
+        show_json(records)
+        return 0
+    for record in records:
+        who = record["userIdentity"].get("arn") or record["userIdentity"].get("accessKeyId") or "-"
+        print(f"{record['eventTime']}  {record['eventSource'].split('.')[0]}:{record['eventName'] or '-'}  {who}  "
+              f"{record['sourceIPAddress']}  {record.get('errorCode', 'ok')}")  # fmt: skip
+    return 0

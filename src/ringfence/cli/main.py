@@ -1,0 +1,47 @@
+"""The ringfence command. Each command group is a module with `add(subparsers)`; this file only lists them."""
+
+# PYTHON_ARGCOMPLETE_OK
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from ringfence import __version__
+from ringfence.cli import doctor, execute, information, probe, trace, up
+from ringfence.cli.common import CommandError
+
+GROUPS = (up, information, execute, probe, trace, doctor)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(prog="ringfence", description="Amazon VPC's security, self-hosted and provable.")
+    top.add_argument("--version", action="version", version=f"ringfence {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for group in GROUPS:
+        group.add(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status."""
+    top = parser()
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(top)
+    args = top.parse_args(argv)
+    try:
+        status: int = args.run(args)
+    except CommandError as problem:
+        print(f"ringfence {args.command}: {problem}", file=sys.stderr)
+        return problem.status
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""`ringfence up`: serve."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+from pathlib import Path
+from typing import Any
+
+from ringfence.cli.common import CommandError, home
+from ringfence.model.regions import REGIONS
+
+
+def add(commands: Any) -> None:
+    p = commands.add_parser("up", help="serve a VPC", description="Serve the AWS APIs and enforce what they say.")
+    where = p.add_mutually_exclusive_group()
+    where.add_argument("--data", type=Path, metavar="DIR", help="keep state here (default: ~/.local/share/ringfence)")
+    where.add_argument("--ephemeral", action="store_true", help="forget everything at the end")
+    p.add_argument("--listen", default="127.0.0.1:4566", metavar="HOST:PORT")
+    p.add_argument("--dataplane", choices=("auto", "nftables", "ovn", "none"), default="auto")
+    p.add_argument("--account-id", metavar="N")
+    p.add_argument("--region", default="us-east-1", help="the Region that `ringfence env` names")
+    p.add_argument("--root-access-key", metavar="ID")
+    p.add_argument("--root-secret-key", metavar="S")
+    p.add_argument("--ready-file", type=Path, metavar="F", help="written once requests are answered")
+    p.add_argument("--tls-cert", type=Path, metavar="PEM")
+    p.add_argument("--tls-key", type=Path, metavar="PEM")
+    p.add_argument("--quota", action="append", default=[], metavar="NAME=N", help="change a quota, by name or code")
+    p.add_argument("--quotas", choices=("aws", "lab"), help="lab raises counts per Region (default with --ephemeral)")
+    p.set_defaults(run=run)
+
+
+def _listen(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]") or "127.0.0.1"
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise CommandError(f"--listen takes HOST:PORT, not {text!r}", 2)
+    return host, int(port)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _quotas(given: list[str]) -> dict[str, int]:
+    out = {}
+    for item in given:
+        name, _, value = item.partition("=")
+        if not value.isdigit():
+            raise CommandError(f"--quota takes NAME=N, not {item!r}", 2)
+        out[name] = int(value)
+    return out
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until interrupted. Exit 2 for settings that make no sense."""
+    from ringfence.app import Installation, Settings, SettingsError
+    from ringfence.store.sqlite import StoreError
+
+    host, port = _listen(args.listen)
+    if bool(args.tls_cert) != bool(args.tls_key):
+        raise CommandError("--tls-cert and --tls-key belong together", 2)
+    if not _is_loopback(host) and not args.tls_cert:
+        raise CommandError("plain HTTP is for loopback only: give --tls-cert and --tls-key to listen elsewhere", 2)
+    if args.dataplane == "ovn":
+        raise CommandError("the OVN data plane is not there yet: use nftables, or none", 2)
+    if args.region not in REGIONS:
+        raise CommandError(f"unknown Region {args.region!r}", 2)
+    if bool(args.root_access_key) != bool(args.root_secret_key):
+        raise CommandError("--root-access-key and --root-secret-key belong together", 2)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    data = None if args.ephemeral else (args.data or Path.home() / ".local" / "share" / "ringfence")
+    try:
+        settings = Settings(
+            data=data, host=host, port=port, dataplane=args.dataplane, account_id=args.account_id, region=args.region,
+            access_key=args.root_access_key, secret_key=args.root_secret_key, ready_file=args.ready_file,
+            tls=(args.tls_cert, args.tls_key) if args.tls_cert else None, quotas=_quotas(args.quota),
+            lab=(args.quotas or ("lab" if args.ephemeral else "aws")) == "lab", home=home(),
+        )  # fmt: skip
+        return Installation(settings).serve()
+    except (SettingsError, StoreError, ValueError) as problem:
+        raise CommandError(str(problem), 2) from None

@@ -1,0 +1,188 @@
+"""`ringfence trace`: can this packet go there and its answer come back, and which rule decided?"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from ringfence.model.kinds import INSTANCE, NETWORK_ACL, NETWORK_INTERFACE, ROUTE_TABLE, SECURITY_GROUP
+from ringfence.model.net import Address, parse_protocol, protocol_name
+from ringfence.model.nouns.network_interface import NetworkInterface
+from ringfence.model.world import World
+from ringfence.policy.compile import compile_world
+from ringfence.policy.compile.interfaces import public_addresses
+from ringfence.policy.evaluate import INTERNET, converse
+from ringfence.policy.ir import Machine
+from ringfence.policy.packet import Hop, Packet, Verdict
+
+
+class TargetError(Exception):
+    """A source or destination that does not exist, or cannot send."""
+
+
+def resolve(world: World, target: str) -> NetworkInterface | Address:
+    """`i-…` (its primary interface), `eni-…`, `internet:ADDRESS` or an address. TargetError otherwise."""
+    if target.startswith("internet:"):
+        return _address(target.removeprefix("internet:"))
+    if target.startswith("eni-"):
+        eni = world.find(NETWORK_INTERFACE, target)
+        if eni is None:
+            raise TargetError(f"there is no network interface {target}")
+        return eni
+    if target.startswith("i-"):
+        if world.find(INSTANCE, target) is None:
+            raise TargetError(f"there is no instance {target}")
+        found = world.by(NETWORK_INTERFACE, "instance", target)
+        if not found:
+            raise TargetError(f"the instance {target} has no network interface")
+        return min(found, key=lambda eni: eni.attachment.device_index if eni.attachment else 0)
+    return _address(target)
+
+
+def _address(text: str) -> Address:
+    try:
+        return IPv6Address(text) if ":" in text else IPv4Address(text)
+    except ValueError:
+        raise TargetError(f"{text!r} is neither i-…, eni-…, internet:ADDRESS nor an address") from None
+
+
+def endpoints(world: World, request: dict[str, Any]) -> tuple[str, Address, Address, str | None]:
+    """(source endpoint, source address, destination address, destination interface if one was named)."""
+    source, destination = resolve(world, request["source"]), resolve(world, request["destination"])
+    ipv6 = bool(request.get("ipv6")) or isinstance(source, IPv6Address) or isinstance(destination, IPv6Address)
+    outside = not isinstance(source, NetworkInterface)
+    if outside and not str(request["source"]).startswith("internet:"):
+        raise TargetError("a source is i-…, eni-… or internet:ADDRESS")
+    target = (
+        destination
+        if not isinstance(destination, NetworkInterface)
+        else _reachable_at(world, destination, ipv6, outside)
+    )
+    if isinstance(source, NetworkInterface):
+        own: tuple[Address, ...] = source.ipv6 if ipv6 else source.addresses
+        if not own:
+            raise TargetError(f"{source.id} has no IPv6 address")
+        sender: Address = own[0]
+    else:
+        sender = source
+    if sender.version != target.version:
+        raise TargetError(f"{sender} and {target} are of different IP versions")
+    named = destination.id if isinstance(destination, NetworkInterface) else None
+    return (INTERNET if outside else source.id), sender, target, named  # type: ignore[union-attr]
+
+
+def _reachable_at(world: World, eni: NetworkInterface, ipv6: bool, outside: bool) -> Address:
+    """The address a source would use: private inside, public from outside."""
+    if ipv6:
+        if not eni.ipv6:
+            raise TargetError(f"{eni.id} has no IPv6 address")
+        return eni.ipv6[0]
+    if not outside:
+        return eni.addresses[0]
+    public = public_addresses(world, eni)
+    if not public:
+        raise TargetError(f"{eni.id} has no public address")
+    return public[0][0]
+
+
+def packet_of(request: dict[str, Any], sender: Address, target: Address) -> Packet:
+    """The packet a request describes; ICMP is an echo request unless it says otherwise."""
+    protocol = parse_protocol(str(request.get("protocol") or "tcp"))
+    if protocol == 1 and target.version == 6:
+        protocol = 58
+    echo = 128 if protocol == 58 else 8
+    icmp_type = request.get("icmp_type")
+    return Packet(
+        src=sender,
+        dst=target,
+        protocol=protocol,
+        sport=int(request.get("source_port") or 40000) if protocol in (6, 17) else 0,
+        dport=int(request.get("port") or 0) if protocol in (6, 17) else 0,
+        icmp_type=(echo if icmp_type is None else int(icmp_type)) if protocol in (1, 58) else 0,
+        icmp_code=int(request.get("icmp_code") or 0) if protocol in (1, 58) else 0,
+    )
+
+
+def trace_request(world: World, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a trace request: outcome, where it is dropped, by which rule, and every hop."""
+    try:
+        source, sender, target, _ = endpoints(world, request)
+        packet = packet_of(request, sender, target)
+    except (TargetError, ValueError) as problem:
+        return {"error": str(problem), "status": 2}
+    ir = compile_world(world)
+    if source != INTERNET:
+        eni = world.get(NETWORK_INTERFACE, source)
+        machine = eni.attachment and ir.fragments.get((Machine.__name__, eni.attachment.instance_id))
+        if eni.attachment and machine is None:
+            return {"error": f"{eni.attachment.instance_id} is not running: it sends nothing", "status": 2}
+    verdict, there = converse(ir, packet, source)
+    return answer(world, verdict) | {"packet": describe_packet(packet), "delivered_to": there.at}
+
+
+def describe_packet(packet: Packet) -> dict[str, Any]:
+    """The packet, for people."""
+    out: dict[str, Any] = {
+        "source": str(packet.src),
+        "destination": str(packet.dst),
+        "protocol": protocol_name(packet.protocol),
+    }
+    if packet.protocol in (6, 17):
+        out |= {"source_port": packet.sport, "port": packet.dport}
+    if packet.protocol in (1, 58):
+        out |= {"icmp_type": packet.icmp_type, "icmp_code": packet.icmp_code}
+    return out
+
+
+def answer(world: World, verdict: Verdict) -> dict[str, Any]:
+    """A verdict as `ringfence trace --json` shows it."""
+    deciding = next((hop for hop in verdict.hops if not hop.allowed), None)
+    if deciding is None:  # the last group that let it in is what decided
+        gates = [hop for hop in verdict.hops if hop.layer in ("sg-ingress", "sg-egress") and not hop.reply]
+        deciding = gates[-1] if gates else None
+    out: dict[str, Any] = {"outcome": "ok" if verdict.allowed else "dropped"}
+    if verdict.dropped_at is not None:
+        out["dropped_at"] = verdict.dropped_at
+    if deciding is not None:
+        out |= {"component": deciding.by.component, "rule": rule_view(world, deciding)}
+    return out | {"hops": [_hop_view(world, hop) for hop in verdict.hops]}
+
+
+def _hop_view(world: World, hop: Hop) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "layer": ("reply-" if hop.reply else "") + hop.layer.value,
+        "allowed": hop.allowed,
+        "component": hop.by.component,
+        "rule": rule_view(world, hop),
+    }
+    if hop.interface is not None:
+        out["interface"] = hop.interface
+    if hop.tracked is not None:
+        out["tracked"] = hop.tracked
+    return out
+
+
+def rule_view(world: World, hop: Hop) -> dict[str, Any] | None:
+    """The rule that decided, in full."""
+    component, rule = hop.by.component, hop.by.rule
+    if rule is None:
+        return None
+    group = world.find(SECURITY_GROUP, component)
+    if group is not None:
+        found = next((r for r in group.rules if r.id == rule), None)
+        if found is not None:
+            peer = found.cidr or found.prefix_list_id or (found.group and found.group.group_id)
+            return {"id": found.id, "direction": "egress" if found.egress else "ingress",
+                    "protocol": protocol_name(found.protocol), "from_port": found.from_port, "to_port": found.to_port,
+                    "peer": str(peer)}  # fmt: skip
+    acl = world.find(NETWORK_ACL, component)
+    if acl is not None:
+        egress = hop.layer.value == "nacl-out"
+        entry = next((e for e in acl.entries if str(e.number) == rule and e.egress is egress), None)
+        if entry is not None:
+            return {"number": entry.number, "egress": egress, "action": "allow" if entry.allow else "deny",
+                    "protocol": str(entry.protocol), "cidr": str(entry.cidr)}  # fmt: skip
+        return {"number": rule, "egress": egress, "action": "deny"}
+    if world.find(ROUTE_TABLE, component) is not None:
+        return {"destination": rule}
+    return {"id": rule}

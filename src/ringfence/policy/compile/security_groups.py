@@ -1,0 +1,78 @@
+"""Security groups → groups of allow rules and their members (SG-63..SG-81, CT-03)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address
+
+from ringfence.model.net import ICMP_FAMILY, PORTED, PortRange, Protocol
+from ringfence.model.nouns.network_interface import NetworkInterface
+from ringfence.model.nouns.security_group import SecurityGroup, SecurityGroupRule
+from ringfence.policy.ir import Allow, Group, GroupMembers, Match, Opening
+
+
+def group(row: SecurityGroup) -> Group:
+    """A group's rules of both directions."""
+    return Group(
+        group_id=row.id,
+        vpc_id=row.vpc_id,
+        ingress=tuple(_allow(rule) for rule in row.ingress_rules if _matches_something(rule)),
+        egress=tuple(_allow(rule) for rule in row.egress_rules if _matches_something(rule)),
+        opens_ingress=_opening(row.ingress_rules),
+        opens_egress=_opening(row.egress_rules),
+    )
+
+
+def _matches_something(rule: SecurityGroupRule) -> bool:
+    """A prefix list that does not exist matches nothing (SG-87)."""
+    return rule.cidr is not None or rule.group is not None
+
+
+def _allow(rule: SecurityGroupRule) -> Allow:
+    return Allow(rule_id=rule.id, match=_match(rule), wide=_covers_family(rule))
+
+
+def _covers_family(rule: SecurityGroupRule) -> bool:
+    return rule.cidr is not None and rule.cidr.prefixlen == 0
+
+
+def _match(rule: SecurityGroupRule) -> Match:
+    ports = icmp_type = icmp_code = None
+    if rule.protocol in PORTED:
+        ports = PortRange(rule.from_port, rule.to_port)
+    elif rule.protocol in ICMP_FAMILY:
+        icmp_type = None if rule.from_port == -1 else rule.from_port
+        icmp_code = None if rule.to_port == -1 or icmp_type is None else rule.to_port
+    return Match(
+        family=rule.cidr.version if rule.cidr is not None else None,
+        remote=rule.cidr,
+        group=rule.group.group_id if rule.group is not None else None,
+        protocol=None if rule.protocol == Protocol.ALL else rule.protocol,
+        ports=ports,
+        icmp_type=icmp_type,
+        icmp_code=icmp_code,
+    )
+
+
+def _opening(rules: Iterable[SecurityGroupRule]) -> Opening:
+    """The (family, protocol) pairs that rules open to everyone on all ports (CT-03)."""
+    pairs: set[tuple[int, int]] = set()
+    for rule in rules:
+        if not _covers_family(rule):
+            continue
+        assert rule.cidr is not None
+        if rule.protocol == Protocol.ALL:
+            pairs |= {(rule.cidr.version, protocol) for protocol in PORTED}
+        elif rule.protocol in PORTED and (rule.from_port, rule.to_port) == (0, 65535):
+            pairs.add((rule.cidr.version, rule.protocol))
+    return Opening(pairs=frozenset(pairs))
+
+
+def members(row: SecurityGroup, interfaces: Iterable[NetworkInterface]) -> GroupMembers:
+    """The private addresses of the interfaces that carry the group (SG-67, SG-76)."""
+    ipv4: list[IPv4Address] = []
+    ipv6: list[IPv6Address] = []
+    for eni in interfaces:
+        ipv4 += eni.addresses
+        ipv6 += eni.ipv6
+    return GroupMembers(group_id=row.id, vpc_id=row.vpc_id, ipv4=tuple(sorted(ipv4)), ipv6=tuple(sorted(ipv6)))
