@@ -26,7 +26,8 @@ from ringfence.api.pipeline import Pipeline
 from ringfence.api.server import server
 from ringfence.control import ControlServer
 from ringfence.identity.credentials import RootKeys, root_key
-from ringfence.insight.reach.trace import trace_request
+from ringfence.insight.reach.probe import place_of, probe_request
+from ringfence.insight.reach.trace import TargetError, resolve, trace_request
 from ringfence.model.clock import SystemClock
 from ringfence.model.ids import RandomIds
 from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE, SUBNET, VPC
@@ -290,6 +291,8 @@ class Installation:
             "wait": self._wait,
             "trace": lambda r: trace_request(self.store.world, r),
             "audit": self._audit,
+            "locate": self._locate,
+            "probe": self._probe,
             "settings": lambda _: {"run": str(self.run), "dataplane": self.plane.name},
         }
         handler = handlers.get(str(request.get("do")))
@@ -330,6 +333,29 @@ class Installation:
                 problem = status.get("problem", "still working")
                 return {"error": f"generation {status['applied_generation']} of {wanted} applied: {problem}"}
             time.sleep(0.002)
+
+    def _locate(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Where `ringfence exec` must go."""
+        if isinstance(self.plane, NoPlane):
+            return {"error": "there is no data plane: nothing to run commands in"}
+        target = str(request["target"])
+        try:
+            found = resolve(self.store.world, target)
+        except TargetError as problem:
+            return {"error": str(problem), "status": 2}
+        return {"run": str(self.run), "place": place_of(self.store.world, target, found)}
+
+    def _probe(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Real packets, asked of the agent."""
+        plane = self.plane
+        if not hasattr(plane, "probe"):
+            return {"error": "there is no data plane: use trace, or start ringfence with --dataplane nftables"}
+        try:
+            wanted = probe_request(self.store.world, request)
+        except (TargetError, ValueError) as problem:
+            return {"error": str(problem), "status": 2}
+        answer: dict[str, Any] = plane.probe(wanted, timeout=wanted["timeout"] * (wanted["count"] + 2) + 20)
+        return answer
 
     def _audit(self, request: dict[str, Any]) -> dict[str, Any]:
         rows = self.store.audit_records(limit=int(request.get("last", 50)), newest=True)

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ringfence.model.codec import decode, encode
 from ringfence.model.kinds import KINDS, Kind
 from ringfence.model.row import Row
 from ringfence.model.world import Put, World, world_of
-from ringfence.store.codec import decode, encode
 from ringfence.store.store import AuditRow, Commit, Store
 
 #: schema versions in order; a file of version n is brought up by running entries n, n+1, ...

@@ -1,0 +1,121 @@
+"""The agent: brings the kernel to the IR it is sent, runs guests, and answers probes. It sees nothing but IR.
+
+It may die at any instant and remembers nothing: a new one enters the keeper's namespaces, takes a full delta, converges,
+and removes only what its kind made. New packets are refused before new links exist; links go before their rules.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+from ringfence.dataplane import linux, probing, topology
+from ringfence.dataplane.door import Door
+from ringfence.dataplane.guests import Guests
+from ringfence.dataplane.link import unpack
+from ringfence.dataplane.network import Network
+from ringfence.dataplane.nftables.apply import Nft
+from ringfence.policy.compile import apply_delta
+from ringfence.policy.ir import Ir
+
+log = logging.getLogger("ringfence.agent")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`agent LINK_FD DOOR_FD KEEPER_FD`."""
+    link, door, keeper = (socket.socket(fileno=int(number)) for number in argv or sys.argv[1:])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    linux.die_with_parent()
+    linux.drop_root()
+    try:
+        enter(keeper)
+        agent = Agent(link, Guests(keeper))
+    except OSError as problem:
+        linux.send(link, {"event": "problem", "message": f"the agent cannot start: {problem}"})
+        return 1
+    Door(door, agent.network).start()
+    agent.run()
+    return 0
+
+
+def enter(keeper: socket.socket) -> None:
+    """Into the keeper's user, mount and network namespaces."""
+    linux.send(keeper, {"do": "namespaces"})
+    got = linux.receive(keeper)
+    if got is None:
+        raise OSError("the keeper is gone")
+    kinds = (linux.CLONE_NEWUSER, linux.CLONE_NEWNS, linux.CLONE_NEWNET)
+    for descriptor, kind in zip(got[1], kinds, strict=True):
+        linux.setns(descriptor, kind)
+        os.close(descriptor)
+    os.environ["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Agent:
+    """Applies deltas one after the other; probes run beside."""
+
+    def __init__(self, link: socket.socket, guests: Guests) -> None:
+        self._link, self._send_lock = link, threading.Lock()
+        self._ir: Ir | None = None
+        self.network = Network(Nft(), guests)
+        self._apply_lock = threading.Lock()
+
+    def run(self) -> None:
+        """Until the API process closes the link."""
+        threading.Thread(target=self._watch, name="guests", daemon=True).start()
+        while (got := linux.receive(self._link)) is not None:
+            message = got[0]
+            if message["do"] == "delta":
+                self._delta(message["delta"])
+            elif message["do"] == "probe":
+                threading.Thread(target=self._probe, args=(message,), daemon=True).start()
+
+    def say(self, message: dict[str, Any]) -> None:
+        """To the API process."""
+        with self._send_lock:
+            linux.send(self._link, message)
+
+    def _delta(self, data: dict[str, Any]) -> None:
+        try:
+            self._ir = apply_delta(self._ir, unpack(data))
+        except ValueError as problem:
+            self.say({"event": "resync", "message": str(problem)})
+            return
+        self._bring()
+
+    def _bring(self) -> None:
+        ir = self._ir
+        if ir is None:
+            return
+        with self._apply_lock:
+            try:
+                for event in self.network.bring(ir):
+                    self.say(event)
+            except Exception as problem:
+                log.exception("generation %s could not be applied", ir.generation)
+                self.say({"event": "problem", "message": f"generation {ir.generation}: {problem}"})
+                return
+        self.say({"event": "applied", "generation": ir.generation})
+
+    def _watch(self) -> None:
+        """Guests that end by themselves are started anew, as a machine is that was meant to run."""
+        while True:
+            time.sleep(1)
+            if self.network.guests.anyone_gone():
+                self._bring()
+
+    def _probe(self, message: dict[str, Any]) -> None:
+        try:
+            result = probing.probe(self.network, message["request"])
+        except (OSError, ValueError, topology.TopologyError) as problem:
+            result = {"error": str(problem)}
+        self.say({"event": "probed", "id": message["id"], "result": result})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

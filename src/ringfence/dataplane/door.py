@@ -1,0 +1,103 @@
+"""The agent's door: `ringfence exec` comes in here, with its standard streams."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+from ringfence.dataplane import linux, sandbox, topology
+from ringfence.dataplane.keeper import RUN
+from ringfence.dataplane.network import Network
+from ringfence.model.net import parse_address
+
+log = logging.getLogger("ringfence.door")
+_NSENTER = "/usr/bin/nsenter"
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "USER": "root",
+    "LANG": "C.UTF-8",
+}
+
+
+class Door:
+    """Accepts exec requests; each runs on a thread of its own."""
+
+    def __init__(self, listener: socket.socket, network: Network) -> None:
+        self._listener, self._network = listener, network
+
+    def start(self) -> None:
+        threading.Thread(target=self._accept, name="door", daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            got = linux.receive(connection)
+            if got is None:
+                return
+            request, stdio = got
+            try:
+                argv = self._command(request["place"], request["argv"])
+                reply = _run(connection, argv, stdio, {**_ENVIRONMENT, "TERM": str(request.get("term", "dumb"))})
+            except (OSError, ValueError, sandbox.ImageError, topology.TopologyError) as problem:
+                reply = {"error": str(problem)}
+            finally:
+                for descriptor in stdio:
+                    os.close(descriptor)
+            try:
+                linux.send(connection, reply)
+            except OSError:
+                log.debug("the caller of %s did not wait", request.get("argv"))
+
+    def _command(self, place: dict[str, Any], argv: list[str]) -> list[str]:
+        """The command line that gets there. ValueError when the place does not exist."""
+        if place["kind"] == "instance":
+            pid = self._network.guests.pid_inside(place["id"])
+            if pid is None:
+                raise ValueError(f"{place['id']} is not running")
+            kinds = ["--user", "--mount", "--uts", "--ipc", "--net", "--pid"]
+            return [_NSENTER, f"--target={pid}", *kinds, f"--root=/proc/{pid}/root", "--wdns=/root", "--preserve-credentials", "--", *argv]
+        if place["kind"] == "interface":
+            name = self._network.place_of(place["id"])
+        else:
+            name = self._network.outside_host(parse_address(place["id"]))
+        state = Path(RUN) / "outside"
+        sandbox.write_state(state, hostname="outside", resolver="192.0.2.53", user_data=None, domain="example")
+        inner = sandbox.arguments(sandbox.BUILTIN, state, hostname="outside")
+        return [_NSENTER, f"--net={topology.NETNS / name}", "--", *inner, *argv]
+
+
+def _run(connection: socket.socket, argv: list[str], stdio: list[int], environment: dict[str, str]) -> dict[str, Any]:
+    """Run it to its end; signals come over the connection, and its loss kills."""
+    process = subprocess.Popen(
+        argv, stdin=stdio[0], stdout=stdio[1], stderr=stdio[2], env=environment, start_new_session=True
+    )
+
+    def listen() -> None:
+        try:
+            while (got := linux.receive(connection)) is not None:
+                _signal(process, int(got[0]["signal"]))
+            if process.poll() is None:
+                _signal(process, signal.SIGKILL)
+        except OSError:
+            log.debug("connection closed")
+
+    threading.Thread(target=listen, daemon=True).start()
+    return {"status": process.wait()}
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        log.debug("already gone")

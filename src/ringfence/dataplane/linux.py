@@ -1,0 +1,130 @@
+"""The few Linux calls Python lacks: unshare, setns, mount, prctl, and sending file descriptors."""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 4096, 16384, 1 << 18, 2
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+_SIOCGSKNS = 0x894C
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(descriptor: int, kind: int = 0) -> None:
+    """setns(2); for a network namespace it concerns the calling thread only."""
+    _check(_libc.setns(descriptor, kind), "setns")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2)."""
+    arguments = (source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None)
+    _check(_libc.mount(*arguments), f"mount {target}")
+
+
+def unmount(target: str) -> None:
+    """umount2(2), lazily."""
+    _check(_libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
+
+
+def die_with_parent() -> None:
+    """SIGKILL this process when its parent ends."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+
+
+def drop_root(uid: int = 65534, gid: int = 65534) -> None:
+    """If root, become an unprivileged user for good; /proc/self stays ours."""
+    if os.geteuid() != 0:
+        return
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
+
+
+def new_user_namespace(others: int = 0) -> None:
+    """Enter a new user namespace, as its root, and the other new namespaces of `others`."""
+    uid, gid = os.geteuid(), os.getegid()
+    unshare(CLONE_NEWUSER | others)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
+def network_namespace_of(sock: socket.socket) -> int:
+    """A descriptor of the network namespace a socket belongs to."""
+    return int(fcntl.ioctl(sock.fileno(), _SIOCGSKNS))
+
+
+@contextmanager
+def inside(netns: int) -> Iterator[None]:
+    """Run the body with this thread in another network namespace (a descriptor)."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        setns(netns, CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            setns(home, CLONE_NEWNET)
+    finally:
+        os.close(home)
+
+
+# ---------------------------------------------------------------------- messages with descriptors
+def send(sock: socket.socket, message: Any, descriptors: Sequence[int] = ()) -> None:
+    """One length-prefixed JSON message; descriptors travel with its first byte."""
+    data = json.dumps(message).encode()
+    framed = struct.pack(">I", len(data)) + data
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+    sent = sock.sendmsg([framed], ancillary)
+    if sent < len(framed):
+        sock.sendall(framed[sent:])
+
+
+def receive(sock: socket.socket, maximum: int = 8) -> tuple[Any, list[int]] | None:
+    """The next message and its descriptors; None at the end."""
+    room = socket.CMSG_SPACE(maximum * array.array("i").itemsize)
+    first, ancillary, _, _ = sock.recvmsg(4, room)
+    if not first:
+        return None
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+    header = first + _exactly(sock, 4 - len(first))
+    (length,) = struct.unpack(">I", header)
+    return json.loads(_exactly(sock, length)), list(descriptors)
+
+
+def _exactly(sock: socket.socket, length: int) -> bytes:
+    parts = []
+    while length:
+        part = sock.recv(min(length, 1 << 20))
+        if not part:
+            raise ConnectionError("the other side closed in the middle of a message")
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)

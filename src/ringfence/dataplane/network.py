@@ -1,0 +1,431 @@
+"""From IR to the kernel: namespaces, links, routes, rules and guests, in an order that never opens what is closed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+
+from ringfence.dataplane import linux, topology
+from ringfence.dataplane.conntrack import flush_zone
+from ringfence.dataplane.guests import Guests
+from ringfence.dataplane.nftables import edge as edge_rules
+from ringfence.dataplane.nftables.apply import Filter, Nft
+from ringfence.dataplane.nftables.render import Renderer, VpcSlice
+from ringfence.dataplane.plan import (
+    INTERNET_NS,
+    TABLE_BITS,
+    edge_ns,
+    eni_ns,
+    guest_ns,
+    kernel_table,
+    link,
+    vpc_ns,
+)
+from ringfence.dataplane.sandbox import ImageError
+from ringfence.dataplane.services.dns import DnsServer, Zone
+from ringfence.dataplane.services.imds import ImdsServer, Tokens
+from ringfence.dataplane.topology import Routes, TopologyError, run_batch
+from ringfence.model.net import Address
+from ringfence.policy import ir as nodes
+from ringfence.policy.ir import Edge, Interface, Ir, Machine, Subnet, Vpc
+
+log = logging.getLogger("ringfence.network")
+
+
+@dataclass
+class Router:
+    """One VPC's namespace and what is known to be in it."""
+
+    vpc_id: str
+    netns: int
+    filter: Filter
+    renderer: Renderer = field(default_factory=Renderer)
+    fresh: bool = True  # made by this agent: its tables start empty
+    routes: dict[str, Routes] = field(default_factory=dict)
+    rules: set[int] = field(default_factory=set)
+    addresses: set[str] = field(default_factory=set)
+    plugged: dict[str, tuple[Interface, str]] = field(default_factory=dict)  # ENI -> (as plugged, place)
+    slice: VpcSlice | None = None
+    zone: Zone | None = None
+    names: nodes.Names | None = None
+    services: tuple[DnsServer, ImdsServer] | None = None
+
+
+@dataclass
+class EdgeState:
+    """One internet gateway's namespace."""
+
+    edge: Edge
+    netns: int
+    filter: Filter
+    routes: Routes
+    outside: set[str] = field(default_factory=set)
+
+
+class Network:
+    """The whole data plane of a host."""
+
+    def __init__(self, nft: Nft, guests: Guests) -> None:
+        self._nft, self.guests = nft, guests
+        self._routers: dict[str, Router] = {}
+        self._edges: dict[str, EdgeState] = {}
+        self._internet: Routes | None = None
+        self._tokens = Tokens()
+        self._hosts: set[str] = set()
+        self._hosts_lock = threading.Lock()
+        self.ir: Ir | None = None
+        self._first = True
+
+    # ------------------------------------------------------------------ the whole
+    def bring(self, ir: Ir) -> Iterator[dict[str, Any]]:
+        """Bring the kernel to an IR; yields events for the API process."""
+        parts = _slices(ir)
+        machines = {f.instance_id: f for f in ir.fragments.values() if isinstance(f, Machine)}
+        wanted = {id: part for id, part in parts.items() if part.interfaces}
+        present = topology.namespaces()
+        self._internet_up(present)
+        yield from self._stop_guests(machines)
+        for vpc_id in set(self._routers) - wanted.keys():
+            self._drop_router(vpc_id)
+        for vpc_id, part in wanted.items():
+            self._router(vpc_id, present)
+            self._unplug(vpc_id, part, machines)
+        self._edges_down(wanted)
+        self.ir = ir
+        for vpc_id, part in wanted.items():
+            router = self._routers[vpc_id]
+            if router.slice is None or part != router.slice:
+                router.filter.sync(router.renderer.render(part))
+        yield from self._start_guests(wanted, machines)
+        for vpc_id, part in wanted.items():
+            self._plug(vpc_id, part, machines)
+            if part.edge is not None:
+                self._edge_up(part)
+            self._route(vpc_id, part)
+            self._resolve(vpc_id, part)
+            self._routers[vpc_id].slice = part
+        self._sync_internet()
+        for instance_id in machines:
+            self.guests.go(instance_id)
+        if self._first:
+            self._sweep(wanted, machines)
+            self._first = False
+        yield from self._report(machines)
+
+    def _report(self, machines: dict[str, Machine]) -> Iterator[dict[str, Any]]:
+        running = self.guests.running_ids()
+        yield {"event": "guests", "running": sorted(running & machines.keys()), "wanted": sorted(machines)}
+
+    def _sweep(self, wanted: dict[str, VpcSlice], machines: dict[str, Machine]) -> None:
+        """What an earlier agent left and nobody wants."""
+        keep = {vpc_ns(id) for id in wanted} | {INTERNET_NS} | {guest_ns(id) for id in machines} | self._hosts
+        keep |= {edge_ns(part.edge.gateway_id) for part in wanted.values() if part.edge}
+        keep |= {eni_ns(e.eni_id) for part in wanted.values() for e in part.interfaces if e.instance_id is None}
+        for name in topology.namespaces() - keep:
+            if name.startswith(("vpc-", "edge-", "i-", "eni-")):
+                topology.drop_namespace(name)
+
+    # ------------------------------------------------------------------ routers
+    def _router(self, vpc_id: str, present: set[str]) -> Router:
+        held = self._routers.get(vpc_id)
+        if held is not None:
+            return held
+        name = vpc_ns(vpc_id)
+        fresh = name not in present
+        if fresh:
+            topology.make_namespace(name)
+        netns = topology.open_namespace(name)
+        router = Router(vpc_id, netns, Filter(self._nft, netns), fresh=fresh)
+        if fresh:
+            topology.write_sysctls(netns, topology.ROUTER_SYSCTLS)
+            run_batch(name, topology.router_base())
+        else:
+            router.rules = {
+                int(rule["fwmark"], 16)
+                for rule in topology.listed(name, "rule", "show")
+                if rule.get("fwmask") == hex(TABLE_BITS)
+            }
+        with linux.inside(netns):
+            dns = DnsServer(lambda: router.zone)
+            imds = ImdsServer(lambda source: self._caller(vpc_id, source), self._tokens)
+        router.services = (dns, imds)
+        self._routers[vpc_id] = router
+        return router
+
+    def _drop_router(self, vpc_id: str) -> None:
+        router = self._routers.pop(vpc_id)
+        if router.services:
+            for service in router.services:
+                service.close()
+        for eni_id in router.plugged:
+            if eni_ns(eni_id) in topology.namespaces():
+                topology.drop_namespace(eni_ns(eni_id))
+        os.close(router.netns)
+        topology.drop_namespace(vpc_ns(vpc_id))
+
+    def _caller(self, vpc_id: str, source: str) -> Machine | None:
+        """The machine that has an address of the VPC."""
+        if self.ir is None:
+            return None
+        address = ip_address(source)
+        for fragment in self.ir.fragments.values():
+            if not isinstance(fragment, Interface) or fragment.vpc_id != vpc_id or fragment.instance_id is None:
+                continue
+            if address in (fragment.ipv4 if address.version == 4 else fragment.ipv6):
+                found = self.ir.fragments.get((Machine.__name__, fragment.instance_id))
+                return found if isinstance(found, Machine) else None
+        return None
+
+    def _route(self, vpc_id: str, part: VpcSlice) -> None:
+        """Addresses, policy rules and routes of a VPC."""
+        router, name = self._routers[vpc_id], vpc_ns(vpc_id)
+        assert part.vpc is not None
+        addresses = topology.router_addresses(part.vpc, part.subnets)
+        lines = [f"addr replace {address} dev lo" for address in sorted(addresses - router.addresses)]
+        lines += [f"addr del {address} dev lo" for address in sorted(router.addresses - addresses)]
+        numbers = {table.number for table in part.tables}
+        for number in sorted(numbers - router.rules):
+            lines += [
+                f"{family} rule add pref {kernel_table(number)} fwmark {number:#x}/{TABLE_BITS:#x} lookup {kernel_table(number)}"
+                for family in ("-4", "-6")
+            ]
+        run_batch(name, lines)
+        router.addresses, router.rules = addresses, router.rules | numbers
+        plugged = {id: eni for id, (eni, _) in router.plugged.items()}
+        wanted = {"main": topology.main_routes(part.vpc, plugged.values())}
+        for table in part.tables:
+            wanted[str(kernel_table(table.number))] = topology.table_routes(
+                table, plugged, gateway=part.edge is not None
+            )
+        for table_name in [*wanted, *(set(router.routes) - wanted.keys())]:
+            held = router.routes.setdefault(table_name, Routes(name, table_name, set() if router.fresh else None))
+            held.sync(wanted.get(table_name, set()))
+
+    def _resolve(self, vpc_id: str, part: VpcSlice) -> None:
+        """The names the VPC's resolver answers (DNS-01, DNS-02)."""
+        router = self._routers[vpc_id]
+        assert part.vpc is not None
+        if not part.vpc.dns_support:
+            router.zone, router.names = None, None
+        elif part.names is not None and part.names is not router.names:
+            router.zone, router.names = Zone(part.names), part.names
+
+    # ------------------------------------------------------------------ interfaces
+    def _place(self, eni: Interface, machines: dict[str, Machine]) -> str | None:
+        """The namespace an interface belongs in; None for one of an instance that does not run."""
+        if eni.instance_id is None:
+            return eni_ns(eni.eni_id)
+        return guest_ns(eni.instance_id) if eni.instance_id in machines else None
+
+    def _unplug(self, vpc_id: str, part: VpcSlice, machines: dict[str, Machine]) -> None:
+        """Links of interfaces that are gone or have moved."""
+        router = self._routers[vpc_id]
+        wanted = {eni.eni_id: eni for eni in part.interfaces}
+        for eni_id, (eni, place) in list(router.plugged.items()):
+            now = wanted.get(eni_id)
+            moved = now is None or self._place(now, machines) != place or place not in topology.namespaces()
+            if moved or (now is not None and (now.number, now.mac) != (eni.number, eni.mac)):
+                _quietly(vpc_ns(vpc_id), f"link del {link(eni.number)}")
+                self._forget_connections(router, eni)
+                del router.plugged[eni_id]
+                if place == eni_ns(eni_id) and place in topology.namespaces():
+                    topology.drop_namespace(place)
+
+    def _forget_connections(self, router: Router, eni: Interface) -> None:
+        """The connections of an interface end with it: its number may be another's tomorrow."""
+        with linux.inside(router.netns):
+            flush_zone(eni.number)
+
+    def _plug(self, vpc_id: str, part: VpcSlice, machines: dict[str, Machine]) -> None:
+        router, name = self._routers[vpc_id], vpc_ns(vpc_id)
+        subnets = {subnet.subnet_id: subnet for subnet in part.subnets}
+        there = {item["ifname"] for item in topology.listed(name, "link", "show")} if self._first else set()
+        for eni in part.interfaces:
+            place = self._place(eni, machines)
+            if place is None:
+                continue
+            held = router.plugged.get(eni.eni_id)
+            if held is None:
+                self._plug_in(name, eni, subnets[eni.subnet_id], place, known=link(eni.number) in there)
+            elif (held[0].ipv4, held[0].ipv6) != (eni.ipv4, eni.ipv6):
+                self._readdress(name, held[0], eni, subnets[eni.subnet_id], place)
+            router.plugged[eni.eni_id] = (eni, place)
+
+    def _plug_in(self, name: str, eni: Interface, subnet: Subnet, place: str, *, known: bool) -> None:
+        device = f"eth{eni.device_index or 0}"
+        if place not in topology.namespaces():
+            topology.make_namespace(place)
+        in_place = any(item["ifname"] == device for item in topology.listed(place, "link", "show")) if known else False
+        if known and not in_place:  # the place is new: the old link led to one that is gone
+            _quietly(name, f"link del {link(eni.number)}")
+        router, guest = topology.plug(eni, subnet, place, device)
+        run_batch(name, router[1:] if known and in_place else router)
+        run_batch(place, guest)
+
+    def _readdress(self, name: str, old: Interface, new: Interface, subnet: Subnet, place: str) -> None:
+        device = f"eth{new.device_index or 0}"
+        gone = [*(set(old.ipv4) - set(new.ipv4)), *(set(old.ipv6) - set(new.ipv6))]
+        run_batch(name, [*topology.neighbours(new), *(f"neigh del {a} dev {link(new.number)}" for a in gone)])
+        width = {4: subnet.ipv4.prefixlen if subnet.ipv4 else 32, 6: 128}
+        run_batch(place, topology.guest_side(new, subnet, device))
+        for address in gone:
+            _quietly(place, f"addr del {address}/{width[address.version]} dev {device}")
+
+    # ------------------------------------------------------------------ guests
+    def _stop_guests(self, machines: dict[str, Machine]) -> Iterator[dict[str, Any]]:
+        for instance_id, guest in self.guests.running().items():
+            wanted = machines.get(instance_id)
+            if wanted is None or wanted.boots != guest.boots:
+                self.guests.stop(instance_id)
+                if wanted is None:
+                    yield {"event": "stopped", "instance": instance_id}
+
+    def _start_guests(self, parts: dict[str, VpcSlice], machines: dict[str, Machine]) -> Iterator[dict[str, Any]]:
+        running = self.guests.running_ids()
+        for instance_id, machine in machines.items():
+            if instance_id in running:
+                continue
+            part = parts[machine.vpc_id]
+            assert part.vpc is not None
+            try:
+                resolver = str(part.vpc.ipv4[0].network_address + 2)
+                self.guests.start(machine, resolver=resolver, domain=part.vpc.domain)
+            except (OSError, ImageError) as problem:
+                log.warning("%s does not start: %s", instance_id, problem)
+                yield {"event": "failed", "instance": instance_id, "message": str(problem)}
+
+    # ------------------------------------------------------------------ gateways and the internet
+    def _internet_up(self, present: set[str]) -> None:
+        if self._internet is not None:
+            return
+        if INTERNET_NS not in present:
+            topology.make_namespace(INTERNET_NS)
+            netns = topology.open_namespace(INTERNET_NS)
+            topology.write_sysctls(netns, topology.ROUTER_SYSCTLS)
+            run_batch(INTERNET_NS, topology.internet_base())
+            # an outside host cannot send from an address that is not its own
+            self._nft.run(netns, "add table inet ringfence\nadd chain inet ringfence spoof "
+                          "{ type filter hook prerouting priority -310; policy accept; }\n"
+                          'add rule inet ringfence spoof iifname "h*" icmpv6 type { 133-136 } accept\n'
+                          'add rule inet ringfence spoof iifname "h*" fib saddr . iif oif missing drop\n')  # fmt: skip
+            os.close(netns)
+        self._internet = Routes(INTERNET_NS, "main", None if INTERNET_NS in present else set())
+        self._hosts = {name for name in present if name.startswith("host-")}
+
+    def _edges_down(self, wanted: dict[str, VpcSlice]) -> None:
+        keep = {part.edge.gateway_id for part in wanted.values() if part.edge}
+        for gateway_id in set(self._edges) - keep:
+            held = self._edges.pop(gateway_id)
+            os.close(held.netns)
+            topology.drop_namespace(edge_ns(gateway_id))  # its links go with it
+
+    def _edge_up(self, part: VpcSlice) -> None:
+        edge, vpc = part.edge, part.vpc
+        assert edge is not None
+        assert vpc is not None
+        held = self._edges.get(edge.gateway_id)
+        if held is None:
+            held = self._new_edge(edge, vpc)
+        held.filter.sync(edge_rules.render(edge))
+        held.routes.sync(topology.edge_routes(edge, vpc))
+        held.edge = edge
+
+    def _new_edge(self, edge: Edge, vpc: Vpc) -> EdgeState:
+        name = edge_ns(edge.gateway_id)
+        fresh = name not in topology.namespaces()
+        if fresh:
+            topology.make_namespace(name)
+        netns = topology.open_namespace(name)
+        state = EdgeState(edge, netns, Filter(self._nft, netns), Routes(name, "main", set() if fresh else None))
+        if fresh:
+            topology.write_sysctls(netns, topology.ROUTER_SYSCTLS | {"net/ipv4/conf/default/proxy_arp": "0"})
+            state.filter.sync(edge_rules.render(edge))  # rules before links
+            inside, itself, outside = topology.edge_base(edge.gateway_id)
+            run_batch(vpc_ns(vpc.vpc_id), inside)
+            run_batch(name, itself)
+            run_batch(INTERNET_NS, outside)
+        self._edges[edge.gateway_id] = state
+        return state
+
+    def _sync_internet(self) -> None:
+        assert self._internet is not None
+        routes = {route for held in self._edges.values() for route in topology.internet_routes(held.edge)}
+        self._internet.sync(routes | self._host_routes)
+
+    @property
+    def _host_routes(self) -> set[str]:
+        """Routes to outside hosts are written when these are made; they are only kept here."""
+        out = set()
+        for item in (
+            *topology.listed(INTERNET_NS, "-4", "route", "show"),
+            *topology.listed(INTERNET_NS, "-6", "route", "show"),
+        ):
+            device = str(item.get("dev", ""))
+            if device.startswith("h") and item.get("protocol") != "kernel" and item["dst"] != "default":
+                dst = item["dst"] if "/" in item["dst"] else item["dst"] + ("/128" if ":" in item["dst"] else "/32")
+                out.add(f"{dst} dev {device}")
+        return out
+
+    def outside_host(self, address: Address) -> str:
+        """The namespace of an outside host, made on demand. ValueError for an address a VPC has."""
+        name = topology.host_ns(address)
+        with self._hosts_lock:
+            if name in self._hosts:
+                return name
+            if any(address == public for held in self._edges.values() for public, _ in held.edge.nat) or any(
+                address in block
+                for held in self._edges.values()
+                for block in held.edge.ipv6
+                if block.version == address.version
+            ):
+                raise ValueError(f"{address} belongs to a VPC")
+            topology.make_namespace(name)
+            netns = topology.open_namespace(name)
+            topology.write_sysctls(netns, topology.GUEST_SYSCTLS)
+            os.close(netns)
+            internet, host = topology.host_commands(address)
+            run_batch(INTERNET_NS, internet)
+            run_batch(name, host)
+            self._hosts.add(name)
+        return name
+
+    # ------------------------------------------------------------------ for probes and exec
+    def place_of(self, eni_id: str) -> str:
+        """The namespace an interface is plugged into. ValueError when it is not."""
+        for router in self._routers.values():
+            held = router.plugged.get(eni_id)
+            if held is not None:
+                return held[1]
+        raise ValueError(f"{eni_id} is not plugged in: does its instance run?")
+
+
+def _quietly(netns: str, line: str) -> None:
+    """A command whose target may be gone already."""
+    try:
+        run_batch(netns, [line])
+    except TopologyError as problem:
+        log.debug("%s", problem)
+
+
+def _slices(ir: Ir) -> dict[str, VpcSlice]:
+    """The fragments by VPC."""
+    held: dict[str, dict[type, list[Any]]] = {}
+    for fragment in ir.fragments.values():
+        held.setdefault(fragment.vpc_id, {}).setdefault(type(fragment), []).append(fragment)
+    out = {}
+    for vpc_id, by in held.items():
+        if nodes.Vpc not in by:
+            continue
+        edges = by.get(nodes.Edge, [None])
+        out[vpc_id] = VpcSlice(
+            interfaces=tuple(by.get(nodes.Interface, ())), groups=tuple(by.get(nodes.Group, ())),
+            members=tuple(by.get(nodes.GroupMembers, ())), acls=tuple(by.get(nodes.Acl, ())),
+            subnets=tuple(by.get(nodes.Subnet, ())), edge=edges[0], tables=tuple(by.get(nodes.RouteTable, ())),
+            vpc=by[nodes.Vpc][0], names=by.get(nodes.Names, [None])[0],
+        )  # fmt: skip
+    return out

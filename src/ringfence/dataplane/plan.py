@@ -1,0 +1,50 @@
+"""Names and numbers of the data plane: namespaces, interfaces, marks and tables. One place, so that all agree.
+
+A packet mark (32 bits, never leaves its namespace):
+  bits 0-15  number of the route table to use; 0 = the VPC's own addresses only
+  bit 16     the source address is one of the sending interface's own (group references match only then: D-05, SG-68)
+  bit 17     sender and destination address are in one subnet: no network ACL, no route table (ACL-32)
+  bit 18     pass 1: on the way from an interface into the loop
+"""
+
+from __future__ import annotations
+
+TABLE_BITS = 0xFFFF
+OWN_SOURCE, SAME_SUBNET, PASS_ONE = 1 << 16, 1 << 17, 1 << 18
+
+LOOP_OUT, LOOP_IN = "l0", "l1"  # the veth pair every packet crosses between its two passes
+GATEWAY = "g0"  # VPC namespace → edge namespace
+EDGE_VPC, EDGE_INTERNET = "v0", "i0"  # edge namespace → VPC, → internet
+LOOP_TABLE, TABLE_BASE = 900, 1000
+INTERNET_NS = "inet"
+
+
+def suffix(id: str) -> str:
+    """The part of a resource id that names its namespace."""
+    return id[-10:]
+
+
+def vpc_ns(vpc_id: str) -> str:
+    return f"vpc-{suffix(vpc_id)}"
+
+
+def edge_ns(gateway_id: str) -> str:
+    return f"edge-{suffix(gateway_id)}"
+
+
+def eni_ns(eni_id: str) -> str:
+    """The namespace of an unattached interface."""
+    return f"eni-{suffix(eni_id)}"
+
+
+def guest_ns(instance_id: str) -> str:
+    return f"i-{suffix(instance_id)}"
+
+
+def link(number: int) -> str:
+    """The router's end of an interface."""
+    return f"e{number}"
+
+
+def kernel_table(number: int) -> int:
+    return TABLE_BASE + number

@@ -1,0 +1,138 @@
+"""The file system a guest sees, as bubblewrap arguments: never the host's tree (DESIGN: guests have no privilege)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+BUILTIN = "builtin"
+_LINKS = {"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "sbin": "usr/sbin"}
+_ETC = (
+    "alternatives",
+    "ssl",
+    "ca-certificates",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "protocols",
+    "services",
+    "localtime",
+)
+PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
+GROUP = "root:x:0:\nnogroup:x:65534:\n"
+
+
+class ImageError(Exception):
+    """The image's root file system cannot be used."""
+
+
+def bubblewrap() -> str:
+    """The program's path. ImageError when it is missing."""
+    found = shutil.which("bwrap", path="/usr/local/bin:/usr/bin:/bin")
+    if found is None:
+        raise ImageError("bubblewrap is missing: apt-get install bubblewrap")
+    return found
+
+
+def arguments(root: str, state: Path, *, hostname: str | None) -> list[str]:
+    """bwrap with a guest's mounts. `state`: the directory with its /etc files and init script."""
+    out = [bubblewrap(), "--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try", "--die-with-parent"]
+    if hostname is not None:
+        out += ["--unshare-uts", "--hostname", hostname]
+    out += _builtin() if root == BUILTIN else _directory(root)
+    for name in ("passwd", "group", "hosts", "resolv.conf", "hostname"):
+        out += ["--ro-bind", str(state / name), f"/etc/{name}"]
+    out += ["--ro-bind", str(state / "init.py"), "/.ringfence-init.py"]
+    out += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/root"]
+    out += ["--tmpfs", "/var", "--dir", "/var/tmp", "--dir", "/var/log"] if root == BUILTIN else []
+    for capability in ("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_NET_BIND_SERVICE", "CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN",
+                       "CAP_DAC_OVERRIDE", "CAP_FOWNER"):  # fmt: skip
+        out += ["--cap-add", capability]
+    environment = {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "USER": "root",
+        "LANG": "C.UTF-8",
+    }
+    out += ["--clearenv"]
+    for name, value in environment.items():
+        out += ["--setenv", name, value]
+    return [*out, "--chdir", "/root"]
+
+
+def _builtin() -> list[str]:
+    """The host's programs, read-only, and nothing else of it."""
+    out = ["--ro-bind", "/usr", "/usr", "--dir", "/etc"]
+    for link, target in _LINKS.items():
+        if os.path.islink(f"/{link}"):
+            out += ["--symlink", target, f"/{link}"]
+        elif os.path.isdir(f"/{link}"):
+            out += ["--ro-bind", f"/{link}", f"/{link}"]
+    for name in _ETC:
+        if os.path.exists(f"/etc/{name}"):
+            out += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
+    return out
+
+
+def _directory(root: str) -> list[str]:
+    """A root directory given to RegisterImage, read-only."""
+    path = Path(root)
+    if not path.is_dir():
+        raise ImageError(f"{root} is not a directory the data plane can read")
+    if (path / "oci-layout").exists():
+        raise ImageError(f"{root} is an OCI layout: unpack it into a directory first")
+    out = []
+    for entry in sorted(path.iterdir()):
+        if entry.name in ("proc", "dev", "tmp", "run", "root", "sys"):
+            continue
+        if entry.is_symlink():
+            out += ["--symlink", os.readlink(entry), f"/{entry.name}"]
+        else:
+            out += ["--ro-bind", str(entry), f"/{entry.name}"]
+    return out
+
+
+def write_state(state: Path, *, hostname: str, resolver: str, user_data: bytes | None, domain: str) -> None:
+    """The per-guest files that `arguments` binds."""
+    state.mkdir(parents=True, exist_ok=True)
+    files = {
+        "passwd": PASSWD,
+        "group": GROUP,
+        "hosts": f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {hostname}\n",
+        "resolv.conf": f"search {domain}\nnameserver {resolver}\noptions timeout:2 attempts:2\n",
+        "hostname": hostname + "\n",
+        "init.py": INIT,
+    }
+    for name, text in files.items():
+        (state / name).write_text(text)
+    (state / "user-data").write_bytes(user_data or b"")
+
+
+#: pid 1 of a guest: run the user data once, then reap whatever is orphaned
+INIT = """
+import os, signal, sys
+def run_user_data():
+    path = "/run/user-data"
+    with open(path, "rb") as given:
+        data = given.read()
+    if not data.startswith(b"#!"):
+        return
+    with open("/run/user-data.sh", "wb") as script:
+        script.write(data)
+    os.chmod("/run/user-data.sh", 0o700)
+    if os.fork() == 0:
+        os.setsid()
+        os.execv("/run/user-data.sh", ["/run/user-data.sh"])
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: sys.exit(0))
+try:
+    run_user_data()
+except OSError as problem:
+    print("user data:", problem, flush=True)
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        signal.pause()
+"""

@@ -1,0 +1,353 @@
+"""Namespaces, links, addresses and routes: where packets can go, before anything is filtered.
+
+Everything is told to `ip -batch` in idempotent words (replace, not add), so that an agent that knows nothing can run it
+again; what should not be there is deleted by comparing with what the kernel lists.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ringfence.dataplane import linux
+from ringfence.dataplane.plan import (
+    EDGE_INTERNET,
+    EDGE_VPC,
+    GATEWAY,
+    INTERNET_NS,
+    LOOP_IN,
+    LOOP_OUT,
+    LOOP_TABLE,
+    PASS_ONE,
+    edge_ns,
+    link,
+    suffix,
+)
+from ringfence.model.net import Address
+from ringfence.policy.ir import Edge, Interface, Route, RouteTable, Subnet, Via, Vpc
+
+NETNS = Path("/run/netns")
+MTU, INTERNET_MTU = 9001, 1500  # IGW-09
+_LOOP_MACS = ("02:52:46:00:00:00", "02:52:46:00:00:01")
+_LOOP_HOP4, _LOOP_HOP6 = "169.254.255.1", "fe80::fffe"
+_GATEWAY_LINK = ("169.254.254.1", "169.254.254.2")  # VPC side, edge side
+_INTERNET_LINK = ("169.254.253.1", "169.254.253.2")  # internet side, edge side
+SERVICES4 = ("169.254.169.253", "169.254.169.254")
+SERVICES6 = ("fd00:ec2::253", "fd00:ec2::254")
+
+ROUTER_SYSCTLS = {
+    "net/ipv4/ip_forward": "1",
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/default/rp_filter": "0",
+    "net/ipv4/conf/all/send_redirects": "0",
+    "net/ipv4/conf/default/send_redirects": "0",
+    "net/ipv4/conf/default/proxy_arp": "1",
+    "net/ipv4/neigh/default/proxy_delay": "0",
+    "net/ipv6/conf/all/forwarding": "1",
+    "net/ipv6/conf/default/forwarding": "1",
+    "net/ipv6/conf/default/accept_dad": "0",
+    "net/ipv6/conf/default/accept_ra": "0",
+    "net/netfilter/nf_conntrack_tcp_be_liberal": "1",
+}
+GUEST_SYSCTLS = {
+    "net/ipv6/conf/all/accept_dad": "0",
+    "net/ipv6/conf/default/accept_dad": "0",
+    "net/ipv6/conf/default/accept_ra": "0",
+    "net/ipv6/conf/all/accept_ra": "0",
+}
+
+
+class TopologyError(Exception):
+    """`ip` refused something."""
+
+
+def run_batch(netns: str, lines: Iterable[str]) -> None:
+    """Commands for one namespace, in order; `-6 ` before a command names the family. TopologyError at the first that fails."""
+    for family, run in itertools.groupby(lines, key=_family_option):
+        text = "\n".join(line.removeprefix(family).lstrip() for line in run)
+        options = [family] if family else []
+        done = subprocess.run(
+            ["ip", *options, "-n", netns, "-batch", "-"],
+            input=text + "\n", capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise TopologyError(f"{netns}: {done.stderr.strip()} in:\n{text}")
+
+
+def _family_option(line: str) -> str:
+    return line[:2] if line.startswith(("-4 ", "-6 ")) else ""
+
+
+def listed(netns: str, *what: str) -> list[dict[str, Any]]:
+    """`ip -json` output; nothing for a table that does not exist."""
+    done = subprocess.run(["ip", "-n", netns, "-json", *what], capture_output=True, text=True, timeout=60, check=False)
+    found: list[dict[str, Any]] = json.loads(done.stdout if done.returncode == 0 and done.stdout.strip() else "[]")
+    return found
+
+
+# ---------------------------------------------------------------------- namespaces
+def namespaces() -> set[str]:
+    """The namespaces there are."""
+    return {path.name for path in NETNS.iterdir()}
+
+
+def make_namespace(name: str) -> None:
+    """A new, empty namespace."""
+    subprocess.run(["ip", "netns", "add", name], check=True, capture_output=True, timeout=30)
+
+
+def name_namespace(descriptor: int, name: str) -> None:
+    """Give a namespace held by a descriptor a name."""
+    path = NETNS / name
+    if path.exists():
+        drop_namespace(name)
+    path.touch()
+    linux.mount(f"/proc/self/fd/{descriptor}", str(path), flags=linux.MS_BIND)
+
+
+def drop_namespace(name: str) -> None:
+    """Remove a namespace and every link in it."""
+    linux.unmount(str(NETNS / name))
+    (NETNS / name).unlink()
+
+
+def open_namespace(name: str) -> int:
+    """A descriptor of a named namespace; the caller closes it."""
+    return os.open(NETNS / name, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def write_sysctls(descriptor: int, values: dict[str, str]) -> None:
+    """Settings of one namespace."""
+    with linux.inside(descriptor):
+        for name, value in values.items():
+            path = Path("/proc/sys") / name
+            if path.exists():
+                path.write_text(value)
+
+
+# ---------------------------------------------------------------------- a VPC's router
+def router_base() -> Iterator[str]:
+    """What every VPC namespace has: the loop, service addresses, policy rules."""
+    yield "link set lo up"
+    yield f"link add {LOOP_OUT} mtu {MTU} address {_LOOP_MACS[0]} type veth peer name {LOOP_IN} mtu {MTU} address {_LOOP_MACS[1]}"
+    yield f"link set {LOOP_OUT} up"
+    yield f"link set {LOOP_IN} up"
+    yield f"neigh replace {_LOOP_HOP4} lladdr {_LOOP_MACS[1]} dev {LOOP_OUT} nud permanent"
+    yield f"neigh replace {_LOOP_HOP6} lladdr {_LOOP_MACS[1]} dev {LOOP_OUT} nud permanent"
+    yield f"route replace default via {_LOOP_HOP4} dev {LOOP_OUT} onlink table {LOOP_TABLE}"
+    yield f"-6 route replace default via {_LOOP_HOP6} dev {LOOP_OUT} table {LOOP_TABLE}"
+    for family in ("-4", "-6"):
+        yield f"{family} rule add pref 100 fwmark {PASS_ONE:#x}/{PASS_ONE:#x} lookup {LOOP_TABLE}"
+        yield f"{family} route replace blackhole default metric 20000"
+    for address in SERVICES4:
+        yield f"addr replace {address}/32 dev lo"
+    for address in SERVICES6:
+        yield f"addr replace {address}/128 dev lo nodad"
+
+
+def router_addresses(vpc: Vpc, subnets: Iterable[Subnet]) -> set[str]:
+    """Addresses the router answers to: .1 and .2 of each subnet, .2 of each VPC block (NET-11, UF-01)."""
+    out = {f"{block.network_address + 2}/32" for block in vpc.ipv4}
+    for subnet in subnets:
+        if subnet.ipv4 is not None:
+            out |= {f"{subnet.ipv4.network_address + 1}/32", f"{subnet.ipv4.network_address + 2}/32"}
+    return out
+
+
+def main_routes(vpc: Vpc, plugged: Iterable[Interface]) -> set[str]:
+    """The VPC's own addresses; what nobody has is dropped silently."""
+    out = {f"blackhole {block}" for block in (*vpc.ipv4, *vpc.ipv6)}
+    for eni in plugged:
+        out |= {
+            f"{address}/{32 if address.version == 4 else 128} dev {link(eni.number)}"
+            for address in (*eni.ipv4, *eni.ipv6)
+        }
+    return out
+
+
+def table_routes(table: RouteTable, plugged: dict[str, Interface], *, gateway: bool) -> set[str]:
+    """One route table as kernel routes of its table (RT-05, RT-12)."""
+    return {_kernel_route(route, plugged, gateway=gateway) for route in table.routes} | {
+        "blackhole 0.0.0.0/0 metric 20000",
+        "blackhole ::/0 metric 20000",
+    }
+
+
+def _kernel_route(route: Route, plugged: dict[str, Interface], *, gateway: bool) -> str:
+    destination = route.destination
+    if route.via is Via.LOCAL:
+        return f"throw {destination}"
+    if route.via is Via.GATEWAY and gateway:
+        hop = f"{_GATEWAY_LINK[1]} dev {GATEWAY} onlink" if destination.version == 4 else f"fe80::2 dev {GATEWAY}"
+        return f"{destination} via {hop}"
+    if route.via is Via.INTERFACE and route.target in plugged:
+        eni = plugged[route.target]
+        hops: tuple[Address, ...] = eni.ipv4 if destination.version == 4 else eni.ipv6
+        if hops:
+            return f"{destination} via {hops[0]} dev {link(eni.number)} onlink"
+    return f"blackhole {destination}"
+
+
+def plug(eni: Interface, subnet: Subnet, place: str, device: str) -> tuple[list[str], list[str]]:
+    """Commands that connect an interface to a place (a namespace): for the router, and for the place."""
+    dev = link(eni.number)
+    router = [
+        f"link add {dev} mtu {MTU} type veth peer name {device} mtu {MTU} address {eni.mac} netns {place}",
+        f"addr replace fe80::1/64 dev {dev} nodad",
+        f"link set {dev} up",
+    ]
+    return router + neighbours(eni), guest_side(eni, subnet, device)
+
+
+def neighbours(eni: Interface) -> list[str]:
+    """The router never asks who has an interface's addresses, so no guest can answer for another (NET-22)."""
+    dev = link(eni.number)
+    return [f"neigh replace {address} lladdr {eni.mac} dev {dev} nud permanent" for address in (*eni.ipv4, *eni.ipv6)]
+
+
+def guest_side(eni: Interface, subnet: Subnet, device: str) -> list[str]:
+    """Addresses and the default route in the guest."""
+    out = ["link set lo up", f"link set {device} up"]
+    if subnet.ipv4 is not None:
+        out += [f"addr replace {address}/{subnet.ipv4.prefixlen} dev {device}" for address in eni.ipv4]
+    out += [f"addr replace {address}/128 dev {device} nodad" for address in eni.ipv6]
+    if eni.device_index in (0, None):
+        if subnet.ipv4 is not None:
+            out.append(f"route replace default via {subnet.ipv4.network_address + 1} dev {device}")
+        if eni.ipv6:
+            out.append(f"-6 route replace default via fe80::1 dev {device}")
+    return out
+
+
+# ---------------------------------------------------------------------- the gateway and the internet
+def edge_base(gateway_id: str) -> tuple[list[str], list[str], list[str]]:
+    """Commands for a new edge: in the VPC's namespace, in the edge's, in the internet's."""
+    name, outside = edge_ns(gateway_id), f"x{suffix(gateway_id)}"
+    vpc = [
+        f"link add {GATEWAY} mtu {MTU} type veth peer name {EDGE_VPC} mtu {MTU} netns {name}",
+        f"addr replace {_GATEWAY_LINK[0]}/30 dev {GATEWAY}",
+        f"addr replace fe80::1/64 dev {GATEWAY} nodad",
+        f"link set {GATEWAY} up",
+    ]
+    edge = [
+        "link set lo up",
+        f"link add {EDGE_INTERNET} mtu {INTERNET_MTU} type veth peer name {outside} mtu {INTERNET_MTU} netns {INTERNET_NS}",
+        f"addr replace {_GATEWAY_LINK[1]}/30 dev {EDGE_VPC}",
+        f"addr replace fe80::2/64 dev {EDGE_VPC} nodad",
+        f"addr replace {_INTERNET_LINK[1]}/30 dev {EDGE_INTERNET}",
+        f"addr replace fe80::2/64 dev {EDGE_INTERNET} nodad",
+        f"link set {EDGE_VPC} up",
+        f"link set {EDGE_INTERNET} up",
+    ]
+    internet = [f"addr replace fe80::1/64 dev {outside} nodad", f"link set {outside} up"]
+    return vpc, edge, internet
+
+
+def edge_routes(edge: Edge, vpc: Vpc) -> set[str]:
+    """Towards the VPC and towards the internet."""
+    out = {f"{block} via {_GATEWAY_LINK[0]} dev {EDGE_VPC}" for block in vpc.ipv4}
+    out |= {f"{block} via fe80::1 dev {EDGE_VPC}" for block in edge.ipv6}
+    return out | {
+        f"0.0.0.0/0 via {_INTERNET_LINK[0]} dev {EDGE_INTERNET} onlink",
+        f"::/0 via fe80::1 dev {EDGE_INTERNET}",
+    }
+
+
+def internet_base() -> list[str]:
+    """The internet: one router that knows public addresses and nothing else."""
+    return [
+        "link set lo up",
+        f"addr replace {_INTERNET_LINK[0]}/32 dev lo",
+        "-4 route replace blackhole default metric 20000",
+        "-6 route replace blackhole default metric 20000",
+    ]
+
+
+def internet_routes(edge: Edge) -> set[str]:
+    """An edge's public addresses, as the internet sees them."""
+    outside = f"x{suffix(edge.gateway_id)}"
+    out = {f"{public}/32 via {_INTERNET_LINK[1]} dev {outside} onlink" for public, _ in edge.nat}
+    return out | {f"{block} via fe80::2 dev {outside}" for block in edge.ipv6}
+
+
+def host_ns(address: Address) -> str:
+    """The namespace of an outside host."""
+    return "host-" + hashlib.sha256(str(address).encode()).hexdigest()[:10]
+
+
+def host_commands(address: Address) -> tuple[list[str], list[str]]:
+    """Commands for a new outside host: in the internet's namespace, in its own."""
+    name = host_ns(address)
+    dev = "h" + name.removeprefix("host-")
+    width = address.max_prefixlen
+    internet = [
+        f"link add {dev} mtu {INTERNET_MTU} type veth peer name eth0 mtu {INTERNET_MTU} address 02:52:46:00:00:02 netns {name}",
+        f"addr replace fe80::1/64 dev {dev} nodad",
+        f"link set {dev} up",
+        f"neigh replace {address} lladdr 02:52:46:00:00:02 dev {dev} nud permanent",
+        f"route replace {address}/{width} dev {dev}",
+    ]
+    host = [
+        "link set lo up",
+        "link set eth0 up",
+        f"addr replace {address}/{width} dev eth0" + (" nodad" if width == 128 else ""),
+    ]
+    hop = f"{_INTERNET_LINK[0]} dev eth0 onlink" if width == 32 else "fe80::1 dev eth0"
+    return internet, [*host, f"{'-4' if width == 32 else '-6'} route replace default via {hop}"]
+
+
+# ---------------------------------------------------------------------- keeping routes as wanted
+@dataclass
+class Routes:
+    """The routes of one kernel table of one namespace, as last written; None = unknown."""
+
+    netns: str
+    table: str
+    applied: set[str] | None = None
+
+    def sync(self, wanted: set[str]) -> None:
+        """Write what is new, delete what is gone."""
+        if self.applied == wanted:
+            return
+        held = self.applied if self.applied is not None else self._listed()
+        gone_keys = {_key(route) for route in held} - {_key(route) for route in wanted}
+        lines = [f"{_family(r)} route replace {r} table {self.table}" for r in sorted(wanted - held)]
+        lines += [
+            f"{'-6' if ':' in dst else '-4'} route del {kind}{dst}{metric} table {self.table}"
+            for kind, dst, metric in sorted(gone_keys)
+        ]
+        run_batch(self.netns, lines)
+        self.applied = set(wanted)
+
+    def _listed(self) -> set[str]:
+        out = set()
+        for family, everything in (("-4", "0.0.0.0/0"), ("-6", "::/0")):
+            for route in listed(self.netns, family, "route", "show", "table", self.table):
+                kind = route.get("type", "unicast")
+                dst = everything if route["dst"] == "default" else route["dst"]
+                if kind in ("local", "broadcast", "multicast", "anycast") or route.get("protocol") == "kernel":
+                    continue
+                if "/" not in dst:
+                    dst += "/128" if ":" in dst else "/32"
+                metric = f" metric {route['metric']}" if route.get("metric") == 20000 else ""
+                out.add(("" if kind == "unicast" else kind + " ") + dst + metric + " listed")
+        return out
+
+
+def _key(route: str) -> tuple[str, str, str]:
+    """(type with a space, destination, metric with a space): what names a route to the kernel."""
+    words = route.split()
+    kind = words.pop(0) + " " if words[0] in ("blackhole", "throw", "unreachable") else ""
+    metric = " metric 20000" if "20000" in words else ""
+    return kind, words[0], metric
+
+
+def _family(route: str) -> str:
+    return "-6" if ":" in _key(route)[1] else "-4"

@@ -1,0 +1,239 @@
+"""The API process's side of the data plane: starts keeper and agent, sends deltas, hears events."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ringfence.api.ops.ec2 import lifecycle
+from ringfence.dataplane import linux
+from ringfence.dataplane.link import pack
+from ringfence.model.kinds import INSTANCE
+from ringfence.model.nouns.instance import InstanceState
+from ringfence.model.world import Change, World
+from ringfence.policy.compile import Compiler, diff
+from ringfence.policy.ir import Ir
+from ringfence.store.store import Commit, Store
+
+log = logging.getLogger("ringfence.plane")
+RESTART_SECONDS = 0.5
+
+
+class PlaneUnavailable(Exception):
+    """The data plane cannot run here; the message says why and what to do."""
+
+
+def start_plane(store: Store, run: Path, *, ephemeral: bool) -> NftablesPlane:
+    """A running data plane. PlaneUnavailable when this machine cannot."""
+    if sys.platform != "linux":
+        raise PlaneUnavailable("packets are enforced on Linux only")
+    return NftablesPlane(store, run, _keeper(run, ephemeral=ephemeral), ephemeral=ephemeral)
+
+
+def _keeper(run: Path, *, ephemeral: bool) -> Path:
+    """The keeper's socket; one that outlived an earlier API process is adopted."""
+    path = run / "keeper.sock"
+    if path.exists():
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+                sock.connect(str(path))
+            return path
+        except OSError:
+            path.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        os.chmod(path, 0o600)
+        listener.listen(8)
+        reader, writer = os.pipe()
+        mode = "ephemeral" if ephemeral else "persistent"
+        with (run / "keeper.log").open("ab") as log_file:
+            subprocess.Popen(
+                [sys.executable, "-m", "ringfence.dataplane.keeper", str(listener.fileno()), str(writer), mode],
+                pass_fds=(listener.fileno(), writer), stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file,
+            )  # fmt: skip
+        os.close(writer)
+    said = os.read(reader, 4096).decode()
+    os.close(reader)
+    if said != "ready":
+        path.unlink(missing_ok=True)
+        detail = said.removeprefix("error ") or "the keeper ended (see keeper.log)"
+        raise PlaneUnavailable(f"no user namespace for the data plane: {detail}")
+    return path
+
+
+class NftablesPlane:
+    """One agent on this host, restarted when it dies."""
+
+    name = "nftables"
+
+    def __init__(self, store: Store, run: Path, keeper: Path, *, ephemeral: bool) -> None:
+        self._store, self._run, self._keeper, self._ephemeral = store, run, keeper, ephemeral
+        self._wake, self._closing = threading.Event(), False
+        self._compiler = Compiler()
+        self._sent: Ir | None = None
+        self._link: socket.socket | None = None
+        self._agent: subprocess.Popen[bytes] | None = None
+        self._applied, self._problem = -1, ""
+        self._running: set[str] = set()
+        self._answers: dict[int, queue.Queue[dict[str, Any]]] = {}
+        self._numbers = itertools.count(1)
+        self._send_lock = threading.Lock()
+        self._door = self._make_door()
+        self._start_agent()
+        threading.Thread(target=self._publish_forever, name="publisher", daemon=True).start()
+
+    # ------------------------------------------------------------------ what the installation uses
+    def publish(self, world: World) -> None:
+        """Soon: the publisher takes the newest World."""
+        self._wake.set()
+
+    def status(self) -> dict[str, Any]:
+        """How far the packets are."""
+        out: dict[str, Any] = {"applied_generation": self._applied}
+        return out | ({"problem": self._problem} if self._problem else {})
+
+    def probe(self, request: dict[str, Any], *, timeout: float) -> dict[str, Any]:
+        """Ask the agent for real packets."""
+        number = next(self._numbers)
+        box: queue.Queue[dict[str, Any]] = queue.Queue(1)
+        self._answers[number] = box
+        try:
+            self._send({"do": "probe", "id": number, "request": request})
+            return box.get(timeout=timeout)
+        except (queue.Empty, OSError):
+            return {"error": "the agent did not answer"}
+        finally:
+            del self._answers[number]
+
+    def close(self) -> None:
+        """End the agent, the keeper, and with it every guest and namespace."""
+        self._closing = True
+        self._wake.set()
+        if self._agent is not None:
+            self._agent.kill()
+            self._agent.wait()
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+                sock.connect(str(self._keeper))
+                linux.send(sock, {"do": "end"})
+                linux.receive(sock)
+        except OSError as problem:
+            log.debug("the keeper has gone already: %s", problem)
+        self._keeper.unlink(missing_ok=True)
+
+    # ------------------------------------------------------------------ the agent
+    def _make_door(self) -> socket.socket:
+        path = self._run / "agent.sock"
+        path.unlink(missing_ok=True)
+        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        door.bind(str(path))
+        os.chmod(path, 0o600)
+        door.listen(64)
+        return door
+
+    def _start_agent(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        keeper = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        keeper.connect(str(self._keeper))
+        numbers = [theirs.fileno(), self._door.fileno(), keeper.fileno()]
+        # started by a thread that lives as long as this process: the agent dies with it
+        with (self._run / "agent.log").open("ab") as log_file:
+            self._agent = subprocess.Popen(
+                [sys.executable, "-m", "ringfence.dataplane.agent", *map(str, numbers)],
+                pass_fds=numbers, stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file,
+            )  # fmt: skip
+        theirs.close()
+        keeper.close()
+        self._link, self._sent = ours, None
+        threading.Thread(target=self._hear, args=(ours, self._agent), name="agent-events", daemon=True).start()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        with self._send_lock:
+            assert self._link is not None
+            linux.send(self._link, message)
+
+    def _publish_forever(self) -> None:
+        """Compile the newest World and send what changed; restart a dead agent."""
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._closing:
+                return
+            if self._agent is not None and self._agent.poll() is not None:
+                log.warning("the agent ended (status %s); starting another", self._agent.returncode)
+                time.sleep(RESTART_SECONDS)
+                self._start_agent()
+            try:
+                self._publish_once()
+            except OSError as problem:
+                log.warning("the agent did not take a delta: %s", problem)
+                self._wake.set()
+
+    def _publish_once(self) -> None:
+        world = self._store.world
+        if self._sent is not None and self._sent.generation == world.generation:
+            return
+        ir = self._compiler.compile(world)
+        delta = diff(self._sent, ir)
+        self._send({"do": "delta", "delta": pack(delta)})
+        self._sent = ir
+
+    # ------------------------------------------------------------------ events
+    def _hear(self, link: socket.socket, agent: subprocess.Popen[bytes]) -> None:
+        try:
+            while (got := linux.receive(link)) is not None:
+                self._event(got[0])
+        except OSError as problem:
+            log.debug("link closed: %s", problem)
+        agent.wait()
+        if not self._closing:
+            self._problem = "the agent ended; it is being restarted"
+            self._wake.set()
+
+    def _event(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "applied":
+            self._applied, self._problem = event["generation"], ""
+        elif kind == "problem":
+            self._problem = event["message"]
+            log.error("data plane: %s", event["message"])
+        elif kind == "resync":
+            self._sent = None
+            self._wake.set()
+        elif kind == "guests":
+            self._guests(set(event["running"]), set(event["wanted"]))
+        elif kind == "failed":
+            self._settle_one(event["instance"], event["message"])
+        elif kind == "probed":
+            box = self._answers.get(event["id"])
+            if box is not None:
+                box.put(event["result"])
+
+    def _guests(self, running: set[str], wanted: set[str]) -> None:
+        """Instances reach the state their guest has: running when it runs, stopped or terminated when it is gone."""
+
+        def decide(world: World) -> Commit:
+            change = Change()
+            for instance in lifecycle.transitional(world):
+                there = instance.id in running
+                if (instance.state is InstanceState.PENDING and there) or (
+                    instance.state is not InstanceState.PENDING and instance.id not in wanted and not there
+                ):
+                    change += lifecycle.settled(world, instance.id, lifecycle.destination(instance))
+            return Commit(change=change)
+
+        if lifecycle.transitional(self._store.world):
+            self._store.write(decide)
+
+    def _settle_one(self, instance_id: str, message: str) -> None:
+        if self._store.world.find(INSTANCE, instance_id) is not None:
+            self._store.write(lambda world: Commit(change=lifecycle.failed(world, instance_id, message)))
