@@ -66,7 +66,16 @@ class Door:
             if pid is None:
                 raise ValueError(f"{place['id']} is not running")
             kinds = ["--user", "--mount", "--uts", "--ipc", "--net", "--pid"]
-            return [_NSENTER, f"--target={pid}", *kinds, f"--root=/proc/{pid}/root", "--wdns=/root", "--preserve-credentials", "--", *argv]
+            return [
+                _NSENTER,
+                f"--target={pid}",
+                *kinds,
+                f"--root=/proc/{pid}/root",
+                "--wdns=/root",
+                "--preserve-credentials",
+                "--",
+                *argv,
+            ]
         if place["kind"] == "interface":
             name = self._network.place_of(place["id"])
         else:
