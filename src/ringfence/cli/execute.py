@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("exec", help="run a command inside a target", description=__doc__)
     add_endpoint(parser, as_json=False)
     parser.add_argument("target", metavar="TARGET", help="i-…, eni-… or internet:ADDRESS")
-    parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD …")
+    parser.add_argument("words", nargs="*", metavar="-- CMD …", help="the command and its arguments")
     parser.set_defaults(run=run)
 
 
@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     """The command's exit status; 2 for bad usage."""
     from ringfence.dataplane.link import execute
 
-    argv = args.argv[1:] if args.argv[:1] == ["--"] else args.argv
+    argv = [*args.words, *args.command_line]
     if not argv:
         raise CommandError("which command? ringfence exec TARGET -- CMD …", 2)
     where = control(args, {"do": "locate", "target": args.target})

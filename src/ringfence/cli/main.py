@@ -32,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         import argcomplete
 
         argcomplete.autocomplete(top)
-    args = top.parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    cut = given.index("--") if "--" in given else len(given)
+    args = top.parse_args(given[:cut])
+    args.command_line = given[cut + 1 :]  # what stands after `--` is not ours to parse
     try:
         status: int = args.run(args)
     except CommandError as problem:
