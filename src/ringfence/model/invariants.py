@@ -1,0 +1,102 @@
+"""What must hold in every World, whatever was called: checked after each call by the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network
+
+from ringfence.model.kinds import (
+    ELASTIC_IP,
+    INSTANCE,
+    NETWORK_ACL,
+    NETWORK_INTERFACE,
+    ROUTE_TABLE,
+    SECURITY_GROUP,
+    SUBNET,
+    VPC,
+)
+from ringfence.model.nouns.network import Subnet, Vpc
+from ringfence.model.world import World
+
+
+def check(world: World) -> list[str]:
+    """Everything that is wrong; empty for a sound World."""
+    return [*_vpcs(world), *_subnets(world), *_interfaces(world), *_groups(world), *_addresses(world)]
+
+
+def _vpcs(world: World) -> Iterator[str]:
+    for vpc in world.all(VPC):
+        mains = [t for t in world.by(ROUTE_TABLE, "vpc", vpc.id) if any(a.main for a in t.associations)]
+        if [table.id for table in mains] != [vpc.main_route_table_id]:
+            yield f"{vpc.id} has main tables {[t.id for t in mains]}, not {vpc.main_route_table_id}"
+        for kind, id in ((NETWORK_ACL, vpc.default_network_acl_id), (SECURITY_GROUP, vpc.default_security_group_id)):
+            if world.find(kind, id) is None:
+                yield f"{vpc.id} lacks its default {kind.noun}"
+        numbers = [table.number for table in world.by(ROUTE_TABLE, "vpc", vpc.id)]
+        if len(set(numbers)) != len(numbers):
+            yield f"{vpc.id} numbers two route tables alike"
+
+
+def _subnets(world: World) -> Iterator[str]:
+    for vpc in world.all(VPC):
+        subnets = world.by(SUBNET, "vpc", vpc.id)
+        for index, subnet in enumerate(subnets):
+            yield from _subnet(world, vpc, subnet)
+            for other in subnets[index + 1 :]:
+                if subnet.cidr.overlaps(other.cidr):
+                    yield f"{subnet.id} and {other.id} overlap"
+
+
+def _subnet(world: World, vpc: Vpc, subnet: Subnet) -> Iterator[str]:
+    if not any(isinstance(a.block, IPv4Network) and subnet.cidr.subnet_of(a.block) for a in vpc.ipv4):
+        yield f"{subnet.id} lies outside its VPC"
+    acl = world.find(NETWORK_ACL, subnet.network_acl_id)
+    if acl is None or acl.vpc_id != subnet.vpc_id:
+        yield f"{subnet.id} has no network ACL of its VPC"
+    if world.count(ROUTE_TABLE, "subnet", subnet.id) > 1:
+        yield f"{subnet.id} is associated with two route tables"
+
+
+def _interfaces(world: World) -> Iterator[str]:
+    held: dict[str, str] = {}
+    numbers: dict[tuple[str, int], str] = {}
+    for eni in world.all(NETWORK_INTERFACE):
+        subnet = world.find(SUBNET, eni.subnet_id)
+        if subnet is None or subnet.vpc_id != eni.vpc_id:
+            yield f"{eni.id} has no subnet"
+            continue
+        for address in (*eni.addresses, *eni.ipv6):
+            if address.version == 4 and address not in subnet.cidr:
+                yield f"{eni.id} has {address}, outside its subnet"
+            other = held.setdefault(f"{eni.vpc_id}/{address}", eni.id)
+            if other != eni.id:
+                yield f"{eni.id} and {other} have {address}"
+        if numbers.setdefault((eni.vpc_id, eni.number), eni.id) != eni.id:
+            yield f"{eni.id} shares number {eni.number}"
+        for id in eni.groups:
+            group = world.find(SECURITY_GROUP, id)
+            if group is None or group.vpc_id != eni.vpc_id:
+                yield f"{eni.id} carries {id}, which is no group of its VPC"
+        if eni.attachment and world.find(INSTANCE, eni.attachment.instance_id) is None:
+            yield f"{eni.id} is attached to an instance that does not exist"
+
+
+def _groups(world: World) -> Iterator[str]:
+    for group in world.all(SECURITY_GROUP):
+        seen = {rule.permission for rule in group.rules}
+        if len(seen) != len(group.rules):
+            yield f"{group.id} has a duplicate rule"
+        for rule in group.rules:
+            if sum(peer is not None for peer in (rule.cidr, rule.prefix_list_id, rule.group)) != 1:
+                yield f"{rule.id} has not exactly one peer"
+
+
+def _addresses(world: World) -> Iterator[str]:
+    public = [str(row.public_ip) for row in world.all(ELASTIC_IP)]
+    public += [str(eni.auto_public_ip) for eni in world.all(NETWORK_INTERFACE) if eni.auto_public_ip]
+    if len(set(public)) != len(public):
+        yield "a public address is given twice"
+    for row in world.all(ELASTIC_IP):
+        eni = world.find(NETWORK_INTERFACE, row.network_interface_id)
+        if row.association_id and (eni is None or row.private_ip not in eni.addresses):
+            yield f"{row.id} is associated with an address that does not exist"
