@@ -29,9 +29,10 @@ def _vpcs(world: World) -> Iterator[str]:
         mains = [t for t in world.by(ROUTE_TABLE, "vpc", vpc.id) if any(a.main for a in t.associations)]
         if [table.id for table in mains] != [vpc.main_route_table_id]:
             yield f"{vpc.id} has main tables {[t.id for t in mains]}, not {vpc.main_route_table_id}"
-        for kind, id in ((NETWORK_ACL, vpc.default_network_acl_id), (SECURITY_GROUP, vpc.default_security_group_id)):
-            if world.find(kind, id) is None:
-                yield f"{vpc.id} lacks its default {kind.noun}"
+        if world.find(NETWORK_ACL, vpc.default_network_acl_id) is None:
+            yield f"{vpc.id} lacks its default network ACL"
+        if world.find(SECURITY_GROUP, vpc.default_security_group_id) is None:
+            yield f"{vpc.id} lacks its default group"
         numbers = [table.number for table in world.by(ROUTE_TABLE, "vpc", vpc.id)]
         if len(set(numbers)) != len(numbers):
             yield f"{vpc.id} numbers two route tables alike"
