@@ -3,29 +3,66 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from ringfence.api.ops.context import Call, Params
+from ringfence.api.wire import model
 from ringfence.model.errors import ApiError
 
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
-#: request parameters that are, or may hold, secrets
-SECRET = frozenset({"UserData", "SecretAccessKey", "Password", "NewPassword", "OldPassword", "PrivateKey", "SecretString",
-                    "SAMLAssertion", "WebIdentityToken", "SessionToken", "AuthenticationCode1", "AuthenticationCode2"})  # fmt: skip
+#: parameters that hold secrets though the service model does not mark them
+SECRET = frozenset({"UserData", "SecretAccessKey", "SessionToken", "AuthenticationCode1", "AuthenticationCode2"})
+#: member -> what is secret in it, or None when all of it is
+_Plan = Mapping[str, Any]
 
 
-def redacted(value: Any) -> Any:
-    """Parameters without secrets."""
-    if isinstance(value, dict):
-        return {name: HIDDEN if name in SECRET else redacted(item) for name, item in value.items()}
+@cache
+def _plan(service: str, action: str) -> _Plan:
+    """Where an operation's parameters hold secrets: members the model marks as sensitive, and SECRET."""
+    operation = model.operation(service, action)
+    shape = operation.input_shape if operation is not None else None
+    return _secrets(shape, ()) if shape is not None else {}
+
+
+def _secrets(shape: Any, above: tuple[str, ...]) -> _Plan:
+    while shape.type_name in ("list", "map"):
+        shape = shape.member if shape.type_name == "list" else shape.value
+    if shape.type_name != "structure" or shape.name in above:
+        return {}
+    plan: dict[str, Any] = {}
+    for name, member in shape.members.items():
+        if name in SECRET or member.metadata.get("sensitive"):
+            plan[name] = None
+        elif inner := _secrets(member, (*above, shape.name)):
+            plan[name] = inner
+    return plan
+
+
+def redacted(value: Any, plan: _Plan) -> Any:
+    """Parameters without what the plan says is secret."""
+    if not plan:
+        return value
     if isinstance(value, list):
-        return [redacted(item) for item in value]
-    return value
+        return [redacted(item, plan) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: HIDDEN if name in plan and plan[name] is None else redacted(item, plan.get(name) or {})
+        for name, item in value.items()
+    }
 
 
 def _plain(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else repr(value)
+
+
+def _error(service: str, error: ApiError) -> dict[str, str]:
+    """AWS: EC2's events name the side at fault before the code, other services' do not."""
+    side = ("Client." if error.status < 500 else "Server.") if service == "ec2" else ""
+    return {"errorCode": side + error.code, "errorMessage": error.message}
 
 
 def record(call: Call, params: Params | None, *, read_only: bool, error: ApiError | None = None) -> bytes:
@@ -46,7 +83,7 @@ def record(call: Call, params: Params | None, *, read_only: bool, error: ApiErro
         "awsRegion": call.region,
         "sourceIPAddress": call.source_ip,
         "userAgent": call.user_agent,
-        "requestParameters": redacted(params) if params else None,
+        "requestParameters": redacted(params, _plan(call.service, call.action)) if params else None,
         "requestID": call.request_id,
         "eventID": call.ids.uuid(),
         "readOnly": read_only,
@@ -54,13 +91,13 @@ def record(call: Call, params: Params | None, *, read_only: bool, error: ApiErro
         "recipientAccountId": principal.account_id,
     }
     if error is not None:
-        event |= {"errorCode": error.code, "errorMessage": error.message}
+        event |= _error(call.service, error)
     return json.dumps(event, default=_plain, separators=(",", ":")).encode()
 
 
 def refused(
     *, service: str, action: str, region: str, time: str, source_ip: str, user_agent: str, request_id: str,
-    access_key_id: str, error: ApiError,
+    event_id: str, access_key_id: str, error: ApiError,
 ) -> bytes:  # fmt: skip
     """The event of a call whose caller could not be authenticated."""
     event = {
@@ -72,10 +109,10 @@ def refused(
         "awsRegion": region,
         "sourceIPAddress": source_ip,
         "userAgent": user_agent,
-        "errorCode": error.code,
-        "errorMessage": error.message,
+        **_error(service, error),
         "requestParameters": None,
         "requestID": request_id,
+        "eventID": event_id,
         "eventType": "AwsApiCall",
     }
     return json.dumps(event, separators=(",", ":")).encode()

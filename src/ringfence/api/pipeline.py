@@ -1,20 +1,19 @@
 """The way of a request, stage by stage: size → service and protocol → signature → parse → authorise → DryRun → execute →
 commit → serialise. Every fault leaves through `wire/fault.py`, and every refusal is audited.
 
-`begin` does what needs no lock and tells whether the call writes; `finish` does the rest.
+`begin` does what needs no lock; `lane` tells on which thread `finish`, which does the rest, belongs.
 """
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl
 
 from ringfence.api import audit
 from ringfence.api.ops.context import Call, Outcome, Params, Principal
@@ -22,7 +21,9 @@ from ringfence.api.ops.registry import OPERATIONS, Operation
 from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire import model
 from ringfence.api.wire.http import HttpRequest, HttpResponse
-from ringfence.api.wire.query import QueryParser, XmlSerializer, build_tree
+from ringfence.api.wire.query import QueryParser, build_tree
+from ringfence.api.wire.route import Claim, Form, claim_of, read_form
+from ringfence.api.wire.xml import XmlSerializer, document
 from ringfence.identity import sigv4
 from ringfence.identity.credentials import Credential, Credentials
 from ringfence.model.clock import Clock
@@ -30,25 +31,25 @@ from ringfence.model.errors import ApiError, fault
 from ringfence.model.ids import IdSource
 from ringfence.model.quotas import Limits
 from ringfence.model.regions import REGIONS
-from ringfence.model.world import Change, World
+from ringfence.model.world import NOTHING, Change, World
 from ringfence.store.store import Commit, Store
 
 log = logging.getLogger("ringfence.api")
 
 MAX_BODY = 1 << 20  # bytes; EC2 requests are far smaller
-MAX_PARAMETERS = 20_000
+HEAVY_REPLY = 256 << 10  # characters; a read that answered more than this is kept off the event loop
 #: runs before an operation of its service; gives the change that makes an untouched (account, Region) usable
 Prepare = Callable[[Call, World], Change | None]
+#: raises ApiError unless the caller may do it
 Authorise = Callable[[Call, Params], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a request goes: the credential-scope service, its protocol, and the action if it could be told."""
+class Lane(enum.Enum):
+    """Where a call is finished."""
 
-    service: str
-    protocol: str
-    action: str = ""
+    INLINE = enum.auto()  # at once: quick, takes no lock
+    READER = enum.auto()  # on a thread: takes no lock, but time
+    WRITER = enum.auto()  # on the one writing thread: waits for the disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,9 @@ class Begun:
 
     call: Call
     operation: Operation
+    model: Any  # botocore's OperationModel
     params: dict[str, Any]
-    route: Route
+    protocol: str
     dry_run: bool
 
     @property
@@ -66,11 +68,19 @@ class Begun:
         return self.operation.mutating and not self.dry_run
 
 
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """`POST /_ringfence/reset` of an ephemeral installation."""
+
+
 def only_root(call: Call, params: Params) -> None:
-    """The account root may do everything; nobody else anything. ApiError otherwise."""
+    """The account root may do everything; nobody else anything (IAM-14). ApiError otherwise."""
     if not call.principal.is_root:
-        message = f"User: {call.principal.arn} is not authorized to perform: {call.service}:{call.action}"
-        raise fault("UnauthorizedOperation" if call.service == "ec2" else "AccessDenied", message=message)
+        action = f"{call.service}:{call.action}"
+        message = f"User: {call.principal.arn} is not authorized to perform: {action}"
+        if call.service == "ec2":
+            raise fault("UnauthorizedOperation", message=f"You are not authorized to perform this operation. {message}")
+        raise fault("AccessDenied", message=message)
 
 
 @dataclass
@@ -87,10 +97,12 @@ class Pipeline:
     reset: Callable[[], None] | None = None
     check: Callable[[World], None] | None = None  # invariants, in debug installations
     after_write: Callable[[], None] | None = None  # without a data plane: settles what the write left in transition
+    internal_errors: int = 0  # faults of ours since the start
 
     def __post_init__(self) -> None:
-        self._parsers = {True: QueryParser(ec2=True), False: QueryParser(ec2=False)}
+        self._parsers = {"ec2": QueryParser(ec2=True), "query": QueryParser(ec2=False)}
         self._serializers: dict[str, XmlSerializer] = {}
+        self._heavy: dict[tuple[str, str, str], bool] = {}
 
     # ------------------------------------------------------------------ entry points
     def handle(self, request: HttpRequest) -> HttpResponse:
@@ -98,188 +110,195 @@ class Pipeline:
         begun = self.begin(request)
         return begun if isinstance(begun, HttpResponse) else self.finish(begun)
 
-    def begin(self, request: HttpRequest) -> Begun | HttpResponse:
+    def begin(self, request: HttpRequest) -> Begun | Reset | HttpResponse:
         """Route, authenticate, parse, authorise. A response when it ends here."""
-        request_id = self.ids.uuid()
-        route = Route("ec2", "ec2")
+        if request.path.startswith("/_ringfence/"):
+            return self._own(request)
+        request_id, claim = self.ids.uuid(), claim_of(request)
         try:
-            if request.path.startswith("/_ringfence/"):
-                return self._own(request)
-            route = self._route(request)
-            return self._begin(request, route, request_id)
+            return self._begin(request, claim, request_id)
         except ApiError as error:
-            return self._refuse_unauthenticated(request, route, request_id, error)
+            return self._turn_away(request, claim, request_id, error)
         except Exception:  # noqa: BLE001  reported, counted and answered by _bug
-            return self._bug(route, request_id)
+            return self._turn_away(request, claim, request_id, self._bug(claim.protocol, request_id))
 
-    def finish(self, begun: Begun) -> HttpResponse:
+    def refuse(self, request: HttpRequest, error: ApiError) -> HttpResponse:
+        """The audited refusal of a request that could not be read whole."""
+        return self._turn_away(request, claim_of(request), self.ids.uuid(), error)
+
+    def lane(self, begun: Begun | Reset) -> Lane:
+        """Where to `finish`."""
+        if isinstance(begun, Reset) or begun.mutating:
+            return Lane.WRITER
+        if not begun.dry_run and self._prepared(begun.call, self.store.world):
+            return Lane.WRITER
+        return Lane.READER if self._heavy.get(_kind_of(begun.call)) else Lane.INLINE
+
+    def finish(self, begun: Begun | Reset) -> HttpResponse:
         """Execute, commit, serialise."""
+        if isinstance(begun, Reset):
+            return self._reset()
         try:
+            if begun.dry_run:
+                self._rehearse(begun)
             return self._write(begun) if begun.mutating else self._read(begun)
         except ApiError as error:
             return self._refuse(begun, error)
         except Exception:  # noqa: BLE001  reported, counted and answered by _bug
-            return self._bug(begun.route, begun.call.request_id, begun)
+            return self._refuse(begun, self._bug(begun.protocol, begun.call.request_id))
+
+    # ------------------------------------------------------------------ our own paths
+    def _own(self, request: HttpRequest) -> HttpResponse | Reset:
+        """Reset: for loopback peers of an ephemeral installation, and never for a page in a browser (Origin)."""
+        local = _loopback(request.peer) and not request.header("origin")
+        if request.path == "/_ringfence/reset" and request.method == "POST" and self.reset is not None and local:
+            return Reset()
+        return HttpResponse(404, b'{"message": "not found"}', "application/json")
+
+    def _reset(self) -> HttpResponse:
+        assert self.reset is not None
+        try:
+            self.reset()
+        except Exception:  # noqa: BLE001  reported and counted by _bug
+            self._bug("json", "reset")
+            return HttpResponse(500, b'{"message": "the reset failed"}', "application/json")
+        return HttpResponse(200, b'{"status": "ok"}', "application/json")
 
     # ------------------------------------------------------------------ faults
-    def _bug(self, route: Route, request_id: str, begun: Begun | None = None) -> HttpResponse:
-        """Anything but an ApiError is our bug: logged with the request id, answered with InternalError."""
+    def _bug(self, protocol: str, request_id: str) -> ApiError:
+        """Anything but an ApiError is our bug: counted, logged with the request id, answered with InternalError."""
+        self.internal_errors += 1
         log.exception("request %s: internal error", request_id)
-        error = fault("InternalError" if route.protocol == "ec2" else "InternalFailure")
-        if begun is not None:
-            return self._refuse(begun, error)
-        return wire_fault.render(route.protocol, error, request_id)
+        return fault("InternalError" if protocol == "ec2" else "InternalFailure")
 
     def _refuse(self, begun: Begun, error: ApiError) -> HttpResponse:
         read_only = not begun.operation.mutating
         self.store.audit(audit.record(begun.call, begun.params, read_only=read_only, error=error))
-        return wire_fault.render(begun.route.protocol, error, begun.call.request_id)
+        return wire_fault.render(begun.protocol, error, begun.call.request_id)
 
-    def _refuse_unauthenticated(
-        self, request: HttpRequest, route: Route, request_id: str, error: ApiError
-    ) -> HttpResponse:
-        found = re.search(r"Credential=([A-Za-z0-9]{1,128})[/%]", request.header("authorization") + "&" + request.query)
-        now = self.clock.now()
+    def _turn_away(self, request: HttpRequest, claim: Claim, request_id: str, error: ApiError) -> HttpResponse:
+        """Refuse a request whose caller is not known."""
         record = audit.refused(
-            service=route.service, action=route.action or _form(request).get("Action", "")[:128], region="",
-            time=now.strftime("%Y-%m-%dT%H:%M:%SZ"), source_ip=request.peer,
-            user_agent=request.header("user-agent")[:512], request_id=request_id,
-            access_key_id=found.group(1) if found else "", error=error,
+            service=claim.service, action=claim.action, region=claim.region, access_key_id=claim.access_key_id,
+            time=self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"), source_ip=request.peer, event_id=self.ids.uuid(),
+            user_agent=request.header("user-agent")[:512], request_id=request_id, error=error,
         )  # fmt: skip
         self.store.audit(record)
-        return wire_fault.render(route.protocol, error, request_id)
+        return wire_fault.render(claim.protocol, error, request_id)
 
     # ------------------------------------------------------------------ stages
-    def _own(self, request: HttpRequest) -> HttpResponse:
-        """`POST /_ringfence/reset` of an ephemeral installation, from loopback only."""
-        if request.path == "/_ringfence/reset" and self.reset and request.method == "POST" and _loopback(request.peer):
-            self.reset()
-            return HttpResponse(200, b'{"status": "ok"}', "application/json")
-        return HttpResponse(404, b'{"message": "not found"}', "application/json")
-
-    def _route(self, request: HttpRequest) -> Route:
-        scope = _scope_service(request)
-        host = request.header("host").split(":")[0].split(".")[0].lower()
-        name = scope or (host if host in ("ec2", "sts", "iam") else "")
-        if not name:
-            target = request.header("x-amz-target")
-            return Route("unknown", "json" if target else "ec2" if _form(request) else "rest-xml")
-        protocol = model.protocol(name) or ("json" if request.header("x-amz-target") else "query")
-        return Route(name, "s3" if name == "s3" else _spoken(protocol, request))
-
-    def _begin(self, request: HttpRequest, route: Route, request_id: str) -> Begun | HttpResponse:
+    def _begin(self, request: HttpRequest, claim: Claim, request_id: str) -> Begun | HttpResponse:
         if len(request.body) > MAX_BODY:
             raise fault("RequestEntityTooLarge", limit=MAX_BODY)
-        signature, credential = self._authenticate(request, route)
-        form = _form(request)
-        action = form.get("Action") or request.header("x-amz-target").rpartition(".")[2]
-        call = self._call(request, route, signature.region, credential, action, request_id)
+        signature, credential = self._authenticate(request, claim)
+        call = self._call(request, claim, signature.region, credential, request_id)
         try:
-            return self._parse(request, route, call, action)
+            return self._parse(request, claim, call, presigned=signature.presigned)
         except ApiError as error:
-            self.store.audit(audit.record(call, None, read_only=False, error=error))
-            return wire_fault.render(route.protocol, error, request_id)
+            read_only = call.action.startswith(("Describe", "Get", "List"))
+            self.store.audit(audit.record(call, None, read_only=read_only, error=error))
+            return wire_fault.render(claim.protocol, error, request_id)
 
-    def _authenticate(self, request: HttpRequest, route: Route) -> tuple[sigv4.Signature, Credential]:
+    def _authenticate(self, request: HttpRequest, claim: Claim) -> tuple[sigv4.Signature, Credential]:
+        """IAM-01…04. ApiError."""
         signed = sigv4.Signed(
-            request.method, request.path, request.query, _header_map(request), request.body, request.secure
-        )
+            request.method, request.path, request.query, request.joined, request.body, request.secure
+        )  # fmt: skip
         try:
             signature = sigv4.read_signature(signed)
+            if signature.service != claim.service:
+                raise sigv4.SignatureFault(sigv4.Reason.INCOMPLETE, "The credential scope is not well formed.")
             found = self.credentials.find(signature.access_key_id)
             sigv4.verify(signed, signature, lambda _: found.secret if found else None, self.clock.now())
-            if signature.token is not None:
-                raise sigv4.SignatureFault(sigv4.Reason.UNKNOWN_KEY, "The security token is not valid.")
+            if signature.token is not None:  # long-term keys have none, and no others exist yet
+                raise sigv4.SignatureFault(
+                    sigv4.Reason.UNKNOWN_KEY, "The security token included in the request is invalid."
+                )
+            if signature.region not in REGIONS:
+                text = f"Credential should be scoped to a valid region, not '{signature.region[:64]}'."
+                raise sigv4.SignatureFault(sigv4.Reason.MISMATCH, text)
         except sigv4.SignatureFault as refused:
-            raise _signature_error(route.service, refused) from None
+            raise _signature_error(claim.service, refused) from None
         assert found is not None
         return signature, found
 
-    def _call(
-        self, request: HttpRequest, route: Route, region: str, found: Credential, action: str, request_id: str
-    ) -> Call:
+    def _call(self, request: HttpRequest, claim: Claim, region: str, found: Credential, request_id: str) -> Call:
         principal = Principal(
             account_id=found.account_id, arn=found.arn, user_id=found.user_id,
             access_key_id=found.access_key_id, is_root=found.is_root,
         )  # fmt: skip
         return Call(
-            service=route.service, action=action[:128], region=region, principal=principal, request_id=request_id,
+            service=claim.service, action=claim.action, region=region, principal=principal, request_id=request_id,
             now=self.clock.now(), ids=self.ids, limits=self.limits, source_ip=request.peer,
             user_agent=request.header("user-agent")[:512],
         )  # fmt: skip
 
-    def _parse(self, request: HttpRequest, route: Route, call: Call, action: str) -> Begun:
-        if call.region not in REGIONS and route.service == "ec2":
-            raise fault("AuthFailure", message=f"'{call.region[:64]}' is not a Region of this partition")
-        if not action:
-            if route.protocol in ("ec2", "query"):
-                raise fault("MissingAction")
-            raise fault("UnknownOperationException", message=f"The service {route.service} is not served here")
-        shape = model.operation(route.service, action)
-        if shape is None:
-            known = model.service(route.service) is not None
-            code = "InvalidAction" if route.protocol in ("ec2", "query") else "UnknownOperationException"
-            what = f"The action {action[:128]} is not valid for this web service." if known else (
-                f"The service {route.service[:64]} is not served here")  # fmt: skip
-            raise fault(code, message=what)
-        served = OPERATIONS.get((route.service, action))
-        if route.protocol not in ("ec2", "query"):
-            raise fault("UnsupportedOperation", message=f"{route.service}:{action} is not served here")
-        params = self._parameters(request, route, shape)
+    def _parse(self, request: HttpRequest, claim: Claim, call: Call, *, presigned: bool) -> Begun:
+        """The call with its parameters, allowed. ApiError (INF-13)."""
+        if claim.protocol not in self._parsers:
+            raise _not_served(claim)
+        form = read_form(request, presigned=presigned)
+        if not form.action:
+            raise fault("MissingAction")
+        shape = model.operation(call.service, form.action)
+        if shape is None or form.action != call.action:
+            raise fault("InvalidAction", action=form.action[:128])
+        params = self._parameters(claim.protocol, shape, form)
         self.authorise(call, params)
+        served = OPERATIONS.get((call.service, form.action))
         if served is None:
-            raise fault(
-                "UnsupportedOperation", message=f"The operation {action} is not supported by this installation."
-            )
-        return Begun(call, served, params, route, bool(params.pop("DryRun", False)))
+            text = f"The operation {form.action} is not supported by this installation."
+            raise fault("UnsupportedOperation", message=text)
+        return Begun(call, served, shape, params, claim.protocol, bool(params.pop("DryRun", False)))
 
-    def _parameters(self, request: HttpRequest, route: Route, shape: Any) -> dict[str, Any]:
-        pairs = _form_pairs(request)
-        if len(pairs) > MAX_PARAMETERS:
-            raise fault("MalformedQueryString", message=f"More than {MAX_PARAMETERS} parameters")
-        tree = build_tree([pair for pair in pairs if pair[0] not in _ENVELOPE and not pair[0].startswith("X-Amz-")])
-        version = _form(request).get("Version")
+    def _parameters(self, protocol: str, shape: Any, form: Form) -> dict[str, Any]:
         newest = str(shape.service_model.api_version)
-        if version is not None and not _known_version(version, newest):
-            raise fault("NoSuchVersion", version=version[:32])
-        return self._parsers[route.protocol == "ec2"].parse(shape.input_shape, tree)
+        if form.version is not None and not _known_version(form.version, newest):
+            raise fault("NoSuchVersion", version=form.version[:32])
+        return self._parsers[protocol].parse(shape.input_shape, build_tree(form.pairs))
 
     # ------------------------------------------------------------------ execution
-    def _prepared(self, call: Call, world: World) -> Change | None:
+    def _prepared(self, call: Call, world: World) -> Change:
         """What must exist before the first operation of an account in a Region."""
+        change = NOTHING
         for step in self.prepare.get(call.service, ()):
-            change = step(call, world)
-            if change:
-                return change
-        return None
+            change += step(call, world.apply(change) if change else world) or NOTHING
+        return change
+
+    def _rehearse(self, begun: Begun) -> None:
+        """DryRun (SG-62): decide against the World of now and drop the decision. Always raises ApiError."""
+        world = self.store.world
+        first = self._prepared(begun.call, world)
+        begun.operation.handler(begun.call, world.apply(first) if first else world, begun.params)
+        raise fault("DryRunOperation")
 
     def _read(self, begun: Begun) -> HttpResponse:
         call, world = begun.call, self.store.world
-        if self._prepared(call, world) is not None:
-            self.store.write(lambda held: Commit(change=self._prepared(call, held) or Change()))
+        if self._prepared(call, world):
+            self.store.write(lambda held: Commit(change=self._prepared(call, held)))
             world = self.store.world
         outcome = begun.operation.handler(call, world, begun.params)
-        if begun.dry_run:
-            raise fault("DryRunOperation")
-        response = self._response(begun, self._serialise(begun, outcome))
+        body = self._serialise(begun, outcome)
+        self._heavy[_kind_of(call)] = len(body) > HEAVY_REPLY
         self.store.audit(audit.record(call, begun.params, read_only=True))
-        return response
+        return self._response(begun, body)
 
     def _write(self, begun: Begun) -> HttpResponse:
         call, token = begun.call, begun.params.get("ClientToken")
         key = f"{call.account_id}/{call.region}/{call.service}:{call.action}/{token}" if token else None
+        digest = _digest(begun.params) if key is not None else ""
 
         def decide(world: World) -> Commit:
-            if key is not None and (again := self._repeated(begun, key)) is not None:
-                return Commit(result=again, audit=audit.record(call, begun.params, read_only=False))
-            first = self._prepared(call, world) or Change()
+            record = audit.record(call, begun.params, read_only=False)
+            if key is not None and (again := self._repeated(key, digest)) is not None:
+                return Commit(result=again, audit=record)
+            first = self._prepared(call, world)
             outcome = begun.operation.handler(call, world.apply(first) if first else world, begun.params)
             change = first + outcome.change
             if self.check is not None:
                 self.check(world.apply(change))
             body = self._serialise(begun, outcome)  # before the commit: what cannot be shown is not done
-            remember = (key, _remember(begun.params, body)) if key is not None else None
-            record = audit.record(call, begun.params, read_only=False)
+            remember = (key, json.dumps({"params": digest, "body": body}).encode()) if key is not None else None
             return Commit(change=change, audit=record, remember=remember, result=body)
 
         body = self.store.write(decide)
@@ -287,95 +306,42 @@ class Pipeline:
             self.after_write()
         return self._response(begun, body)
 
-    def _repeated(self, begun: Begun, key: str) -> str | None:
+    def _repeated(self, key: str, digest: str) -> str | None:
         """The reply given to the same call before (INF-14). ApiError when its parameters were others."""
         held = self.store.remembered(key)
         if held is None:
             return None
         kept = json.loads(held)
-        if kept["params"] != _digest(begun.params):
+        if kept["params"] != digest:
             raise fault("IdempotentParameterMismatch")
         return str(kept["body"])
 
     def _serialise(self, begun: Begun, outcome: Outcome) -> str:
-        route, action = begun.route, begun.operation.action
-        serializer = self._serializers.get(route.service)
+        service = begun.call.service
+        serializer = self._serializers.get(service)
         if serializer is None:
-            serializer = self._serializers.setdefault(route.service, XmlSerializer())
-        shape = model.operation(route.service, action).output_shape  # type: ignore[union-attr]
-        body = serializer.members(shape, outcome.reply)
-        if route.protocol == "query":
-            wrapper = shape.serialization.get("resultWrapper", f"{action}Result") if shape else f"{action}Result"
-            return f"<{wrapper}>{body}</{wrapper}>"
-        return body
+            serializer = self._serializers.setdefault(service, XmlSerializer())
+        return serializer.result(begun.protocol, begun.model, outcome.reply)
 
     def _response(self, begun: Begun, body: str) -> HttpResponse:
-        action, request_id = begun.operation.action, begun.call.request_id
-        namespace = _namespace(begun.route.service)
-        if begun.route.protocol == "ec2":
-            inner = f"<requestId>{request_id}</requestId>{body}"
-        else:
-            inner = f"{body}<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
-        text = (
-            f'<?xml version="1.0" encoding="UTF-8"?>\n<{action}Response xmlns="{namespace}">{inner}</{action}Response>'
-        )
-        return HttpResponse(200, text.encode(), headers=(("x-amzn-requestid", request_id),))
+        call = begun.call
+        text = document(begun.protocol, call.action, model.namespace(call.service), body, call.request_id)
+        return HttpResponse(200, text, headers=(("x-amzn-requestid", call.request_id),))
 
 
 # ---------------------------------------------------------------------- small parts
-_ENVELOPE = frozenset({"Action", "Version", "AUTHPARAMS"})
+def _kind_of(call: Call) -> tuple[str, str, str]:
+    return call.account_id, call.region, call.action
 
 
-def _spoken(protocol: str, request: HttpRequest) -> str:
-    """Newer models list several protocols; a client that sends a form speaks Query, one with a target JSON."""
-    if protocol in ("json", "query") and request.header("x-amz-target"):
-        return "json"
-    if protocol in ("json", "rest-json", "smithy-rpc-v2-cbor") and _is_form(request) and "Action" in _form(request):
-        return "query"
-    return "json" if protocol == "smithy-rpc-v2-cbor" else protocol
-
-
-def _scope_service(request: HttpRequest) -> str:
-    """The service name of the credential scope, as claimed; the signature decides later whether it is true."""
-    text = request.header("authorization")
-    if text:
-        found = re.search(r"Credential=[^/,\s]{1,128}/[^/,\s]*/[^/,\s]*/([A-Za-z0-9_.-]{1,64})/", text)
-    else:
-        found = re.search(r"X-Amz-Credential=[^&]{1,128}?(?:/|%2[Ff])[0-9]*(?:/|%2[Ff])[a-z0-9-]*(?:/|%2[Ff])"
-                          r"([A-Za-z0-9_.-]{1,64})(?:/|%2[Ff])", request.query)  # fmt: skip
-    return found.group(1).lower() if found else ""
-
-
-def _is_form(request: HttpRequest) -> bool:
-    return request.header("content-type").partition(";")[0].strip().lower() in ("", "application/x-www-form-urlencoded")
-
-
-def _header_map(request: HttpRequest) -> dict[str, str]:
-    """Headers by name; repeated ones joined by commas, as the canonical request wants them."""
-    out: dict[str, str] = {}
-    for name, value in request.headers:
-        out[name] = f"{out[name]},{value}" if name in out else value
-    return out
-
-
-def _form_pairs(request: HttpRequest) -> list[tuple[str, str]]:
-    """The form parameters: of the body of a POST, else of the query string."""
-    return _parsed(request.query.encode("latin-1", "replace") if request.method == "GET" else request.body)[0]
-
-
-def _form(request: HttpRequest) -> dict[str, str]:
-    if request.method not in ("GET", "POST") or (request.method == "POST" and not _is_form(request)):
-        return {}
-    return _parsed(request.query.encode("latin-1", "replace") if request.method == "GET" else request.body)[1]
-
-
-@lru_cache(maxsize=64)
-def _parsed(raw: bytes) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    try:
-        pairs = parse_qsl(raw.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS + 10)
-    except (UnicodeDecodeError, ValueError):
-        return [], {}
-    return pairs, dict(pairs[:100_000])
+def _not_served(claim: Claim) -> ApiError:
+    """Services of other protocols: none is served, each says so in its own words (client-surface, section 7)."""
+    if claim.protocol == "s3":
+        return fault("NotImplemented", message="Amazon S3 is not served here")
+    what = f"{claim.service}:{claim.action}" if claim.action else f"The service {claim.service}"
+    if model.operation(claim.service, claim.action) is not None:
+        return fault("UnsupportedOperation", message=f"{what} is not supported by this installation.")
+    return fault("UnknownOperationException", message=f"{what} is not served here")
 
 
 def _known_version(given: str, newest: str) -> bool:
@@ -383,7 +349,7 @@ def _known_version(given: str, newest: str) -> bool:
 
 
 def _loopback(peer: str) -> bool:
-    return peer.startswith("127.") or peer == "::1"
+    return peer.startswith("127.") or peer in ("::1", "::ffff:127.0.0.1")
 
 
 def _signature_error(service: str, refused: sigv4.SignatureFault) -> ApiError:
@@ -401,16 +367,5 @@ def _signature_error(service: str, refused: sigv4.SignatureFault) -> ApiError:
     return fault(code, message=refused.message)
 
 
-def _namespace(service: str) -> str:
-    found = model.service(service)
-    assert found is not None
-    given = found.metadata.get("xmlNamespace")
-    return str(given) if given else f"http://{service}.amazonaws.com/doc/{found.api_version}/"
-
-
 def _digest(params: Params) -> str:
     return hashlib.sha256(json.dumps(params, sort_keys=True, default=repr).encode()).hexdigest()
-
-
-def _remember(params: Params, body: str) -> bytes:
-    return json.dumps({"params": _digest(params), "body": body}).encode()

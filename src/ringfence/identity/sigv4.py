@@ -2,6 +2,8 @@
 
 Pure: values in, nothing or a `SignatureFault` out. Header and presigned-query forms. The payload hash is always
 bound to the body, except for S3 over TLS with UNSIGNED-PAYLOAD, which S3 clients use.
+
+INVARIANT: a header that decides what a request does (DECISIVE) counts only when it is signed.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from urllib.parse import quote, unquote_to_bytes
 ALGORITHM = "AWS4-HMAC-SHA256"
 WINDOW = timedelta(minutes=15)  # IAM-03
 MAX_PRESIGNED_SECONDS = 604800
+DECISIVE = ("x-amz-target", "x-amz-security-token")
 _UNSIGNED = "UNSIGNED-PAYLOAD"
+_NOBODY = "no secret"
 _EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 
 
@@ -74,11 +78,11 @@ class Signature:
 
 
 # ---------------------------------------------------------------------- reading the signature
-_PART = re.compile(r"([A-Za-z]+)=([^,\s]+)")
+_PARTS = frozenset({"Credential", "SignedHeaders", "Signature"})
 
 
 def read_signature(request: Signed) -> Signature:
-    """The signature a request carries. SignatureFault MISSING or INCOMPLETE."""
+    """The signature a request carries. SignatureFault MISSING, INCOMPLETE, or MISMATCH within its own parts."""
     authorization = request.headers.get("authorization")
     if authorization is not None:
         return _from_header(request, authorization)
@@ -91,10 +95,13 @@ def _from_header(request: Signed, authorization: str) -> Signature:
     algorithm, _, rest = authorization.partition(" ")
     if algorithm != ALGORITHM:
         raise _incomplete("Unsupported or missing signing algorithm in the Authorization header")
-    parts = dict(_PART.findall(rest))
-    for name in ("Credential", "SignedHeaders", "Signature"):
-        if name not in parts:
+    given = [part.strip().partition("=") for part in rest.split(",")]
+    parts = {name: value for name, _, value in given}
+    for name in sorted(_PARTS):
+        if not parts.get(name):
             raise _incomplete(f"Authorization header requires '{name}' parameter.")
+    if len(given) != len(_PARTS):  # a part given twice could mean one thing here and another elsewhere
+        raise _incomplete("The Authorization header has more than Credential, SignedHeaders and Signature.")
     timestamp = request.headers.get("x-amz-date")
     if timestamp is None:
         raise _incomplete("Authorization header requires existence of an 'X-Amz-Date' header.")
@@ -105,7 +112,10 @@ def _from_header(request: Signed, authorization: str) -> Signature:
 
 
 def _from_query(request: Signed) -> Signature:
-    given = {_text(name): _text(value) for name, value in _pairs(request.query)}
+    pairs = [(_text(name), _text(value)) for name, value in _pairs(request.query)]
+    given = {name: value for name, value in pairs if name.startswith("X-Amz-")}
+    if len(given) != sum(name.startswith("X-Amz-") for name, _ in pairs):
+        raise _incomplete("An AWS query-string parameter is given more than once.")
     for name in ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
                  "X-Amz-Signature"):  # fmt: skip
         if name not in given:
@@ -148,10 +158,13 @@ def _incomplete(message: str) -> SignatureFault:
 def verify(request: Signed, signature: Signature, secret_of: Callable[[str], str | None], now: datetime) -> None:
     """SignatureFault unless the request was signed with the key's secret, within the clock window."""
     _check_clock(signature, now)
+    for name in DECISIVE:
+        if name in request.headers and name not in signature.signed_headers:
+            raise SignatureFault(Reason.MISMATCH, f"The header '{name}' must be signed.")
     secret = secret_of(signature.access_key_id)
+    expected = sign(request, signature, secret or _NOBODY)  # also for an unknown key, so that it takes as long
     if secret is None:
         raise SignatureFault(Reason.UNKNOWN_KEY, "The security token included in the request is invalid.")
-    expected = sign(request, signature, secret)
     if not hmac.compare_digest(expected, signature.signature):
         raise SignatureFault(
             Reason.MISMATCH,
@@ -161,12 +174,14 @@ def verify(request: Signed, signature: Signature, secret_of: Callable[[str], str
 
 
 def _check_clock(signature: Signature, now: datetime) -> None:
+    text = signature.timestamp
     try:
-        signed_at = datetime.strptime(signature.timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        day = int(text[:4]), int(text[4:6]), int(text[6:8])
+        signed_at = datetime(*day, int(text[9:11]), int(text[11:13]), int(text[13:15]), tzinfo=UTC)
     except ValueError:
         raise _incomplete("The date of the request is not a date") from None
     lasting = timedelta(seconds=signature.expires) if signature.presigned else WINDOW
-    if now > signed_at + lasting or signed_at > now + WINDOW:
+    if now - signed_at > lasting or signed_at - now > WINDOW:
         raise SignatureFault(Reason.EXPIRED, "Request has expired.")
 
 
@@ -183,7 +198,8 @@ def sign(request: Signed, signature: Signature, secret: str) -> str:
             _payload_hash(request, signature),
         )
     )
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    # the server reads header bytes as Latin-1; what cannot have come over the wire cannot match
+    digest = hashlib.sha256(canonical.encode("latin-1", "replace")).hexdigest()
     to_sign = f"{ALGORITHM}\n{signature.timestamp}\n{signature.scope}\n{digest}"
     key = _signing_key(secret, signature.date, signature.region, signature.service)
     return hmac.new(key, to_sign.encode(), "sha256").hexdigest()

@@ -1,14 +1,20 @@
-"""Faults in each protocol's AWS error shape. Every fault leaves through `render`."""
+"""Faults in each protocol's AWS error shape, with the request id. Every fault leaves through `render`.
+
+Sources: EC2 API Reference "Error codes" (the EC2 shape); STS and IAM API References "Common errors" (the Query shape);
+Amazon S3 API Reference "Error responses"; the protocols of the service models. botocore's parsers read them in the tests.
+"""
 
 from __future__ import annotations
 
-import json
-from xml.sax.saxutils import escape
+from collections.abc import Callable
 
+from ringfence.api.wire import json
 from ringfence.api.wire.http import HttpResponse
+from ringfence.api.wire.text import escaped, printable
 from ringfence.model.errors import ApiError
 
-_XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
+_Shape = Callable[[str, str, str, int], str]  # code, message, request id (all escaped), status
+_Render = Callable[[str, str, str, int], HttpResponse]
 
 
 def _ec2(code: str, message: str, request_id: str, _status: int) -> str:
@@ -30,16 +36,30 @@ def _s3(code: str, message: str, request_id: str, _status: int) -> str:
     return f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{request_id}</RequestId></Error>"
 
 
-_XML_SHAPES = {"ec2": _ec2, "query": _query, "rest-xml": _query, "s3": _s3}
+def _xml(shape: _Shape) -> _Render:
+    def render_xml(code: str, message: str, request_id: str, status: int) -> HttpResponse:
+        body = '<?xml version="1.0" encoding="UTF-8"?>\n' + shape(
+            escaped(code), escaped(message), escaped(request_id), status
+        )
+        # x-amz-request-id: where REST-XML clients look; S3 as well
+        headers = (("x-amzn-requestid", request_id), ("x-amz-request-id", request_id))
+        return HttpResponse(status, body.encode(), headers=headers)
+
+    return render_xml
+
+
+_RENDER: dict[str, _Render] = {
+    "ec2": _xml(_ec2),
+    "query": _xml(_query),
+    "rest-xml": _xml(_query),
+    "s3": _xml(_s3),
+    "json": json.json_fault,
+    "rest-json": json.rest_json_fault,
+    "smithy-rpc-v2-cbor": json.cbor_fault,
+}
+PROTOCOLS = frozenset(_RENDER)
 
 
 def render(protocol: str, error: ApiError, request_id: str) -> HttpResponse:
-    """The response for a fault. `protocol`: ec2, query, json, rest-json, rest-xml, or s3."""
-    headers = (("x-amzn-requestid", request_id),)
-    shape = _XML_SHAPES.get(protocol)
-    if shape is not None:
-        body = _XML + shape(escape(error.code), escape(error.message), escape(request_id), error.status)
-        return HttpResponse(error.status, body.encode(), headers=headers)
-    text = json.dumps({"__type": error.code, "message": error.message})
-    kind = "application/json" if protocol == "rest-json" else "application/x-amz-json-1.1"
-    return HttpResponse(error.status, text.encode(), kind, (*headers, ("x-amzn-errortype", error.code)))
+    """The response for a fault. `protocol` is one of PROTOCOLS; KeyError for another."""
+    return _RENDER[protocol](error.code, printable(error.message), request_id, error.status)

@@ -22,6 +22,14 @@ class HttpRequest:
     def _first(self) -> dict[str, str]:
         return dict(reversed(self.headers))
 
+    @cached_property
+    def joined(self) -> dict[str, str]:
+        """Headers by name; the values of repeated ones joined by commas, as the canonical request wants them."""
+        out: dict[str, str] = {}
+        for name, value in self.headers:
+            out[name] = f"{out[name]},{value}" if name in out else value
+        return out
+
     def header(self, name: str, default: str = "") -> str:
         """The first header of that (lower-case) name."""
         return self._first.get(name, default)

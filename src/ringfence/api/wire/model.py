@@ -9,8 +9,8 @@ import botocore.loaders
 import botocore.model
 
 #: credential-scope names that differ from the model's directory name
-_ALIASES = {"monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi", "email": "ses", "elasticloadbalancing":
-            "elbv2", "ram": "ram", "states": "stepfunctions", "execute-api": "apigateway"}  # fmt: skip
+_ALIASES = {"monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi", "elasticloadbalancing": "elbv2",
+            "states": "stepfunctions"}  # fmt: skip
 
 
 @cache
@@ -44,11 +44,13 @@ def operation(scope: str, action: str) -> Any | None:
 
 @cache
 def protocol(scope: str) -> str | None:
-    """`ec2`, `query`, `json`, `rest-json` or `rest-xml`; None for an unknown service.
-
-    botocore lists the protocols a service speaks in order of preference; errors are wanted in the first we know.
-    """
+    """The protocol the model names first: `ec2`, `query`, `json`, `rest-json`, `rest-xml` …; None for an unknown service."""
     model = service(scope)
-    if model is None:
-        return None
-    return str(model.metadata.get("protocol"))
+    return None if model is None else str(model.metadata.get("protocol"))
+
+
+@cache
+def namespace(scope: str) -> str:
+    """The XML namespace of a Query service's replies. AttributeError for an unknown service."""
+    model: Any = service(scope)
+    return str(model.metadata.get("xmlNamespace") or f"http://{scope}.amazonaws.com/doc/{model.api_version}/")

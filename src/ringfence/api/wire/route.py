@@ -1,0 +1,128 @@
+"""What a request asks for, before and after it is authenticated: service, protocol, action, form parameters.
+
+One endpoint serves all services. The service is that of the credential scope, which the signature covers; without a
+scope, the first label of the Host header (`ec2.…`), which serves only to shape the refusal.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from ringfence.api.wire import model
+from ringfence.api.wire.fault import PROTOCOLS
+from ringfence.api.wire.http import HttpRequest
+from ringfence.model.errors import ApiError, fault
+
+MAX_PARAMETERS = 20_000
+FORM = "application/x-www-form-urlencoded"
+#: the query-string parameters of a presigned request
+_PRESIGNED = frozenset({"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
+                        "X-Amz-Signature", "X-Amz-Security-Token"})  # fmt: skip
+_SCOPE = re.compile(r"Credential=([^/,\s&]{1,128})/[^/,\s&]*/([^/,\s&]*)/([A-Za-z0-9_.-]{1,64})/")
+_SLASH = re.compile("%2[Ff]")
+_ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z0-9]{1,128})(?:&|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a request says of itself, true or not: for shaping and auditing its refusal."""
+
+    service: str
+    protocol: str
+    action: str
+    region: str
+    access_key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The parameters of a Query request, apart from its envelope."""
+
+    action: str
+    version: str | None
+    pairs: tuple[tuple[str, str], ...]
+
+
+def claim_of(request: HttpRequest) -> Claim:
+    """Never raises."""
+    found = _SCOPE.search(request.header("authorization")) or _SCOPE.search(_SLASH.sub("/", request.query[:4096]))
+    key, region, service = found.groups() if found else ("", "", _hosted(request))
+    service = service.lower()
+    action = claimed_action(request)
+    return Claim(service or "unknown", _protocol(service, action, request), action, region[:64], key)
+
+
+def _hosted(request: HttpRequest) -> str:
+    label = request.header("host").partition(".")[0].lower()
+    return label if label in model.service_names() else ""
+
+
+def claimed_action(request: HttpRequest) -> str:
+    """The action, or what comes nearest, as text to show; empty when there is none."""
+    target = request.header("x-amz-target")
+    if target:
+        return target.rpartition(".")[2][:128]
+    found = _ACTION.search(request.body) if request.method == "POST" and is_form(request) else None
+    found = found or _ACTION.search(request.query.encode("latin-1", "replace"))
+    return found.group(1).decode() if found else ""
+
+
+def _protocol(service: str, action: str, request: HttpRequest) -> str:
+    """The protocol the client speaks. Newer models list several: the request itself tells which of them it is."""
+    if request.header("smithy-protocol") == "rpc-v2-cbor":
+        return "smithy-rpc-v2-cbor"
+    if request.header("x-amz-target"):
+        return "json"
+    if service == "s3":
+        return "s3"
+    declared = model.protocol(service)
+    if declared in ("ec2", "query"):
+        return declared
+    if action:
+        return "query" if service else "ec2"  # a reader of Query errors understands the EC2 shape, not vice versa
+    if declared in PROTOCOLS:
+        return declared
+    return "rest-json" if "json" in request.header("content-type") else "rest-xml"
+
+
+def is_form(request: HttpRequest) -> bool:
+    return request.header("content-type").partition(";")[0].strip().lower() in ("", FORM)
+
+
+def read_form(request: HttpRequest, *, presigned: bool) -> Form:
+    """The parameters of the query string and, of a POST, of the body. ApiError MalformedQueryString or InvalidRequest."""
+    encoding = request.header("content-encoding").strip().lower()
+    if encoding not in ("", "identity"):
+        raise fault("InvalidRequest", message=f"The content encoding '{encoding[:32]}' is not supported")
+    pairs = _pairs(request.query.encode("latin-1", "replace"))
+    if presigned:
+        pairs = [pair for pair in pairs if pair[0] not in _PRESIGNED]
+    if request.method == "POST" and is_form(request):
+        pairs += _pairs(request.body)
+    if len(pairs) > MAX_PARAMETERS:
+        raise _malformed(f"The request has more than {MAX_PARAMETERS} parameters")
+    actions = [value for name, value in pairs if name == "Action"]
+    versions = [value for name, value in pairs if name == "Version"]
+    if len(actions) > 1 or len(versions) > 1:
+        raise _malformed("Action or Version is given more than once")
+    rest = tuple(pair for pair in pairs if pair[0] not in ("Action", "Version"))
+    return Form(actions[0] if actions else "", versions[0] if versions else None, rest)
+
+
+def _pairs(raw: bytes) -> list[tuple[str, str]]:
+    if not raw:
+        return []
+    try:
+        return parse_qsl(
+            raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS + 10
+        )  # fmt: skip
+    except UnicodeDecodeError:
+        raise _malformed("The parameters are not UTF-8") from None
+    except ValueError:
+        raise _malformed(f"The request has more than {MAX_PARAMETERS} parameters") from None
+
+
+def _malformed(message: str) -> ApiError:
+    return fault("MalformedQueryString", message=message)
