@@ -1,26 +1,33 @@
 """The embedded store: one SQLite file, WAL, `synchronous=FULL` (docs/adr/0001).
 
-Rows keep their rowid when they change, so reading by rowid restores the order of creation. Audit records of calls that
-change nothing are gathered and written by a background thread within 100 ms.
+A write is one transaction of rows, journal entry, audit record and remembered reply. Rows keep their rowid when they
+change, so reading by rowid restores the order of creation. Audit records of calls that change nothing are gathered and
+written by a background thread within 100 ms; when they cannot be written, `audit` refuses further calls.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
+import logging
 import os
 import sqlite3
 import threading
-import time
+from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ringfence.model.clock import Clock, SystemClock
 from ringfence.model.codec import decode, encode
+from ringfence.model.errors import fault
 from ringfence.model.kinds import KINDS, Kind
 from ringfence.model.row import Row
-from ringfence.model.world import Put, World, world_of
+from ringfence.model.world import Change, Put, World, world_of
+from ringfence.store.journal import Entry, change_of, steps_text
 from ringfence.store.store import AuditRow, Commit, Store
+
+log = logging.getLogger("ringfence.store")
 
 #: schema versions in order; a file of version n is brought up by running entries n, n+1, ...
 MIGRATIONS = (
@@ -32,10 +39,26 @@ MIGRATIONS = (
     create table meta (name text primary key, value text not null);
     insert into meta values ('generation', '0');
     """,
+    """
+    delete from journal;
+    alter table journal add column account text not null default '';
+    alter table journal add column request text not null default '';
+    """,
 )
 GROUP_COMMIT_SECONDS = 0.1
-JOURNAL_KEPT = 100_000
+RETRY_SECONDS = 1.0
+JOURNAL_KEPT = 10_000  # generations
 REPLIES_KEPT_SECONDS = 24 * 3600
+PRUNE_EVERY = 500  # commits
+
+_PUT = (
+    "insert into resource (kind, id, body) values (?, ?, ?) on conflict (kind, id) do update set body = excluded.body"
+)
+_DELETE = "delete from resource where kind = ? and id = ?"
+_JOURNAL = "insert into journal (generation, at, steps, account, request) values (?, ?, ?, ?, ?)"
+_GENERATION = "update meta set value = ? where name = 'generation'"
+_AUDIT = "insert into audit (record) values (?)"
+_REPLY = "insert or replace into reply (token, at, body) values (?, ?, ?)"
 
 
 class StoreError(Exception):
@@ -43,128 +66,157 @@ class StoreError(Exception):
 
 
 class SqliteStore(Store):
-    """`path` is the database file. `durable=False` (ephemeral installations) skips fsync."""
+    """`path` is the database file; one process at a time. `durable=False` (ephemeral installations) skips fsync.
 
-    def __init__(self, path: Path, *, durable: bool = True) -> None:
+    StoreError when the file is in use, damaged, or written by a newer version.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True, clock: Clock | None = None) -> None:
         self._held = _lock_file(path.with_suffix(".lock"))
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-            self._db.execute("pragma journal_mode=wal")
-            self._db.execute(f"pragma synchronous={'full' if durable else 'off'}")
-            _migrate(self._db)
-            super().__init__(_load(self._db))
+            self._db = _open(path, durable=durable)
+            try:
+                super().__init__(_load(self._db))
+            except BaseException:
+                self._db.close()
+                raise
         except BaseException:
             os.close(self._held)
             raise
+        self._clock: Clock = clock or SystemClock()
         self._db_lock = threading.Lock()
-        self._pending: list[bytes] = []
-        self._wake, self._closing = threading.Event(), False
-        self._writes = 0
+        self._pending: deque[bytes] = deque()
+        self._failing = False  # the last attempt to write audit records failed
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._commits = 0
         self._thread = threading.Thread(target=self._flush_forever, name="audit", daemon=True)
         self._thread.start()
 
     # ------------------------------------------------------------------ writing
-    def _persist(self, world: World, commit: Commit) -> None:
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; gathered audit records come first, so that the trail keeps its order."""
         with self._db_lock:
-            db = self._db
-            db.execute("begin immediate")
+            gathered = [self._pending.popleft() for _ in range(len(self._pending))]
             try:
-                self._write(db, world, commit)
-                db.execute("commit")
+                self._db.execute("begin immediate")
+                if gathered:
+                    self._db.executemany(_AUDIT, [(record,) for record in gathered])
+                yield self._db
+                self._db.execute("commit")
             except BaseException:
-                db.execute("rollback")
+                self._pending.extendleft(reversed(gathered))
+                if self._db.in_transaction:  # SQLite itself may have rolled back already
+                    self._db.rollback()
                 raise
+            self._failing = False
+
+    def _persist(self, world: World, commit: Commit) -> None:
+        try:
+            with self._transaction() as db:
+                self._write(db, world, commit)
+        except sqlite3.Error as problem:
+            log.critical("a commit failed, nothing was changed: %s", problem)
+            raise fault("InternalError") from problem
 
     def _write(self, db: sqlite3.Connection, world: World, commit: Commit) -> None:
+        now = self._clock.now().timestamp()
         if commit.change:
-            steps = []
-            for step in commit.change.steps:
-                noun = step.kind.noun
-                if isinstance(step, Put):
-                    body = encode(step.row)
-                    steps.append(("put", noun, step.row.id))
-                    db.execute(
-                        "insert into resource (kind, id, body) values (?, ?, ?) "
-                        "on conflict (kind, id) do update set body = excluded.body",
-                        (noun, step.row.id, body),
-                    )
-                else:
-                    steps.append(("delete", noun, step.id))
-                    db.execute("delete from resource where kind = ? and id = ?", (noun, step.id))
-            now = time.time()
-            db.execute("insert into journal values (?, ?, ?)", (world.generation, now, json.dumps(steps)))
-            db.execute("update meta set value = ? where name = 'generation'", (str(world.generation),))
+            steps = _write_rows(db, commit.change)
+            db.execute(_JOURNAL, (world.generation, now, steps, commit.account_id, commit.request_id))
+            db.execute(_GENERATION, (str(world.generation),))
         if commit.audit is not None:
-            self._take_pending(db)
-            db.execute("insert into audit (record) values (?)", (commit.audit,))
+            db.execute(_AUDIT, (commit.audit,))
         if commit.remember is not None:
-            db.execute(
-                "insert or replace into reply values (?, ?, ?)", (commit.remember[0], time.time(), commit.remember[1])
-            )
-        self._writes += 1
-        if self._writes % 1000 == 0:
-            db.execute("delete from journal where generation < ?", (world.generation - JOURNAL_KEPT,))
-            db.execute("delete from reply where at < ?", (time.time() - REPLIES_KEPT_SECONDS,))
+            db.execute(_REPLY, (commit.remember[0], now, commit.remember[1]))
+        self._commits += 1
+        if self._commits % PRUNE_EVERY == 0:
+            db.execute("delete from journal where generation <= ?", (world.generation - JOURNAL_KEPT,))
+            db.execute("delete from reply where at < ?", (now - REPLIES_KEPT_SECONDS,))
 
     def _clear(self, world: World) -> None:
-        with self._db_lock:
-            self._db.execute("begin immediate")
+        with self._transaction() as db:
             for table in ("resource", "journal", "reply"):
-                self._db.execute(f"delete from {table}")
-            self._db.execute("update meta set value = ? where name = 'generation'", (str(world.generation),))
-            self._db.execute("commit")
+                db.execute(f"delete from {table}")  # noqa: S608  our own table names
+            db.execute(_GENERATION, (str(world.generation),))
 
     # ------------------------------------------------------------------ audit
     def audit(self, record: bytes) -> None:
+        if self._failing:  # what cannot be audited is not served
+            raise fault("InternalError")
         self._pending.append(record)
         self._wake.set()
 
-    def _take_pending(self, db: sqlite3.Connection) -> None:
-        """Write gathered records; they come before the record of the change that follows them."""
-        taken, self._pending = self._pending, []
-        if taken:
-            db.executemany("insert into audit (record) values (?)", [(record,) for record in taken])
-
     def _flush(self) -> None:
-        with self._db_lock:
-            if self._pending:
-                self._db.execute("begin immediate")
-                try:
-                    self._take_pending(self._db)
-                    self._db.execute("commit")
-                except BaseException:
-                    self._db.execute("rollback")
-                    raise
+        if self._pending:
+            with self._transaction():
+                pass
 
     def _flush_forever(self) -> None:
-        while not self._closing:
+        while not self._closing.is_set():
             self._wake.wait()
-            time.sleep(GROUP_COMMIT_SECONDS / 2)
             self._wake.clear()
-            self._flush()
+            self._closing.wait(RETRY_SECONDS if self._failing else GROUP_COMMIT_SECONDS / 2)
+            try:
+                self._flush()
+            except sqlite3.Error as problem:
+                self._failing = True
+                self._wake.set()
+                log.critical("audit records cannot be written, calls are refused: %s", problem)
 
     def audit_records(self, *, after: int = 0, limit: int = 1000, newest: bool = False) -> list[AuditRow]:
         self._flush()
-        query = "select number, record from audit where number > ? order by number " + (
-            "desc limit ?" if newest else "limit ?"
-        )
+        order = "desc" if newest else "asc"
+        query = f"select number, record from audit where number > ? order by number {order} limit ?"  # noqa: S608
         with self._db_lock:
             rows = [AuditRow(number, record) for number, record in self._db.execute(query, (after, limit))]
         return rows[::-1] if newest else rows
 
     # ------------------------------------------------------------------ the rest
-    def remembered(self, key: str) -> bytes | None:
+    def journal(self, *, after: int = 0, limit: int = 1000) -> list[Entry]:
+        """Entries of generations past `after`, oldest first; the oldest generations are forgotten (JOURNAL_KEPT)."""
+        query = (
+            "select generation, at, account, request, steps from journal where generation > ? order by generation limit ?"
+        )
         with self._db_lock:
-            found = self._db.execute("select body from reply where token = ?", (key,)).fetchone()
+            rows = self._db.execute(query, (after, limit)).fetchall()
+        return [
+            Entry(generation=generation, at=at, account_id=account, request_id=request, change=change_of(steps))
+            for generation, at, account, request, steps in rows
+        ]
+
+    def remembered(self, key: str) -> bytes | None:
+        oldest = self._clock.now().timestamp() - REPLIES_KEPT_SECONDS
+        with self._db_lock:
+            found = self._db.execute("select body from reply where token = ? and at >= ?", (key, oldest)).fetchone()
         return found[0] if found else None
 
     def close(self) -> None:
-        self._closing = True
+        self._closing.set()
         self._wake.set()
         self._thread.join()
-        self._flush()
-        self._db.close()
+        try:
+            self._flush()
+        except sqlite3.Error as problem:
+            log.critical("%d audit records are lost: %s", len(self._pending), problem)
+        with self._db_lock:
+            self._db.close()
         os.close(self._held)
+
+
+def _write_rows(db: sqlite3.Connection, change: Change) -> str:
+    """Write the rows of a change; its steps for the journal."""
+    steps: list[tuple[str, str, str | None]] = []
+    for step in change.steps:
+        noun = step.kind.noun
+        if isinstance(step, Put):
+            body = encode(step.row)
+            db.execute(_PUT, (noun, step.row.id, body))
+            steps.append((noun, step.row.id, body))
+        else:
+            db.execute(_DELETE, (noun, step.id))
+            steps.append((noun, step.id, None))
+    return steps_text(steps)
 
 
 def _lock_file(path: Path) -> int:
@@ -172,9 +224,29 @@ def _lock_file(path: Path) -> int:
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        holder = os.read(held, 32).decode("ascii", "replace").strip()
         os.close(held)
-        raise StoreError(f"{path.parent} is in use by another ringfence; stop it, or give another --data") from None
+        who = f"process {holder}" if holder else "another ringfence"
+        raise StoreError(f"{path.parent} is in use by {who}: stop it, or give another --data") from None
+    os.ftruncate(held, 0)
+    os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
     return held
+
+
+def _open(path: Path, *, durable: bool) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    try:
+        os.chmod(path, 0o600)
+        db.execute("pragma journal_mode=wal")
+        db.execute(f"pragma synchronous={'full' if durable else 'off'}")
+        _migrate(db)
+    except sqlite3.Error as problem:
+        db.close()
+        raise StoreError(f"{path} cannot be opened: {problem}") from problem
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def _migrate(db: sqlite3.Connection) -> None:
@@ -188,14 +260,20 @@ def _migrate(db: sqlite3.Connection) -> None:
 
 
 def _load(db: sqlite3.Connection) -> World:
-    (generation,) = db.execute("select value from meta where name = 'generation'").fetchone()
-    world = world_of(_rows(db))
+    try:
+        (generation,) = db.execute("select value from meta where name = 'generation'").fetchone()
+        world = world_of(_rows(db))
+    except sqlite3.Error as problem:
+        raise StoreError(f"the data cannot be read: {problem}") from problem
     return World(int(generation), world._rows, world._index, world._serial)
 
 
 def _rows(db: sqlite3.Connection) -> Iterator[tuple[Kind[Any], Row]]:
-    for noun, body in db.execute("select kind, body from resource order by rowid"):
+    for noun, id, body in db.execute("select kind, id, body from resource order by rowid"):
         kind = KINDS.get(noun)
         if kind is None:
             raise StoreError(f"the data holds resources of an unknown kind {noun!r}: written by a newer ringfence?")
-        yield kind, decode(kind.row, body)
+        try:
+            yield kind, decode(kind.row, body)
+        except (ValueError, TypeError) as problem:
+            raise StoreError(f"the stored {noun} {id} cannot be read: {problem}") from problem

@@ -20,12 +20,17 @@ Subscriber = Callable[[World, World, Change], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """What a write decided. `audit`: its audit record; `remember`: (token, reply) (INF-14)."""
+    """What a write decided. `audit`: its audit record; `remember`: (token, reply) (INF-14).
+
+    `account_id` and `request_id` name the call in the journal; empty = the installation itself.
+    """
 
     change: Change = NOTHING
     audit: bytes | None = None
     remember: tuple[str, bytes] | None = None
     result: Any = None
+    account_id: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,10 @@ class Store(ABC):
         return self._world
 
     def write(self, decide: Callable[[World], Commit]) -> Any:
-        """Decide and commit; the Commit's `result`. What `decide` raises passes through and changes nothing."""
+        """Decide and commit; the Commit's `result`. What `decide` raises passes through and changes nothing.
+
+        ApiError (InternalError) when the commit cannot be made durable; the World stays as it was.
+        """
         with self._lock:
             before = self._world
             commit = decide(before)
@@ -91,7 +99,10 @@ class Store(ABC):
 
     @abstractmethod
     def audit(self, record: bytes) -> None:
-        """Keep the audit record of a call that changed nothing; durable within 100 ms."""
+        """Keep the audit record of a call that changed nothing; durable within 100 ms. Never waits for the disk.
+
+        ApiError (InternalError) while records cannot be written.
+        """
 
     @abstractmethod
     def audit_records(self, *, after: int = 0, limit: int = 1000, newest: bool = False) -> list[AuditRow]:
