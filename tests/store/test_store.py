@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ringfence.model.codec import decode, encode
+from ringfence.model.errors import ApiError
 from ringfence.model.kinds import VPC
 from ringfence.model.world import put
 from ringfence.store.sqlite import MIGRATIONS, SqliteStore, StoreError
@@ -84,7 +85,7 @@ def test_a_failing_disk_changes_nothing(tmp_path: Path) -> None:
     row = Api(defaults=True).world.all(VPC)[0]
     store._db.execute("pragma query_only=on")
     before = store.world
-    with pytest.raises(Exception, match="readonly"):
+    with pytest.raises(ApiError, match="InternalError"):
         store.write(lambda _: Commit(change=put(VPC, row)))
     assert store.world is before
     store._db.execute("pragma query_only=off")

@@ -28,7 +28,7 @@ def encode(row: Any) -> str:
 
 
 def decode(kind: Any, text: str) -> Any:
-    """The instance of `kind` that `encode` wrote. ValueError for an unknown field, TypeError for a missing one."""
+    """The instance of `kind` that `encode` wrote. ValueError for an unknown field, TypeError for a missing or wrong one."""
     return decoder(kind)(json.loads(text))
 
 
@@ -85,9 +85,9 @@ def _default(field: Any) -> Any:
 def _optional(args: tuple[Any, ...], build: Callable[[Any], _Code]) -> _Code:
     kinds = [arg for arg in args if arg is not type(None)]
     if set(kinds) <= _ADDRESSES:
-        inner: _Code = str if build is encoder else ip_address
+        inner: _Code = str if build is encoder else _from_text(ip_address)
     elif set(kinds) <= _NETWORKS:
-        inner = str if build is encoder else ip_network
+        inner = str if build is encoder else _from_text(ip_network)
     elif len(kinds) == 1:
         inner = build(kinds[0])
     else:
@@ -118,24 +118,50 @@ def decoder(kind: Any) -> _Code:
         return _optional(args, decoder)
     if origin is frozenset:
         inner = decoder(args[0])
-        return lambda value: frozenset(inner(item) for item in value)
+        return lambda value: frozenset(inner(item) for item in _list(value))
     if origin is tuple:
         return _tuple_decoder(args)
     if kind is bytes:
-        return base64.b64decode
-    if kind in _ADDRESSES or kind in _NETWORKS or (isinstance(kind, type) and issubclass(kind, enum.Enum)):
-        return typing.cast(_Code, kind)
+        return _from_text(lambda text: base64.b64decode(text, validate=True))
+    if kind in _ADDRESSES or kind in _NETWORKS:
+        return _from_text(kind)
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return kind
     if kind in (str, int, bool, float):
-        return _same
+        return _exactly(kind)
     raise TypeError(f"no decoder for {kind!r}")
+
+
+def _exactly(kind: type) -> _Code:
+    """JSON's own types pass as they are; a value of another type is damage and must not get in."""
+    kinds = (int, float) if kind is float else (kind,)
+
+    def check(value: Any) -> Any:
+        if type(value) not in kinds:
+            raise TypeError(f"{value!r} is not of type {kind.__name__}")
+        return value
+
+    return check
+
+
+def _from_text(parse: _Code) -> _Code:
+    """Only text is parsed: the constructors of addresses take numbers as well."""
+    check = _exactly(str)
+    return lambda value: parse(check(value))
+
+
+def _list(value: Any) -> Any:
+    if type(value) is not list:
+        raise TypeError(f"{value!r} is no list")
+    return value
 
 
 def _tuple_decoder(args: tuple[Any, ...]) -> _Code:
     if len(args) == 2 and args[1] is ...:
         inner = decoder(args[0])
-        return lambda value: tuple(inner(item) for item in value)
+        return lambda value: tuple(inner(item) for item in _list(value))
     codes = [decoder(arg) for arg in args]
-    return lambda value: tuple(code(item) for code, item in zip(codes, value, strict=True))
+    return lambda value: tuple(code(item) for code, item in zip(codes, _list(value), strict=True))
 
 
 def _dataclass_decoder(kind: Any) -> _Code:
@@ -143,6 +169,8 @@ def _dataclass_decoder(kind: Any) -> _Code:
     codes = {field.name: decoder(hints[field.name]) for field in dataclasses.fields(kind)}
 
     def decode_row(data: dict[str, Any]) -> Any:
+        if type(data) is not dict:
+            raise TypeError(f"{data!r} is no {kind.__name__}")
         unknown = data.keys() - codes.keys()
         if unknown:
             raise ValueError(f"{kind.__name__} has no field {sorted(unknown)}: written by a newer version?")

@@ -45,4 +45,7 @@ def _step(noun: str, id: str, body: dict[str, Any] | None = None) -> Step:
     kind = KINDS.get(noun)
     if kind is None:
         raise ValueError(f"unknown kind {noun!r}")
-    return Delete(kind, id) if body is None else Put(kind, decoder(kind.row)(body))
+    if body is None:
+        return Delete(kind, id)
+    row_type: Any = kind.row
+    return Put(kind, decoder(row_type)(body))

@@ -137,7 +137,7 @@ class SqliteStore(Store):
     def _clear(self, world: World) -> None:
         with self._transaction() as db:
             for table in ("resource", "journal", "reply"):
-                db.execute(f"delete from {table}")  # noqa: S608  our own table names
+                db.execute(f"delete from {table}")
             db.execute(_GENERATION, (str(world.generation),))
 
     # ------------------------------------------------------------------ audit
@@ -167,7 +167,7 @@ class SqliteStore(Store):
     def audit_records(self, *, after: int = 0, limit: int = 1000, newest: bool = False) -> list[AuditRow]:
         self._flush()
         order = "desc" if newest else "asc"
-        query = f"select number, record from audit where number > ? order by number {order} limit ?"  # noqa: S608
+        query = f"select number, record from audit where number > ? order by number {order} limit ?"
         with self._db_lock:
             rows = [AuditRow(number, record) for number, record in self._db.execute(query, (after, limit))]
         return rows[::-1] if newest else rows
@@ -175,9 +175,7 @@ class SqliteStore(Store):
     # ------------------------------------------------------------------ the rest
     def journal(self, *, after: int = 0, limit: int = 1000) -> list[Entry]:
         """Entries of generations past `after`, oldest first; the oldest generations are forgotten (JOURNAL_KEPT)."""
-        query = (
-            "select generation, at, account, request, steps from journal where generation > ? order by generation limit ?"
-        )
+        query = "select generation, at, account, request, steps from journal where generation > ? order by generation limit ?"
         with self._db_lock:
             rows = self._db.execute(query, (after, limit)).fetchall()
         return [
@@ -192,6 +190,8 @@ class SqliteStore(Store):
         return found[0] if found else None
 
     def close(self) -> None:
+        if self._closing.is_set():
+            return
         self._closing.set()
         self._wake.set()
         self._thread.join()
