@@ -173,7 +173,7 @@ class Pipeline:
 
     def _refuse(self, begun: Begun, error: ApiError) -> HttpResponse:
         read_only = not begun.operation.mutating
-        self.store.audit(audit.record(begun.call, begun.params, read_only=read_only, error=error))
+        self._audit_refusal(audit.record(begun.call, begun.params, read_only=read_only, error=error))
         return wire_fault.render(begun.protocol, error, begun.call.request_id)
 
     def _turn_away(self, request: HttpRequest, claim: Claim, request_id: str, error: ApiError) -> HttpResponse:
@@ -183,8 +183,15 @@ class Pipeline:
             time=self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"), source_ip=request.peer, event_id=self.ids.uuid(),
             user_agent=request.header("user-agent")[:512], request_id=request_id, error=error,
         )  # fmt: skip
-        self.store.audit(record)
+        self._audit_refusal(record)
         return wire_fault.render(claim.protocol, error, request_id)
+
+    def _audit_refusal(self, record: bytes) -> None:
+        """While the disk fails nothing is done and so nothing is acknowledged, but the caller still gets an answer."""
+        try:
+            self.store.audit(record)
+        except ApiError:
+            log.critical("a refusal could not be audited: %s", record.decode())
 
     # ------------------------------------------------------------------ stages
     def _begin(self, request: HttpRequest, claim: Claim, request_id: str) -> Begun | HttpResponse:
@@ -196,7 +203,7 @@ class Pipeline:
             return self._parse(request, claim, call, presigned=signature.presigned)
         except ApiError as error:
             read_only = call.action.startswith(("Describe", "Get", "List"))
-            self.store.audit(audit.record(call, None, read_only=read_only, error=error))
+            self._audit_refusal(audit.record(call, None, read_only=read_only, error=error))
             return wire_fault.render(claim.protocol, error, request_id)
 
     def _authenticate(self, request: HttpRequest, claim: Claim) -> tuple[sigv4.Signature, Credential]:
@@ -275,7 +282,8 @@ class Pipeline:
     def _read(self, begun: Begun) -> HttpResponse:
         call, world = begun.call, self.store.world
         if self._prepared(call, world):
-            self.store.write(lambda held: Commit(change=self._prepared(call, held)))
+            of = {"account_id": call.account_id, "request_id": call.request_id}
+            self.store.write(lambda held: Commit(change=self._prepared(call, held), **of))
             world = self.store.world
         outcome = begun.operation.handler(call, world, begun.params)
         body = self._serialise(begun, outcome)
@@ -299,7 +307,10 @@ class Pipeline:
                 self.check(world.apply(change))
             body = self._serialise(begun, outcome)  # before the commit: what cannot be shown is not done
             remember = (key, json.dumps({"params": digest, "body": body}).encode()) if key is not None else None
-            return Commit(change=change, audit=record, remember=remember, result=body)
+            return Commit(
+                change=change, audit=record, remember=remember, result=body,
+                account_id=call.account_id, request_id=call.request_id,
+            )  # fmt: skip
 
         body = self.store.write(decide)
         if self.after_write is not None:

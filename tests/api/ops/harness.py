@@ -10,7 +10,7 @@ from ringfence.api.ops.context import Call, Memo, Principal
 from ringfence.api.ops.ec2 import default_vpc, lifecycle
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.wire import model
-from ringfence.api.wire.query import XmlSerializer
+from ringfence.api.wire.xml import XmlSerializer
 from ringfence.model.clock import ManualClock
 from ringfence.model.errors import ApiError
 from ringfence.model.ids import SeededIds
