@@ -282,8 +282,10 @@ class Pipeline:
     def _read(self, begun: Begun) -> HttpResponse:
         call, world = begun.call, self.store.world
         if self._prepared(call, world):
-            of = {"account_id": call.account_id, "request_id": call.request_id}
-            self.store.write(lambda held: Commit(change=self._prepared(call, held), **of))
+            account, request = call.account_id, call.request_id
+            self.store.write(
+                lambda held: Commit(change=self._prepared(call, held), account_id=account, request_id=request)
+            )
             world = self.store.world
         outcome = begun.operation.handler(call, world, begun.params)
         body = self._serialise(begun, outcome)
