@@ -17,6 +17,7 @@ from typing import Any
 from ringfence.api.ops.ec2 import lifecycle
 from ringfence.dataplane import linux
 from ringfence.dataplane.link import pack
+from ringfence.model.clock import SystemClock
 from ringfence.model.kinds import INSTANCE
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.world import Change, World
@@ -236,4 +237,5 @@ class NftablesPlane:
 
     def _settle_one(self, instance_id: str, message: str) -> None:
         if self._store.world.find(INSTANCE, instance_id) is not None:
-            self._store.write(lambda world: Commit(change=lifecycle.failed(world, instance_id, message)))
+            now = SystemClock().now()
+            self._store.write(lambda world: Commit(change=lifecycle.failed(world, instance_id, message, now)))

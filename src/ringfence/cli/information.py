@@ -22,19 +22,26 @@ def add(commands: Any) -> None:
     wait.set_defaults(run=run_wait)
     audit = commands.add_parser("audit", help="who called what")
     add_endpoint(audit)
-    audit.add_argument("--last", type=int, default=50, metavar="N")
+    audit.add_argument("--last", type=positive, default=50, metavar="N", help="the newest N calls (50)")
     audit.set_defaults(run=run_audit)
+
+
+def positive(text: str) -> int:
+    """A whole number above 0. ArgumentTypeError otherwise."""
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
 
 
 def run_env(args: argparse.Namespace) -> int:
     """Exports, or JSON."""
     note = running(args.endpoint)
     values = {
-        "AWS_ENDPOINT_URL": note["endpoint"],
-        "AWS_ACCESS_KEY_ID": note["access_key"],
-        "AWS_SECRET_ACCESS_KEY": note["secret_key"],
-        "AWS_DEFAULT_REGION": note["region"],
-        "AWS_REGION": note["region"],
+        "AWS_ENDPOINT_URL": note.endpoint,
+        "AWS_ACCESS_KEY_ID": note.access_key,
+        "AWS_SECRET_ACCESS_KEY": note.secret_key,
+        "AWS_DEFAULT_REGION": note.region,
+        "AWS_REGION": note.region,
     }
     if args.json:
         show_json(values)

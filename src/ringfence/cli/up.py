@@ -8,8 +8,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from ringfence.cli.common import CommandError, home
+from ringfence.cli.common import CommandError
 from ringfence.model.regions import REGIONS
+from ringfence.notes import default_home
+from ringfence.settings import Settings, SettingsError
 
 
 def add(commands: Any) -> None:
@@ -34,7 +36,7 @@ def add(commands: Any) -> None:
 def _listen(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
-    if not port.isdigit() or not 0 < int(port) < 65536:
+    if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise CommandError(f"--listen takes HOST:PORT, not {text!r}", 2)
     return host, int(port)
 
@@ -50,7 +52,7 @@ def _quotas(given: list[str]) -> dict[str, int]:
     out = {}
     for item in given:
         name, _, value = item.partition("=")
-        if not value.isdigit():
+        if not (value.isascii() and value.isdigit()):
             raise CommandError(f"--quota takes NAME=N, not {item!r}", 2)
         out[name] = int(value)
     return out
@@ -58,29 +60,47 @@ def _quotas(given: list[str]) -> dict[str, int]:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted. Exit 2 for settings that make no sense."""
-    from ringfence.app import Installation, Settings, SettingsError
+    settings = settings_of(args)
+    from ringfence.app import serve  # takes half a second: not for the other commands, nor for bad usage
     from ringfence.store.sqlite import StoreError
 
-    host, port = _listen(args.listen)
-    if bool(args.tls_cert) != bool(args.tls_key):
-        raise CommandError("--tls-cert and --tls-key belong together", 2)
-    if not _is_loopback(host) and not args.tls_cert:
-        raise CommandError("plain HTTP is for loopback only: give --tls-cert and --tls-key to listen elsewhere", 2)
-    if args.dataplane == "ovn":
-        raise CommandError("the OVN data plane is not there yet: use nftables, or none", 2)
-    if args.region not in REGIONS:
-        raise CommandError(f"unknown Region {args.region!r}", 2)
-    if bool(args.root_access_key) != bool(args.root_secret_key):
-        raise CommandError("--root-access-key and --root-secret-key belong together", 2)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    data = None if args.ephemeral else (args.data or Path.home() / ".local" / "share" / "ringfence")
     try:
-        settings = Settings(
-            data=data, host=host, port=port, dataplane=args.dataplane, account_id=args.account_id, region=args.region,
-            access_key=args.root_access_key, secret_key=args.root_secret_key, ready_file=args.ready_file,
-            tls=(args.tls_cert, args.tls_key) if args.tls_cert else None, quotas=_quotas(args.quota),
-            lab=(args.quotas or ("lab" if args.ephemeral else "aws")) == "lab", home=home(),
-        )  # fmt: skip
-        return Installation(settings).serve()
-    except (SettingsError, StoreError, ValueError) as problem:
+        return serve(settings)
+    except (SettingsError, StoreError) as problem:
         raise CommandError(str(problem), 2) from None
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The settings that the options mean. CommandError (status 2) for what makes no sense."""
+    host, port = _listen(args.listen)
+    _refuse(args, host)
+    data = None if args.ephemeral else (args.data or Path.home() / ".local" / "share" / "ringfence")
+    return Settings(
+        data=data.absolute() if data else None, host=host, port=port, dataplane=args.dataplane,
+        account_id=args.account_id, region=args.region, access_key=args.root_access_key,
+        secret_key=args.root_secret_key, ready_file=args.ready_file,
+        tls=(args.tls_cert, args.tls_key) if args.tls_cert else None, quotas=_quotas(args.quota),
+        lab=(args.quotas or ("lab" if args.ephemeral else "aws")) == "lab", home=default_home(),
+    )  # fmt: skip
+
+
+def _refuse(args: argparse.Namespace, host: str) -> None:
+    """CommandError for options that contradict each other or ask for what is not there."""
+    refusals = (
+        (bool(args.tls_cert) != bool(args.tls_key), "--tls-cert and --tls-key belong together"),
+        (
+            not _is_loopback(host) and not args.tls_cert,
+            "plain HTTP is for loopback only: give --tls-cert and --tls-key to listen elsewhere "
+            "(ringfence does not make certificates of its own yet)",
+        ),
+        (args.dataplane == "ovn", "the OVN data plane is not supported yet: use nftables, or none"),
+        (args.region not in REGIONS, f"unknown Region {args.region!r}"),
+        (
+            bool(args.root_access_key) != bool(args.root_secret_key),
+            "--root-access-key and --root-secret-key belong together",
+        ),
+    )
+    for wrong, message in refusals:
+        if wrong:
+            raise CommandError(message, 2)

@@ -23,14 +23,17 @@ def main(argv: list[str] | None = None) -> int:
     """`keeper LISTENING_FD READY_FD (ephemeral|persistent)`."""
     listening, ready, mode = argv or sys.argv[1:]
     listener = socket.socket(fileno=int(listening))
-    if mode == "ephemeral":
-        linux.die_with_parent()
+    parent = os.getppid()
     os.setsid()
     try:
         _make_namespaces()
     except OSError as problem:
         os.write(int(ready), f"error {problem}".encode())
         return 1
+    if mode == "ephemeral":
+        linux.die_with_parent()  # only now: the kernel forgets it when a process changes its user or capabilities
+        if os.getppid() != parent:
+            return 1
     os.write(int(ready), b"ready")
     os.close(int(ready))
     Keeper(listener).run()

@@ -36,14 +36,15 @@ def settled(world: World, instance_id: str, reached: InstanceState) -> Change:
     return put(INSTANCE, replace(instance, state=reached))
 
 
-def failed(world: World, instance_id: str, message: str) -> Change:
+def failed(world: World, instance_id: str, message: str, now: datetime) -> Change:
     """An instance that could not be started ends terminated, and says why (StateReason)."""
     instance = world.find(INSTANCE, instance_id)
     if instance is None or instance.state is not InstanceState.PENDING:
         return NOTHING
     reason = ("Server.InternalError", message[:255])
     return released(world, instance) + put(
-        INSTANCE, replace(instance, state=InstanceState.TERMINATED, state_reason=reason)
+        INSTANCE,
+        replace(instance, state=InstanceState.TERMINATED, state_reason=reason, terminated=now.isoformat()),
     )
 
 

@@ -1,0 +1,125 @@
+"""What the installation answers on its control socket: status, wait, trace, audit, where to exec and probe."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from ringfence.insight.reach.probe import place_of, probe_request
+from ringfence.insight.reach.trace import TargetError, resolve, trace_request
+from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE, SECURITY_GROUP, SUBNET, VPC
+from ringfence.model.nouns.instance import InstanceState
+from ringfence.model.nouns.network import Vpc
+from ringfence.model.world import World
+from ringfence.store.store import Store
+
+Request = dict[str, Any]
+Reply = dict[str, Any]
+NO_PLANE = "there is no data plane: use trace, or start ringfence with --dataplane nftables"
+
+
+class Plane(Protocol):
+    """A data plane as the API process sees it."""
+
+    name: str
+
+    def publish(self, world: World) -> None:
+        """Bring the packets to this World, soon; returns at once."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """At least `applied_generation`; `problem` when something is wrong."""
+        ...
+
+    def probe(self, request: Request, *, timeout: float) -> Reply:
+        """Real packets."""
+        ...
+
+    def close(self) -> None:
+        """End it, and everything it made."""
+        ...
+
+
+class Console:
+    """Answers requests of the ringfence command. An answer with `error` may name an exit `status`."""
+
+    def __init__(self, store: Store, plane: Plane, endpoint: str, run: Path) -> None:
+        self._store, self._plane, self._endpoint, self._run = store, plane, endpoint, run
+        self._started = time.time()
+        self._handlers: dict[str, Callable[[Request], Reply]] = {
+            "status": lambda _: self.status(),
+            "wait": self._wait,
+            "trace": lambda request: trace_request(self._store.world, request),
+            "audit": self._audit,
+            "locate": self._locate,
+            "probe": self._probe,
+        }
+
+    def answer(self, request: Request) -> Reply:
+        """One request."""
+        handler = self._handlers.get(str(request.get("do")))
+        return handler(request) if handler else {"error": f"unknown request {request.get('do')!r}"}
+
+    def status(self) -> Reply:
+        """`ringfence status --json`."""
+        world = self._store.world
+        return {
+            "endpoint": self._endpoint,
+            "generation": world.generation,
+            "dataplane": self._plane.name,
+            "uptime": round(time.time() - self._started, 1),
+            "vpcs": [_counts(world, vpc) for vpc in world.all(VPC)],
+            **self._plane.status(),
+        }
+
+    def _wait(self, request: Request) -> Reply:
+        """Until the generation of now is applied."""
+        wanted = self._store.world.generation
+        started = time.monotonic()
+        while True:
+            status = self._plane.status()
+            applied = status["applied_generation"]
+            if applied >= wanted:
+                return {"generation": wanted, "applied_generation": applied}
+            waited = time.monotonic() - started
+            if waited > float(request.get("timeout", 30)):
+                return {"error": f"generation {applied} of {wanted} applied: {status.get('problem', 'still working')}"}
+            time.sleep(0.002 if waited < 0.2 else 0.02)
+
+    def _audit(self, request: Request) -> Reply:
+        rows = self._store.audit_records(limit=int(request.get("last", 50)), newest=True)
+        return {"records": [json.loads(row.record) for row in rows]}
+
+    def _locate(self, request: Request) -> Reply:
+        """Where `ringfence exec` must go."""
+        if self._plane.name == "none":
+            return {"error": "there is no data plane: nothing to run commands in"}
+        world, target = self._store.world, str(request["target"])
+        try:
+            return {"run": str(self._run), "place": place_of(world, target, resolve(world, target))}
+        except TargetError as problem:
+            return {"error": str(problem), "status": 2}
+
+    def _probe(self, request: Request) -> Reply:
+        try:
+            wanted = probe_request(self._store.world, request)
+        except (TargetError, ValueError) as problem:
+            return {"error": str(problem), "status": 2}
+        return self._plane.probe(wanted, timeout=wanted["timeout"] * (wanted["count"] + 2) + 20)
+
+
+def _counts(world: World, vpc: Vpc) -> Reply:
+    running = (i for i in world.by(INSTANCE, "vpc", vpc.id) if i.state is InstanceState.RUNNING)
+    return {
+        "vpc_id": vpc.id,
+        "owner_id": vpc.owner_id,
+        "region": vpc.region,
+        "cidr": str(vpc.cidr),
+        "subnets": world.count(SUBNET, "vpc", vpc.id),
+        "security_groups": world.count(SECURITY_GROUP, "vpc", vpc.id),
+        "interfaces": world.count(NETWORK_INTERFACE, "vpc", vpc.id),
+        "instances": sum(1 for _ in running),
+    }
