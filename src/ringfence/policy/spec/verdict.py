@@ -1,0 +1,392 @@
+"""The executable specification: what AWS says happens to a packet, slowly and plainly, straight from the rows.
+
+Independent of the compiler, the IR and the evaluator (import-linter checks it): when these and this disagree, one of them is
+wrong. Sources: Amazon VPC User Guide ("Security groups", "Network ACLs", "Route tables", "Internet gateways") and Amazon EC2
+User Guide ("Connection tracking"); row ids are those of the requirement spec.
+
+A conversation is a packet and its answer. `Tables` remembers, per interface, the conversations its groups have let through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, ip_network
+
+from ringfence.model.kinds import (
+    ELASTIC_IP,
+    INSTANCE,
+    INTERNET_GATEWAY,
+    NETWORK_ACL,
+    NETWORK_INTERFACE,
+    ROUTE_TABLE,
+    SECURITY_GROUP,
+    SUBNET,
+    VPC,
+)
+from ringfence.model.net import Address
+from ringfence.model.nouns.instance import InstanceState
+from ringfence.model.nouns.network import InternetGateway, Subnet
+from ringfence.model.nouns.network_acl import NetworkAclEntry
+from ringfence.model.nouns.network_interface import NetworkInterface
+from ringfence.model.nouns.routing import RouteTable, RouteTarget
+from ringfence.model.nouns.security_group import SecurityGroupRule
+from ringfence.model.world import World
+from ringfence.policy.packet import Packet
+
+INTERNET = "internet"
+TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
+#: IGW-08: what must not cross an internet gateway
+NOT_PUBLIC = [
+    ip_network(n)
+    for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8")
+]
+QUESTIONS = {8: 0, 13: 14, 15: 16, 17: 18, 128: 129}  # ICMP types that are answered, and by which type
+
+
+class Dropped(Exception):
+    """The packet ends here."""
+
+    def __init__(self, layer: str) -> None:
+        super().__init__(layer)
+        self.layer = layer
+
+
+@dataclass
+class Tables:
+    """Connection tables: (interface, packet that opened the conversation) -> who opened it if tracked, else None."""
+
+    known: dict[tuple[str, Packet], str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a packet: where it arrived (an interface id, `internet`, `service`) and how it looked, or the layer."""
+
+    at: str | None
+    packet: Packet
+    dropped_at: str | None = None
+
+
+# ---------------------------------------------------------------------- security groups
+def rule_matches(world: World, rule: SecurityGroupRule, packet: Packet, *, direct: bool) -> bool:
+    """SG-33, SG-39..SG-42, SG-67, SG-68, SG-73, SG-75, SG-78."""
+    other = packet.dst if rule.egress else packet.src
+    if rule.cidr is not None:
+        if other.version != rule.cidr.version or other not in rule.cidr:
+            return False
+    elif rule.group is not None:
+        if not rule.egress and not direct:
+            return False
+        carriers = world.by(NETWORK_INTERFACE, "group", rule.group.group_id)
+        if not any(other in eni.addresses or other in eni.ipv6 for eni in carriers):
+            return False
+    else:
+        return False
+    return service_matches(rule.protocol, packet, (rule.from_port, rule.to_port))
+
+
+def service_matches(protocol: int, packet: Packet, numbers: tuple[int, int] | None) -> bool:
+    """Protocol, then destination port range, or ICMP type and code with -1 for all."""
+    if protocol == -1:
+        return True
+    if protocol != packet.protocol:
+        return False
+    if numbers is None:
+        return True
+    if protocol in (TCP, UDP):
+        return numbers[0] <= packet.dport <= numbers[1]
+    if protocol in (ICMP, ICMPV6):
+        kind, code = numbers
+        return kind == -1 or (kind == packet.icmp_type and code in (-1, packet.icmp_code))
+    return True
+
+
+def is_everyone(rule: SecurityGroupRule, version: int) -> bool:
+    return rule.cidr is not None and rule.cidr.version == version and rule.cidr.prefixlen == 0
+
+
+def groups_allow(
+    world: World, tables: Tables, eni: NetworkInterface, packet: Packet, *, egress: bool, direct: bool
+) -> bool:
+    """CT-01..CT-09, SG-65: state first; else some rule of some group; remembers what must be remembered."""
+    opener = opened_by(tables, eni, packet)
+    me = "out" if egress else "in"
+    if opener is not None:
+        opening, who = opener
+        if who is not None and who == (me if opening else ("in" if egress else "out")):
+            return True
+    rules = [r for id in eni.groups for r in world.get(SECURITY_GROUP, id).rules]
+    fitting = [r for r in rules if r.egress is egress and rule_matches(world, r, packet, direct=direct)]
+    if not fitting:
+        return False
+    untracked = packet.protocol in (TCP, UDP) and any(is_everyone(r, packet.family) for r in fitting) and any(
+        r.egress is not egress
+        and is_everyone(r, packet.family)
+        and (r.protocol == -1 or (r.protocol == packet.protocol and (r.from_port, r.to_port) == (0, 65535)))
+        for r in rules
+    )  # fmt: skip
+    remember(tables, eni, packet, None if untracked else me, opener)
+    return True
+
+
+def opened_by(tables: Tables, eni: NetworkInterface, packet: Packet) -> tuple[bool, str | None] | None:
+    """(is this packet of the direction that opened the conversation?, who opened it if tracked); None if unknown."""
+    opening = conversation(packet)
+    if opening is not None and (eni.id, opening) in tables.known:
+        return True, tables.known[eni.id, opening]
+    asked = question(packet)
+    if asked is not None and (eni.id, asked) in tables.known:
+        return False, tables.known[eni.id, asked]
+    return None
+
+
+def conversation(packet: Packet) -> Packet | None:
+    """The packet as the key of a conversation it opens; ICMP answers and errors open none."""
+    if packet.protocol in (ICMP, ICMPV6) and packet.icmp_type not in QUESTIONS:
+        return None
+    return packet
+
+
+def question(packet: Packet) -> Packet | None:
+    """The packet this one would be an answer to."""
+    if packet.protocol in (ICMP, ICMPV6):
+        asked = {answer: question for question, answer in QUESTIONS.items()}.get(packet.icmp_type)
+        if asked is None:
+            return None
+        return Packet(
+            src=packet.dst, dst=packet.src, protocol=packet.protocol, icmp_type=asked, icmp_code=packet.icmp_code
+        )
+    return Packet(src=packet.dst, dst=packet.src, protocol=packet.protocol, sport=packet.dport, dport=packet.sport)
+
+
+def remember(
+    tables: Tables, eni: NetworkInterface, packet: Packet, who: str | None, opener: tuple[bool, str | None] | None
+) -> None:
+    """The opening direction decides; a conversation known as untracked becomes tracked, never the other way round."""
+    opening = conversation(packet)
+    if opening is None or (opener is not None and not opener[0]):
+        return
+    if opener is None or who is not None:
+        tables.known[eni.id, opening] = who
+
+
+# ---------------------------------------------------------------------- network ACLs
+def acl_allows(world: World, subnet: Subnet, packet: Packet, *, egress: bool) -> bool:
+    """ACL-29..ACL-35: ascending numbers, first match decides, no match denies."""
+    acl = world.get(NETWORK_ACL, subnet.network_acl_id)
+    for entry in sorted((e for e in acl.entries if e.egress is egress), key=lambda e: e.number):
+        if entry_matches(entry, packet):
+            return entry.allow
+    return False
+
+
+def entry_matches(entry: NetworkAclEntry, packet: Packet) -> bool:
+    other = packet.dst if entry.egress else packet.src
+    if other.version != entry.cidr.version or other not in entry.cidr:
+        return False
+    numbers = (entry.ports.first, entry.ports.last) if entry.ports else entry.icmp
+    return service_matches(entry.protocol, packet, numbers)
+
+
+# ---------------------------------------------------------------------- where packets go
+def has(eni: NetworkInterface, address: Address) -> bool:
+    return address in eni.addresses or address in eni.ipv6
+
+
+def owner(world: World, vpc_id: str, address: Address) -> NetworkInterface | None:
+    """The interface with an address, if its instance runs (an unattached interface always answers)."""
+    for eni in world.by(NETWORK_INTERFACE, "vpc", vpc_id):
+        if has(eni, address):
+            return eni if runs(world, eni) else None
+    return None
+
+
+def runs(world: World, eni: NetworkInterface) -> bool:
+    if eni.attachment is None:
+        return True
+    return world.get(INSTANCE, eni.attachment.instance_id).state in (InstanceState.PENDING, InstanceState.RUNNING)
+
+
+def in_subnet(subnet: Subnet, address: Address) -> bool:
+    return address in subnet.cidr or any(address in association.block for association in subnet.ipv6)
+
+
+def is_service(world: World, subnet: Subnet, address: Address) -> bool:
+    """UF-01..UF-07."""
+    vpc = world.get(VPC, subnet.vpc_id)
+    if address.version == 6:
+        return address in ip_network("fd00:ec2::/32")
+    base = [association.block[2] for association in vpc.ipv4]
+    return address in ip_network("169.254.0.0/16") or address in [*base, subnet.cidr[1], subnet.cidr[2]]
+
+
+def table_of(world: World, subnet: Subnet) -> RouteTable:
+    explicit = world.by(ROUTE_TABLE, "subnet", subnet.id)
+    return explicit[0] if explicit else world.get(ROUTE_TABLE, world.get(VPC, subnet.vpc_id).main_route_table_id)
+
+
+def next_hop(world: World, table: RouteTable, address: Address) -> NetworkInterface | InternetGateway:
+    """RT-01..RT-12: longest prefix; the local route covers every block of the VPC unless the table replaces it."""
+    vpc = world.get(VPC, table.vpc_id)
+    own = {route.destination: route for route in table.routes}
+    choices = [(block, own.get(block)) for block in [a.block for a in (*vpc.ipv4, *vpc.ipv6)]]
+    choices += list(own.items())
+    fitting = [(block, route) for block, route in choices if block.version == address.version and address in block]
+    if not fitting:
+        raise Dropped("no-route")
+    _, route = max(fitting, key=lambda choice: choice[0].prefixlen)
+    if route is None:
+        return local(world, vpc.id, address)
+    if route.target is RouteTarget.INTERNET_GATEWAY:
+        gateway = world.find(INTERNET_GATEWAY, route.target_id)
+        if gateway is not None and gateway.vpc_id == vpc.id:
+            return gateway
+    elif route.target is RouteTarget.NETWORK_INTERFACE:
+        eni = world.find(NETWORK_INTERFACE, route.target_id)
+        if eni is not None and eni.attachment is not None:
+            return eni
+    raise Dropped("no-route")  # RT-12
+
+
+def local(world: World, vpc_id: str, address: Address) -> NetworkInterface:
+    found = owner(world, vpc_id, address)
+    if found is None:
+        raise Dropped("no-route")
+    return found
+
+
+def public_of(world: World, eni: NetworkInterface, private: Address) -> IPv4Address | None:
+    """IGW-11, IGW-13."""
+    for elastic in world.by(ELASTIC_IP, "interface", eni.id):
+        if elastic.private_ip == private:
+            return elastic.public_ip
+    return eni.auto_public_ip if private == eni.addresses[0] else None
+
+
+# ---------------------------------------------------------------------- one packet
+def send(world: World, tables: Tables, packet: Packet, source: str) -> Answer:
+    """A packet sent by an interface or from the internet, until it arrives or is dropped."""
+    where = [packet]
+    try:
+        if source == INTERNET:
+            return from_internet(world, tables, packet, where)
+        return from_interface(world, tables, world.get(NETWORK_INTERFACE, source), packet, where)
+    except Dropped as drop:
+        return Answer(None, where[-1], drop.layer)
+
+
+def from_interface(
+    world: World, tables: Tables, eni: NetworkInterface, packet: Packet, where: list[Packet], hops: int = 0
+) -> Answer:
+    if hops == 8:
+        raise Dropped("no-route")
+    subnet = world.get(SUBNET, eni.subnet_id)
+    if eni.source_dest_check and not has(eni, packet.src):  # NET-21
+        raise Dropped("source-check")
+    if is_service(world, subnet, packet.dst):
+        return Answer("service", packet)
+    inside = in_subnet(subnet, packet.dst)
+    snapshot = dict(tables.known)
+    if not groups_allow(world, tables, eni, packet, egress=True, direct=True):
+        raise Dropped("sg-egress")
+    if not inside and not acl_allows(world, subnet, packet, egress=True):  # ACL-32
+        tables.known = snapshot  # what never left is no conversation
+        raise Dropped("nacl-out")
+    target = local(world, eni.vpc_id, packet.dst) if inside else next_hop(world, table_of(world, subnet), packet.dst)
+    if isinstance(target, InternetGateway):
+        return leave(world, tables, eni, packet, where)
+    deliver(world, tables, target, packet, direct=has(eni, packet.src), inside=inside)
+    if has(target, packet.dst):
+        return Answer(target.id, packet)
+    return from_interface(world, tables, target, packet, where, hops + 1)  # an appliance passes it on
+
+
+def deliver(world: World, tables: Tables, eni: NetworkInterface, packet: Packet, *, direct: bool, inside: bool) -> None:
+    """ACL-40: network ACL of the subnet, then the groups, then the destination check."""
+    if not inside and not acl_allows(world, world.get(SUBNET, eni.subnet_id), packet, egress=False):
+        raise Dropped("nacl-in")
+    snapshot = dict(tables.known)
+    if not groups_allow(world, tables, eni, packet, egress=False, direct=direct):
+        raise Dropped("sg-ingress")
+    if eni.source_dest_check and not has(eni, packet.dst):
+        tables.known = snapshot
+        raise Dropped("dest-check")
+
+
+def leave(world: World, tables: Tables, eni: NetworkInterface, packet: Packet, where: list[Packet]) -> Answer:
+    """IGW-03..IGW-08: through the internet gateway."""
+    if packet.family == 6:
+        if not any(packet.src in association.block for association in world.get(VPC, eni.vpc_id).ipv6):
+            raise Dropped("gateway")
+        return arrive_outside(world, tables, packet, where)
+    sender = next((e for e in world.by(NETWORK_INTERFACE, "vpc", eni.vpc_id) if has(e, packet.src)), None)
+    public = public_of(world, sender, packet.src) if sender is not None else None
+    if public is None or any(packet.dst in block for block in NOT_PUBLIC):
+        raise Dropped("gateway")
+    return arrive_outside(world, tables, translated(packet, src=public), where)
+
+
+def translated(packet: Packet, *, src: Address | None = None, dst: Address | None = None) -> Packet:
+    return Packet(src=src or packet.src, dst=dst or packet.dst, protocol=packet.protocol, sport=packet.sport, dport=packet.dport,
+                  icmp_type=packet.icmp_type, icmp_code=packet.icmp_code)  # fmt: skip
+
+
+def from_internet(world: World, tables: Tables, packet: Packet, where: list[Packet]) -> Answer:
+    answer = arrive_outside(world, tables, packet, where)
+    if answer.at == INTERNET:
+        raise Dropped("no-route")
+    return answer
+
+
+def arrive_outside(world: World, tables: Tables, packet: Packet, where: list[Packet]) -> Answer:
+    """On the internet: into the VPC that has the address, or to an outside host."""
+    where.append(packet)
+    for gateway in world.all(INTERNET_GATEWAY):
+        if gateway.vpc_id is None:
+            continue
+        blocks = [association.block for association in world.get(VPC, gateway.vpc_id).ipv6]
+        for eni in world.by(NETWORK_INTERFACE, "vpc", gateway.vpc_id):
+            for private in eni.addresses:
+                if public_of(world, eni, private) == packet.dst:
+                    return enter(world, tables, gateway, packet, translated(packet, dst=private), where)
+        if any(packet.dst in block for block in blocks):
+            return enter(world, tables, gateway, packet, packet, where)
+    return Answer(INTERNET, packet)
+
+
+def enter(
+    world: World, tables: Tables, gateway: InternetGateway, outside: Packet, inside: Packet, where: list[Packet]
+) -> Answer:
+    """Into the VPC, by the gateway's own route table if it has one (RT-13, RT-14)."""
+    assert gateway.vpc_id is not None
+    own = [association.block for association in world.get(VPC, gateway.vpc_id).ipv6]
+    if any(outside.src in block for block in [*NOT_PUBLIC, *own]):
+        raise Dropped("gateway")
+    where.append(inside)
+    tables_of_gateway = world.by(ROUTE_TABLE, "gateway", gateway.id)
+    if tables_of_gateway:
+        target = next_hop(world, tables_of_gateway[0], inside.dst)
+    else:
+        target = local(world, gateway.vpc_id, inside.dst)
+    if isinstance(target, InternetGateway):
+        raise Dropped("no-route")
+    deliver(world, tables, target, inside, direct=False, inside=False)
+    if has(target, inside.dst):
+        return Answer(target.id, inside)
+    return from_interface(world, tables, target, inside, where)
+
+
+# ---------------------------------------------------------------------- a conversation
+def converse(world: World, packet: Packet, source: str, tables: Tables | None = None) -> str:
+    """`ok` when the packet and its answer arrive; else where they are dropped, `reply-` before the answer's layers."""
+    tables = tables if tables is not None else Tables()
+    there = send(world, tables, packet, source)
+    if there.at is None:
+        return str(there.dropped_at)
+    if there.at == "service":
+        return "ok"
+    back = send(world, tables, there.packet.reply(), there.at)
+    if back.at is None:
+        return f"reply-{back.dropped_at}"
+    home = back.at == source and (back.packet.src, back.packet.dst) == (packet.dst, packet.src)
+    return "ok" if home else "reply-no-route"

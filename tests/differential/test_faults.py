@@ -1,0 +1,20 @@
+"""Every seeded fault is noticed: a differential that cannot fail proves nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringfence.policy.compile import Compiler
+from tests.differential.compare import run
+from tests.differential.faults import FAULTS
+
+
+def test_there_are_enough_faults() -> None:
+    assert len(FAULTS) >= 20
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_killed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = FAULTS[name](monkeypatch) or Compiler
+    tally = run(range(400), 60, make=make, stop_at=1)
+    assert tally.differences, f"{name} lived through {tally.cases} cases"
