@@ -17,6 +17,7 @@ from ringfence.dataplane.nftables import edge as edge_rules
 from ringfence.dataplane.nftables.apply import Filter, Nft
 from ringfence.dataplane.nftables.render import Renderer, VpcSlice
 from ringfence.dataplane.plan import (
+    GATEWAY,
     INTERNET_NS,
     TABLE_BITS,
     edge_ns,
@@ -24,6 +25,7 @@ from ringfence.dataplane.plan import (
     guest_ns,
     kernel_table,
     link,
+    suffix,
     vpc_ns,
 )
 from ringfence.dataplane.sandbox import ImageError
@@ -231,6 +233,8 @@ class Network:
             moved = now is None or self._place(now, machines) != place or place not in topology.namespaces()
             if moved or (now is not None and (now.number, now.mac) != (eni.number, eni.mac)):
                 _quietly(vpc_ns(vpc_id), f"link del {link(eni.number)}")
+                for routes in router.routes.values():
+                    routes.link_gone(link(eni.number))
                 self._forget_connections(router, eni)
                 del router.plugged[eni_id]
                 if place == eni_ns(eni_id) and place in topology.namespaces():
@@ -322,7 +326,14 @@ class Network:
         for gateway_id in set(self._edges) - keep:
             held = self._edges.pop(gateway_id)
             os.close(held.netns)
-            topology.drop_namespace(edge_ns(gateway_id))  # its links go with it
+            topology.drop_namespace(edge_ns(gateway_id))  # its links go with it, and their routes with them
+            if self._internet is not None:
+                self._internet.link_gone(f"x{suffix(gateway_id)}")
+            router = self._routers.get(held.edge.vpc_id)
+            if router is not None:
+                _quietly(vpc_ns(held.edge.vpc_id), f"link del {GATEWAY}")
+                for routes in router.routes.values():
+                    routes.link_gone(GATEWAY)
 
     def _edge_up(self, part: VpcSlice) -> None:
         edge, vpc = part.edge, part.vpc

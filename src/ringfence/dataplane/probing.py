@@ -209,7 +209,7 @@ class _Answering:
         kind = {TCP: socket.SOCK_STREAM, UDP: socket.SOCK_DGRAM}.get(spec.protocol, socket.SOCK_RAW)
         sock = socket.socket(spec.family, kind, spec.protocol if kind == socket.SOCK_RAW else 0)
         try:
-            if spec.family == socket.AF_INET6:
+            if spec.family == socket.AF_INET6 and kind != socket.SOCK_RAW:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((str(spec.inner), spec.port if kind != socket.SOCK_RAW else 0))
@@ -236,6 +236,8 @@ class _Answering:
     def _udp(self, sock: socket.socket) -> None:
         while True:
             data, peer = sock.recvfrom(65536)
+            if peer is None:  # shut down
+                return
             sock.sendto(data, peer)
 
     def _other(self, sock: socket.socket) -> None:
@@ -243,6 +245,8 @@ class _Answering:
         spec = self._spec
         while True:
             data, peer = sock.recvfrom(65536)
+            if peer is None:
+                return
             payload = data[(data[0] & 15) * 4 :] if spec.family == socket.AF_INET else data
             if spec.protocol in (ICMP, ICMPV6):
                 if payload[0] != spec.icmp_type:
@@ -325,7 +329,7 @@ def _raw(stack: ExitStack, spec: Spec, netns: int) -> Outcome:
     sock = _bound(stack, spec, netns, socket.SOCK_RAW, spec.protocol)
     try:
         for _ in range(spec.count):
-            payload = b"r" * spec.size
+            payload = bytes(spec.size)
             if spec.protocol in (ICMP, ICMPV6):
                 payload = _icmp(spec.icmp_type, spec.icmp_code, spec, payload)
             sock.sendto(payload, (str(spec.destination), 0))

@@ -68,16 +68,19 @@ class TopologyError(Exception):
     """`ip` refused something."""
 
 
-def run_batch(netns: str, lines: Iterable[str]) -> None:
-    """Commands for one namespace, in order; `-6 ` before a command names the family. TopologyError at the first that fails."""
+def run_batch(netns: str, lines: Iterable[str], *, may_fail: bool = False) -> None:
+    """Commands for one namespace, in order; `-6 ` before a command names the family. TopologyError at the first that fails.
+
+    `may_fail`: go on past failures, for deleting what the kernel may have removed by itself with its link.
+    """
     for family, run in itertools.groupby(lines, key=_family_option):
         text = "\n".join(line.removeprefix(family).lstrip() for line in run)
-        options = [family] if family else []
+        options = [*([family] if family else []), *(["-force"] if may_fail else [])]
         done = subprocess.run(
             ["ip", *options, "-n", netns, "-batch", "-"],
             input=text + "\n", capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-        if done.returncode != 0:
+        if done.returncode != 0 and not may_fail:
             raise TopologyError(f"{netns}: {done.stderr.strip()} in:\n{text}")
 
 
@@ -318,13 +321,18 @@ class Routes:
             return
         held = self.applied if self.applied is not None else self._listed()
         gone_keys = {_key(route) for route in held} - {_key(route) for route in wanted}
-        lines = [f"{_family(r)} route replace {r} table {self.table}" for r in sorted(wanted - held)]
-        lines += [
+        run_batch(self.netns, [f"{_family(r)} route replace {r} table {self.table}" for r in sorted(wanted - held)])
+        gone = [
             f"{'-6' if ':' in dst else '-4'} route del {kind}{dst}{metric} table {self.table}"
             for kind, dst, metric in sorted(gone_keys)
         ]
-        run_batch(self.netns, lines)
+        run_batch(self.netns, gone, may_fail=True)  # a route goes by itself with its link
         self.applied = set(wanted)
+
+    def link_gone(self, device: str) -> None:
+        """The kernel has dropped the routes of a link that was removed."""
+        if self.applied is not None:
+            self.applied = {route for route in self.applied if f" dev {device} " not in f"{route} "}
 
     def _listed(self) -> set[str]:
         out = set()

@@ -140,6 +140,7 @@ def new_ipv6_block(call: Call, world: World) -> IPv6Network:
     """A /56 no VPC of the installation has."""
     used = {association.block for vpc in world.all(VPC) for association in vpc.ipv6}
     while True:
-        network = IPv6Network((int(IPV6_POOL.network_address) | call.ids.number(24) << 72, 56))
-        if network not in used:
+        number = call.ids.number(24)
+        network = IPv6Network((int(IPV6_POOL.network_address) | number << 72, 56))
+        if number & 0xFF and network not in used:  # like AWS's: `...:ab00::/56`, the /64s are easy to write
             return network

@@ -1,0 +1,138 @@
+"""The fourth voice: real packets through the kernel must do what specification, evaluator and trace say.
+
+Random VPCs are built over the API on a running server with guests; every conversation is judged three times from the
+server's own rows and then sent. At least 2,000 real-packet cases.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore import xform_name
+
+from ringfence.control import ask
+from ringfence.insight.reach.trace import trace_request
+from ringfence.model.world import World, world_of
+from ringfence.store.sqlite import _rows
+from tests.differential import generator
+from tests.e2e.lab import Lab
+
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(600)]
+SITES, CASES_PER_SITE, TIMEOUT = 16, 130, 0.3
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    made = Lab(tmp_path_factory.mktemp("kernel"))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def run_directory(lab: Lab) -> Path:
+    note = json.loads((Path(lab.env["RINGFENCE_HOME"]) / "instances" / f"{lab.port}.json").read_text())
+    return Path(note["run"])
+
+
+def world_in(lab: Lab) -> World:
+    """The server's rows, read beside it."""
+    path = run_directory(lab).parent / "ringfence.db"
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return world_of(_rows(db))
+    finally:
+        db.close()
+
+
+def calls(lab: Lab) -> generator.Call:
+    return lambda action, **params: getattr(lab.ec2, xform_name(action))(**params)
+
+
+def requests(chance: random.Random, site: generator.Site, world: World) -> list[dict[str, Any]]:
+    """Conversations a real guest can start, each with a source port of its own; the other protocols once per pair."""
+    out: list[dict[str, Any]] = []
+    used: set[Any] = set()
+    while len(out) < CASES_PER_SITE:
+        source, packet = generator.packet(chance, site)
+        if packet.protocol in (1, 58) and packet.icmp_type not in (8, 128):
+            continue
+        if source == "internet":
+            if _in_vpc(site, str(packet.src)) or not _in_vpc(site, str(packet.dst)):
+                continue
+        elif not _is_own(site, source, str(packet.src)):
+            continue
+        pair = (packet.protocol, frozenset((packet.src, packet.dst)))
+        if packet.protocol not in (6, 17):
+            if pair in used:
+                continue
+            used.add(pair)
+        sport = chance.choice((chance.randrange(1024, 32768), chance.randrange(32768, 61000)))
+        if ("port", sport) in used:
+            continue
+        used.add(("port", sport))
+        out.append(
+            {
+                "source": f"internet:{packet.src}" if source == "internet" else source,
+                "destination": str(packet.dst) if _in_vpc(site, str(packet.dst)) else f"internet:{packet.dst}",
+                "protocol": str(packet.protocol), "port": packet.dport, "source_port": sport,
+                "icmp_type": packet.icmp_type, "icmp_code": 0, "ipv6": packet.family == 6, "timeout": TIMEOUT,
+            }
+        )  # fmt: skip
+    return out
+
+
+def _is_own(site: generator.Site, eni_id: str, address: str) -> bool:
+    eni = next(e for e in site.interfaces if e["NetworkInterfaceId"] == eni_id)
+    return address in (eni["PrivateIpAddress"], eni["Ipv6Addresses"][0]["Ipv6Address"])
+
+
+def _in_vpc(site: generator.Site, address: str) -> bool:
+    return address not in (*generator.OUTSIDE4, *generator.OUTSIDE6)
+
+
+def forwards(lab: Lab, site: generator.Site) -> None:
+    """Appliances with the check off are configured to forward, as a user would."""
+    script = ("from pathlib import Path\nfor n in ('ipv4/ip_forward', 'ipv6/conf/all/forwarding'):\n"
+              " Path('/proc/sys/net/' + n).write_text('1')\n"
+              "for n in ('all', 'eth0'): Path(f'/proc/sys/net/ipv4/conf/{n}/send_redirects').write_text('0')")  # fmt: skip
+    for eni in site.interfaces:
+        if not eni["SourceDestCheck"]:
+            lab.run("exec", eni["Attachment"]["InstanceId"], "--", "python3", "-c", script, check=True)
+
+
+def test_the_kernel_agrees(lab: Lab) -> None:
+    call, image = calls(lab), lab.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    control = run_directory(lab) / "api.sock"
+    cases = delivered = 0
+    problems: list[str] = []
+    for number in range(SITES):
+        chance = random.Random(f"kernel {number}")
+        site = generator.build(call, chance, image=image)
+        lab.ec2.get_waiter("instance_running").wait(
+            InstanceIds=site.instances, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+        generator.refresh(call, site)
+        lab.wait()
+        forwards(lab, site)
+        world = world_in(lab)
+        asked = requests(chance, site, world)
+        with ThreadPoolExecutor(24) as pool:
+            answers = list(pool.map(lambda request: ask(control, request | {"do": "probe"}), asked))
+        for request, answer in zip(asked, answers, strict=True):
+            traced = trace_request(world, request)
+            cases += 1
+            delivered += answer.get("outcome") == "ok"
+            if (answer.get("outcome") == "ok") != (traced["outcome"] == "ok"):
+                problems.append(f"site {number} {request}: traced {traced.get('dropped_at', 'ok')}, observed {answer}")
+        lab.ec2.terminate_instances(InstanceIds=site.instances)
+    assert problems == []
+    assert cases >= 2000
+    assert delivered > cases * 0.1
