@@ -6,6 +6,7 @@ sockets tell whether packets arrived whatever the listener did with them.
 
 from __future__ import annotations
 
+import collections
 import errno
 import os
 import select
@@ -48,8 +49,16 @@ class Spec:
         return socket.AF_INET if self.source.version == 4 else socket.AF_INET6
 
 
+_turns: dict[Any, threading.Lock] = collections.defaultdict(threading.Lock)
+
+
 def probe(network: Network, request: dict[str, Any]) -> dict[str, Any]:
-    """The result as DESIGN section 5 shows it."""
+    """The result as DESIGN section 5 shows it. Probes of one listening port take turns: each brings its own listener."""
+    with _turns[request["inner"], request["protocol"], request["port"]]:
+        return _probe(network, request)
+
+
+def _probe(network: Network, request: dict[str, Any]) -> dict[str, Any]:
     spec = Spec(
         source=parse_address(request["source"]), destination=parse_address(request["destination"]),
         inner=parse_address(request["inner"]), protocol=request["protocol"], port=request["port"],
