@@ -44,6 +44,10 @@ Prepare = Callable[[Call, World], Change | None]
 Authorise = Callable[[Call, Params], None]
 
 
+#: AWS STS API Reference, GetCallerIdentity: "No permissions are required to perform this operation."
+NO_PERMISSION_NEEDED = frozenset({"sts:GetCallerIdentity"})
+
+
 class Lane(enum.Enum):
     """Where a call is finished."""
 
@@ -74,9 +78,9 @@ class Reset:
 
 
 def only_root(call: Call, params: Params) -> None:
-    """The account root may do everything; nobody else anything (IAM-14). ApiError otherwise."""
-    if not call.principal.is_root:
-        action = f"{call.service}:{call.action}"
+    """The account root may do everything; nobody else anything (IAM-14), but ask who they are. ApiError otherwise."""
+    action = f"{call.service}:{call.action}"
+    if not call.principal.is_root and action not in NO_PERMISSION_NEEDED:
         message = f"User: {call.principal.arn} is not authorized to perform: {action}"
         if call.service == "ec2":
             raise fault("UnauthorizedOperation", message=f"You are not authorized to perform this operation. {message}")

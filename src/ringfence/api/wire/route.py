@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from ringfence.api.wire import model
-from ringfence.api.wire.fault import PROTOCOLS
 from ringfence.api.wire.http import HttpRequest
 from ringfence.model.errors import ApiError, fault
 
@@ -49,7 +48,6 @@ def claim_of(request: HttpRequest) -> Claim:
     """Never raises."""
     found = _SCOPE.search(request.header("authorization")) or _SCOPE.search(_SLASH.sub("/", request.query[:4096]))
     key, region, service = found.groups() if found else ("", "", _hosted(request))
-    service = service.lower()
     action = claimed_action(request)
     return Claim(service or "unknown", _protocol(service, action, request), action, region[:64], key)
 
@@ -78,13 +76,14 @@ def _protocol(service: str, action: str, request: HttpRequest) -> str:
     if service == "s3":
         return "s3"
     declared = model.protocol(service)
-    if declared in ("ec2", "query"):
+    if declared == "ec2" or (declared == "query" and (action or request.path == "/")):
         return declared
     if action:
         return "query" if service else "ec2"  # a reader of Query errors understands the EC2 shape, not vice versa
-    if declared in PROTOCOLS:
+    if declared in ("json", "rest-json", "rest-xml"):
         return declared
-    return "rest-json" if "json" in request.header("content-type") else "rest-xml"
+    # a scope that is no model's name, or shared with a service of another protocol: nearly all such speak REST-JSON
+    return "rest-json" if service or "json" in request.header("content-type") else "rest-xml"
 
 
 def is_form(request: HttpRequest) -> bool:

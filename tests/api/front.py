@@ -1,0 +1,139 @@
+"""A front door without a network: a pipeline over a store in memory, and boto3 clients whose requests end in it."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+from xml.etree import ElementTree
+
+import boto3
+import botocore.auth
+from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.config import Config
+from botocore.credentials import Credentials
+
+import ringfence.api.ops.ec2
+import ringfence.api.ops.sts  # noqa: F401  fills the registry
+from ringfence.api.ops.ec2 import default_vpc
+from ringfence.api.pipeline import Pipeline
+from ringfence.api.wire.http import HttpRequest, HttpResponse
+from ringfence.identity.credentials import Credential, RootKeys, root_key
+from ringfence.model.clock import SystemClock
+from ringfence.model.ids import SeededIds
+from ringfence.store.store import MemoryStore
+
+ACCOUNT, KEY, SECRET = "123456789012", "AKIDROOT", "root-secret"
+OTHER_ACCOUNT, OTHER_KEY = "210987654321", "AKIDOTHER"
+USER_KEY, USER_SECRET = "AKIDUSER", "user-secret"
+URL = "http://127.0.0.1:4566"
+
+
+class SkewedClock(SystemClock):
+    """The system's clock, moved."""
+
+    skew = timedelta()
+
+    def now(self) -> Any:
+        return super().now() + self.skew
+
+
+@dataclass
+class Front:
+    """A pipeline and everything it was built of."""
+
+    store: MemoryStore = field(default_factory=MemoryStore)
+    clock: SkewedClock = field(default_factory=SkewedClock)
+
+    def __post_init__(self) -> None:
+        user = Credential(USER_KEY, USER_SECRET, ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/ann", "AIDAANN", False)
+        keys = RootKeys(root_key(ACCOUNT, KEY, SECRET), root_key(OTHER_ACCOUNT, OTHER_KEY, SECRET), user)
+        self.pipeline = Pipeline(
+            store=self.store, credentials=keys, clock=self.clock, ids=SeededIds(), reset=self.store.reset,
+            prepare={"ec2": (default_vpc.initialise,)},
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ clients
+    def client(self, service: str, *, region: str = "us-east-1", key: str = KEY, secret: str | None = None) -> Any:
+        """A boto3 client whose requests go to the pipeline."""
+        secret = secret or (USER_SECRET if key == USER_KEY else SECRET)
+        config = Config(retries={"max_attempts": 1, "mode": "standard"}, s3={"addressing_style": "path"})
+        client = boto3.session.Session().client(
+            service,
+            region_name=region,
+            endpoint_url=URL,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            config=config,
+        )
+        client.meta.events.register("before-send", self._send)
+        return client
+
+    def _send(self, request: Any, **_: Any) -> AWSResponse:
+        body = request.body or b""
+        body = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else body.read()
+        answer = self.pipeline.handle(http_request(request.method, request.url, request.headers.items(), body))
+        raw = io.BytesIO(answer.body)
+        raw.stream = lambda *_args, **_kwargs: iter([answer.body])  # type: ignore[attr-defined]
+        headers = {"content-type": answer.content_type, **dict(answer.headers)}
+        return AWSResponse(request.url, answer.status, headers, raw)
+
+    # ------------------------------------------------------------------ raw requests
+    def ask(self, form: dict[str, str] | str | bytes, *, service: str = "ec2", **how: Any) -> Answer:
+        """A signed form. `form` as text or bytes is sent as it is."""
+        if isinstance(form, dict):
+            form = urlencode(form)
+        return Answer(
+            self.pipeline.handle(signed(form if isinstance(form, bytes) else form.encode(), service=service, **how))
+        )
+
+    def audit(self) -> list[dict[str, Any]]:
+        """All audit events so far."""
+        return [json.loads(row.record) for row in self.store.audit_records()]
+
+
+def http_request(method: str, url: str, headers: Any, body: bytes, *, peer: str = "127.0.0.1") -> HttpRequest:
+    """A request as the server would hand it over."""
+    parts = urlsplit(url)
+    texts = [(name.lower(), value if isinstance(value, str) else value.decode("latin-1")) for name, value in headers]
+    if "host" not in dict(texts):
+        texts.append(("host", parts.netloc))
+    return HttpRequest(method, parts.path or "/", parts.query, tuple(texts), body, peer)
+
+
+def signed(
+    body: bytes, *, service: str = "ec2", region: str = "us-east-1", method: str = "POST", url: str = URL + "/",
+    key: str = KEY, secret: str = SECRET, token: str | None = None, headers: dict[str, str] | None = None,
+) -> HttpRequest:  # fmt: skip
+    """A request signed by botocore."""
+    given = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+    request = AWSRequest(method=method, url=url, data=body, headers=given)
+    botocore.auth.SigV4Auth(Credentials(key, secret, token), service, region).add_auth(request)
+    prepared = request.prepare()
+    return http_request(prepared.method, prepared.url, prepared.headers.items(), body)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, and the fault in it, whatever XML shape it has."""
+
+    response: HttpResponse
+
+    @property
+    def status(self) -> int:
+        return self.response.status
+
+    def _find(self, name: str) -> str:
+        root = ElementTree.fromstring(self.response.body)
+        return next((node.text or "" for node in root.iter() if node.tag.rpartition("}")[2] == name), "")
+
+    @property
+    def code(self) -> str:
+        return self._find("Code")
+
+    @property
+    def message(self) -> str:
+        return self._find("Message")
