@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ringfence.insight.reach.probe import place_of, probe_request
-from ringfence.insight.reach.trace import TargetError, resolve, trace_request
+from ringfence.insight.reach.trace import TargetError, Tracer, resolve
 from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE, SECURITY_GROUP, SUBNET, VPC
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.nouns.network import Vpc
@@ -48,11 +48,11 @@ class Console:
 
     def __init__(self, store: Store, plane: Plane, endpoint: str, run: Path) -> None:
         self._store, self._plane, self._endpoint, self._run = store, plane, endpoint, run
-        self._started = time.time()
+        self._started, self._tracer = time.time(), Tracer()
         self._handlers: dict[str, Callable[[Request], Reply]] = {
             "status": lambda _: self.status(),
             "wait": self._wait,
-            "trace": lambda request: trace_request(self._store.world, request),
+            "trace": lambda request: self._tracer.answer(self._store.world, request),
             "audit": self._audit,
             "locate": self._locate,
             "probe": self._probe,

@@ -9,7 +9,7 @@ from typing import Any
 from ringfence.model.world import World
 from ringfence.policy import evaluate
 from ringfence.policy.compile import Compiler
-from ringfence.policy.evaluate import Flows
+from ringfence.policy.flows import Flows
 from ringfence.policy.ir import Ir
 from ringfence.policy.packet import Packet
 from ringfence.policy.spec import verdict as spec

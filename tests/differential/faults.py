@@ -10,7 +10,8 @@ import pytest
 
 from ringfence.policy import evaluate, ir
 from ringfence.policy.compile import Compiler
-from ringfence.policy.evaluate import Flows, Gate
+from ringfence.policy.evaluate import Gate
+from ringfence.policy.flows import Flows, Found
 from ringfence.policy.packet import RuleRef
 from tests.differential.compare import Run
 
@@ -130,19 +131,24 @@ def ipv6_open(patch: pytest.MonkeyPatch) -> Any:
 
 @fault
 def always_established(patch: pytest.MonkeyPatch) -> Any:
-    gate(patch, lambda _i, eni, packet, flows, **_more: YES if flows.find(eni.eni_id, packet)[0] is not None else None)
+    gate(
+        patch,
+        lambda _i, eni, packet, flows, now, **_more: (
+            YES if flows.find(eni.eni_id, packet, now).mark is not None else None
+        ),
+    )
 
 
 @fault
 def state_never_used(patch: pytest.MonkeyPatch) -> Any:
-    patch.setattr(Flows, "find", lambda *_: (None, True))
+    patch.setattr(Flows, "find", lambda *_: Found(None, True))
 
 
 @fault
 def single_connection_entry(patch: pytest.MonkeyPatch) -> Any:
-    find, seen = Flows.find, Flows.seen
-    patch.setattr(Flows, "find", lambda self, _eni, packet: find(self, "all", packet))
-    patch.setattr(Flows, "seen", lambda self, _eni, packet, mark: seen(self, "all", packet, mark))
+    find, admit = Flows.find, Flows.admit
+    patch.setattr(Flows, "find", lambda self, _eni, packet, now: find(self, "all", packet, now))
+    patch.setattr(Flows, "admit", lambda self, _eni, *more: admit(self, "all", *more))
 
 
 @fault
@@ -259,13 +265,20 @@ def gateway_needs_no_public_address(patch: pytest.MonkeyPatch) -> Any:
 
 @fault
 def refused_packets_leave_state(patch: pytest.MonkeyPatch) -> Any:
-    true = evaluate.security_groups
+    """The tables are kept as they were when the last group had let a packet through that is then dropped."""
+    true, end = evaluate.security_groups, evaluate._Journey._end
+    early: list[Flows] = []
 
     def wrong(index: Any, eni: Any, packet: Any, *, flows: Flows, **more: Any) -> Gate:
         made = true(index, eni, packet, flows=flows, **more)
-        key = evaluate._tuple(packet)
-        if key is not None and made.mark is not None:
-            flows.entries[eni.eni_id, key] = made.mark  # before the network ACL was asked
+        early.append(flows.admit(eni.eni_id, packet, made.mark, eni.timeouts, 0.0))  # before the network ACL was asked
         return made
 
+    def wrong_end(self: Any, at: str | None, packet: Any) -> Any:
+        if at is None and early:
+            self.flows = early[-1]
+        early.clear()
+        return end(self, at, packet)
+
     patch.setattr(evaluate, "security_groups", wrong)
+    patch.setattr(evaluate._Journey, "_end", wrong_end)

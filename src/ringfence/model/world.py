@@ -65,6 +65,18 @@ def delete(kind: Kind[Any], *ids: str) -> Change:
 
 _Members = Map[str, int]  # id -> order of creation
 
+#: what can be read from a World: a row `(noun, id)`, or the rows of an index `(noun, index, key)`
+Place = tuple[str, str] | tuple[str, str, str]
+#: how many generations back `touched_since` can look, and from how many steps on it does not try
+_REMEMBERED, _LARGE = 64, 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moment:
+    """One applied change; compared by identity, so that Worlds of different histories are never mixed up."""
+
+    places: frozenset[Place] | None  # None: too many to be worth telling
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class World:
@@ -74,6 +86,7 @@ class World:
     _rows: Map[tuple[str, str], tuple[int, Row]] = field(default_factory=Map)
     _index: Map[tuple[str, str, str], _Members] = field(default_factory=Map)
     _serial: int = 0
+    _history: tuple[_Moment, ...] = ()
 
     # ------------------------------------------------------------------ reading
     def find(self, kind: Kind[R], id: str | None) -> R | None:
@@ -120,10 +133,24 @@ class World:
         held.sort(key=_order)
         return [row for _, row in held]  # type: ignore[misc]
 
+    def touched_since(self, before: World) -> frozenset[Place] | None:
+        """Every place that may read differently in this World than in an earlier one.
+
+        None when that is not known: `before` is no ancestor of this World, or too old a one.
+        """
+        if self is before:
+            return frozenset()
+        last = before._history[-1] if before._history else None
+        since = next((n for n, moment in enumerate(self._history, 1) if moment is last), None)
+        if since is None or any(moment.places is None for moment in self._history[since:]):
+            return None
+        return frozenset().union(*(moment.places or () for moment in self._history[since:]))
+
     # ------------------------------------------------------------------ changing
     def apply(self, change: Change) -> World:
         """The next generation. KeyError if a Delete names a row that is not there (a bug of the caller)."""
         rows, index, serial = self._rows.mutate(), self._index.mutate(), self._serial
+        places: set[Place] = set()
         for step in change.steps:
             noun = step.kind.noun
             if isinstance(step, Put):
@@ -131,12 +158,18 @@ class World:
                 if held is None:
                     serial += 1
                 order = held[0] if held else serial
-                _reindex(index, step.kind, held[1] if held else None, step.row, order)
+                places |= _reindex(index, step.kind, held[1] if held else None, step.row, order)
+                places.add((noun, step.row.id))
                 rows[noun, step.row.id] = (order, step.row)
             else:
                 order, row = rows.pop((noun, step.id))
-                _reindex(index, step.kind, row, None, order)
-        return replace(self, generation=self.generation + 1, _rows=rows.finish(), _index=index.finish(), _serial=serial)
+                places |= _reindex(index, step.kind, row, None, order)
+                places.add((noun, step.id))
+        moment = _Moment(frozenset(places) if len(change.steps) <= _LARGE else None)
+        return replace(
+            self, generation=self.generation + 1, _rows=rows.finish(), _index=index.finish(), _serial=serial,
+            _history=(*self._history[1 - _REMEMBERED :], moment),
+        )  # fmt: skip
 
 
 def _order(held: tuple[int, Row]) -> int:
@@ -152,7 +185,8 @@ def _keys(kind: Kind[Any], row: Row | None) -> set[tuple[str, str]]:
     return keys
 
 
-def _reindex(index: Any, kind: Kind[Any], old: Row | None, new: Row | None, order: int) -> None:
+def _reindex(index: Any, kind: Kind[Any], old: Row | None, new: Row | None, order: int) -> set[Place]:
+    """Move a row from its old keys to its new ones; the places of the index that changed, if only in that row."""
     before, after = _keys(kind, old), _keys(kind, new)
     for name, key in before - after:
         members = index[kind.noun, name, key].delete(old.id)  # type: ignore[union-attr]
@@ -163,6 +197,7 @@ def _reindex(index: Any, kind: Kind[Any], old: Row | None, new: Row | None, orde
     for name, key in after - before:
         members = index.get((kind.noun, name, key), Map())
         index[kind.noun, name, key] = members.set(new.id, order)  # type: ignore[union-attr]
+    return {(kind.noun, name, key) for name, key in before | after}
 
 
 def world_of(rows: Iterable[tuple[Kind[Any], Row]]) -> World:

@@ -1,22 +1,43 @@
 """The interpreter of the IR: one packet, or one conversation, through every layer, with the rule that decided.
 
-Connection tables are per interface, as in the data plane: an entry remembers the direction that opened it and a mark:
-0 untracked, 1 tracked and begun by the interface, 2 tracked and begun towards it (D-06, CT-01..CT-09, CT-24).
+It follows the data plane's two passes (docs/architecture.md): source check, security group and network ACL out, route,
+internet gateway, network ACL and security group in, destination check. Every decision is a `Hop`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import TypeVar
 
-from ringfence.model.net import ICMP_FAMILY, PORTED, Address, Network, Protocol
-from ringfence.policy import ir as nodes
-from ringfence.policy.ir import Allow, Edge, Group, Interface, Ir, Match, Route, RouteTable, Subnet, Via, Vpc
+from ringfence.model.net import PORTED, Address, Network, Protocol
+from ringfence.policy.flows import Flows
+from ringfence.policy.ir import (
+    Acl,
+    Allow,
+    Edge,
+    Group,
+    GroupMembers,
+    Interface,
+    Ir,
+    Machine,
+    Match,
+    Route,
+    RouteTable,
+    Subnet,
+    Via,
+    Vpc,
+)
 from ringfence.policy.packet import Hop, Layer, Packet, RuleRef, Verdict
+
+F = TypeVar("F")
 
 #: the internet as an endpoint; every other endpoint is an ENI id
 INTERNET = "internet"
+#: where a packet for the resolver or the metadata service ends
+SERVICE = "service"
 MAX_APPLIANCES = 8
 
 #: destinations the internet gateway never forwards, and sources it never accepts (IGW-08)
@@ -24,131 +45,117 @@ PRIVATE = tuple(
     IPv4Network(text)
     for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8")
 )
-LINK_LOCAL = IPv4Network("169.254.0.0/16")
-RESERVED_IPV6 = IPv6Network("fd00:ec2::/32")
+#: where no router forwards to (NET-13, RFC 4291)
+UNROUTED = (
+    IPv4Network("224.0.0.0/4"), IPv4Network("255.255.255.255/32"), IPv4Network("127.0.0.0/8"), IPv4Network("0.0.0.0/8"),
+    IPv6Network("ff00::/8"), IPv6Network("fe80::/10"), IPv6Network("::/127"),
+)  # fmt: skip
+RESOLVERS: frozenset[Address] = frozenset({IPv4Address("169.254.169.253"), IPv6Address("fd00:ec2::253")})
+METADATA: frozenset[Address] = frozenset({IPv4Address("169.254.169.254"), IPv6Address("fd00:ec2::254")})
 
 
-# ---------------------------------------------------------------------- connection tables
-Tuple = tuple[Address, Address, int, int, int]
-_ECHO = {8: 0, 13: 14, 15: 16, 17: 18, 128: 129}  # ICMP queries and their answers
-_QUERIES = {**_ECHO}
-_ANSWERS = {answer: query for query, answer in _ECHO.items()}
-_ERRORS = {Protocol.ICMP: {3, 4, 5, 11, 12}, Protocol.ICMPV6: {1, 2, 3, 4}}
+class CannotSend(ValueError):
+    """The source sends nothing: there is no such interface, or its instance does not run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flows:
-    """Connection tables: (ENI, tuple of the opening direction) → mark. Values of this class do not change."""
+class Index:
+    """An IR by what the evaluator asks for. Make one for many packets; functions here take either."""
 
-    entries: dict[tuple[str, Tuple], int] = field(default_factory=dict)
+    def __init__(self, ir: Ir) -> None:
+        self.ir = ir
 
-    def find(self, eni_id: str, packet: Packet) -> tuple[int | None, bool]:
-        """(mark, is this the opening direction?) of the packet's entry; mark None when there is none."""
-        forward, backward = _tuple(packet), _reverse(packet)
-        if forward is not None and (eni_id, forward) in self.entries:
-            return self.entries[eni_id, forward], True
-        if backward is not None and (eni_id, backward) in self.entries:
-            return self.entries[eni_id, backward], False
-        return None, True
+    @staticmethod
+    def of(ir: Ir | Index) -> Index:
+        return ir if isinstance(ir, Index) else Index(ir)
 
-    def seen(self, eni_id: str, packet: Packet, mark: int) -> Flows:
-        """The tables after a packet of the opening direction was admitted with this mark."""
-        key = _tuple(packet)
-        if key is None:
-            return self
-        return Flows({**self.entries, (eni_id, key): mark})
+    def find(self, kind: type[F], id: str) -> F | None:
+        """The fragment of that kind and id, or None."""
+        found = self.ir.fragments.get((kind.__name__, id))
+        return found if isinstance(found, kind) else None
+
+    def get(self, kind: type[F], id: str) -> F:
+        """The fragment. KeyError when there is none."""
+        found = self.find(kind, id)
+        if found is None:
+            raise KeyError(f"{kind.__name__} {id}")
+        return found
+
+    def all(self, kind: type[F]) -> list[F]:
+        return [fragment for fragment in self.ir.fragments.values() if isinstance(fragment, kind)]
+
+    @cached_property
+    def _owners(self) -> dict[tuple[str, Address], Interface]:
+        found: dict[tuple[str, Address], Interface] = {}
+        for eni in self.all(Interface):
+            addresses: tuple[Address, ...] = (*eni.ipv4, *eni.ipv6)
+            found.update(((eni.vpc_id, address), eni) for address in addresses)
+        return found
+
+    def owner(self, vpc_id: str, address: Address) -> Interface | None:
+        """The interface of a VPC that has an address and can receive."""
+        found = self._owners.get((vpc_id, address))
+        return found if found is not None and self.running(found) else None
+
+    @cached_property
+    def _members(self) -> dict[str, frozenset[Address]]:
+        return {group.group_id: frozenset((*group.ipv4, *group.ipv6)) for group in self.all(GroupMembers)}
+
+    def members(self, group_id: str) -> Collection[Address]:
+        """The private addresses of the interfaces that carry a group (SG-67); none for a group that is gone (SG-87)."""
+        return self._members.get(group_id, frozenset())
+
+    @cached_property
+    def edges(self) -> dict[str, Edge]:
+        """Attached internet gateways by VPC (one each: IGW-01)."""
+        return {edge.vpc_id: edge for edge in self.all(Edge)}
+
+    @cached_property
+    def _routers(self) -> frozenset[tuple[str, Address]]:
+        subnets = ((s.vpc_id, s.ipv4.network_address + n) for s in self.all(Subnet) if s.ipv4 for n in (1, 2))
+        vpcs = ((vpc.vpc_id, block.network_address + 2) for vpc in self.all(Vpc) for block in vpc.ipv4)
+        return frozenset((*subnets, *vpcs))
+
+    def is_router(self, vpc_id: str, address: Address) -> bool:
+        """Is it one of the VPC router's own addresses (NET-11, UF-01, UF-03, UF-07)?"""
+        return address in RESOLVERS or address in METADATA or (vpc_id, address) in self._routers
+
+    def running(self, interface: Interface) -> bool:
+        """The interfaces of an instance work while it runs; an unattached one is a bare host on the network."""
+        return interface.instance_id is None or self.find(Machine, interface.instance_id) is not None
 
 
-def _tuple(packet: Packet) -> Tuple | None:
-    """The tuple a packet would open; None for what opens nothing (an ICMP answer or error)."""
-    if packet.protocol in PORTED:
-        return (packet.src, packet.dst, packet.protocol, packet.sport, packet.dport)
-    if packet.protocol in ICMP_FAMILY:
-        if packet.icmp_type not in _QUERIES:
-            return None
-        return (packet.src, packet.dst, packet.protocol, packet.icmp_type, packet.icmp_code)
-    return (packet.src, packet.dst, packet.protocol, 0, 0)
-
-
-def _reverse(packet: Packet) -> Tuple | None:
-    """The tuple whose answer this packet would be."""
-    if packet.protocol in PORTED:
-        return (packet.dst, packet.src, packet.protocol, packet.dport, packet.sport)
-    if packet.protocol in ICMP_FAMILY:
-        query = _ANSWERS.get(packet.icmp_type)
-        return None if query is None else (packet.dst, packet.src, packet.protocol, query, packet.icmp_code)
-    return (packet.dst, packet.src, packet.protocol, 0, 0)
+def own(interface: Interface, address: Address) -> bool:
+    """Is it one of the interface's addresses?"""
+    return address in (interface.ipv4 if address.version == 4 else interface.ipv6)
 
 
 # ---------------------------------------------------------------------- matching
-def matches(match: Match, packet: Packet, remote: Address, members: Iterable[Address] | None) -> bool:
+def within(address: Address, blocks: Iterable[Network | None]) -> bool:
+    """Does any block hold the address? Never across families (SG-75, ACL-33)."""
+    return any(block is not None and block.version == address.version and address in block for block in blocks)
+
+
+def in_subnet(subnet: Subnet, address: Address) -> bool:
+    """Is it an address of the subnet's blocks?"""
+    return within(address, (subnet.ipv4, *subnet.ipv6))
+
+
+def matches(match: Match, packet: Packet, remote: Address, members: Collection[Address] | None) -> bool:
     """Does a packet satisfy a condition? `members`: addresses of the group it names; None = it may not match."""
-    if match.family is not None and match.family != packet.family:
+    if match.family not in (None, packet.family) or match.protocol not in (None, packet.protocol):
         return False
-    if match.remote is not None and remote not in match.remote:
+    if match.remote is not None and not within(remote, (match.remote,)):
         return False
     if match.group is not None and (members is None or remote not in members):
         return False
-    if match.protocol is not None and match.protocol != packet.protocol:
+    if match.ports is not None and packet.dport not in match.ports:  # destination ports only: SG-73, ACL-34
         return False
-    if match.ports is not None and packet.dport not in match.ports:
-        return False
-    if match.icmp_type is not None and packet.icmp_type != match.icmp_type:
-        return False
-    return match.icmp_code is None or packet.icmp_code == match.icmp_code
+    return match.icmp_type in (None, packet.icmp_type) and match.icmp_code in (None, packet.icmp_code)
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
-    """The IR of one VPC, by what the evaluator asks for."""
-
-    ir: Ir
-
-    def get(self, kind: type, id: str) -> object | None:
-        return self.ir.fragments.get((kind.__name__, id))
-
-    def interface(self, id: str) -> Interface:
-        found = self.get(Interface, id)
-        if not isinstance(found, Interface):
-            raise KeyError(id)
-        return found
-
-    def subnet(self, id: str) -> Subnet:
-        found = self.get(Subnet, id)
-        assert isinstance(found, Subnet)
-        return found
-
-    def vpc(self, id: str) -> Vpc:
-        found = self.get(Vpc, id)
-        assert isinstance(found, Vpc)
-        return found
-
-    def table(self, id: str) -> RouteTable:
-        found = self.get(RouteTable, id)
-        assert isinstance(found, RouteTable)
-        return found
-
-    def edges(self) -> list[Edge]:
-        return [fragment for fragment in self.ir.fragments.values() if isinstance(fragment, Edge)]
-
-    def owner(self, vpc_id: str, address: Address) -> Interface | None:
-        """The interface of the VPC that has an address."""
-        for fragment in self.ir.fragments.values():
-            if isinstance(fragment, Interface) and fragment.vpc_id == vpc_id:
-                own = fragment.ipv4 if address.version == 4 else fragment.ipv6
-                if address in own:
-                    return fragment
-        return None
-
-    def running(self, interface: Interface) -> bool:
-        """Attached interfaces answer while their instance runs; unattached ones are bare network hosts."""
-        return interface.instance_id is None or self.get(nodes.Machine, interface.instance_id) is not None
-
-
-# ---------------------------------------------------------------------- layers
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A security group decision: allowed, by which rule, and the mark to leave (None: leave the entry alone)."""
+    """A security group decision: by which rule, tracked or not, and the mark to leave (None: as it is)."""
 
     allowed: bool
     by: RuleRef
@@ -156,55 +163,64 @@ class Gate:
     mark: int | None = None
 
 
-def security_groups(
-    index: Index, interface: Interface, packet: Packet, *, egress: bool, flows: Flows, direct: bool
-) -> Gate:
-    """SG-63..SG-80 and CT-01..CT-09. `direct`: the packet comes straight from the interface that has its source."""
-    mark, opening = flows.find(interface.eni_id, packet)
+def by_state(eni: Interface, packet: Packet, *, egress: bool, flows: Flows, now: float) -> Gate | None:
+    """What the connection table admits: more of a tracked flow, its answers, and errors about it (CT-01, CT-02, CT-12)."""
     mine, theirs = (1, 2) if egress else (2, 1)
-    if mark is not None and (mark, opening) in ((mine, True), (theirs, False)):
-        return Gate(True, RuleRef(component=interface.eni_id, rule="tracked"), tracked=True)
-    groups = [index.get(Group, id) for id in interface.groups]
-    remote = packet.dst if egress else packet.src
-    tracked_by: RuleRef | None = None
-    for group in groups:
-        assert isinstance(group, Group)
-        for rule in group.egress if egress else group.ingress:
-            members = _members(index, rule, allowed=egress or direct)
-            if not matches(rule.match, packet, remote, members):
-                continue
-            by = RuleRef(component=group.group_id, rule=rule.rule_id)
-            if _untracked(rule, packet, groups, egress=egress):
-                return Gate(True, by, tracked=False, mark=0 if mark is None and opening else None)
-            tracked_by = tracked_by or by
-    if tracked_by is not None:
-        return Gate(True, tracked_by, tracked=True, mark=mine if opening else None)
-    return Gate(False, RuleRef(component=",".join(interface.groups)))
+    found = flows.find(eni.eni_id, packet, now)
+    if (found.mark, found.opening) in ((mine, True), (theirs, False)):
+        return Gate(True, RuleRef(component=eni.eni_id, rule="tracked"), tracked=True)
+    if flows.related(eni.eni_id, packet, now):
+        return Gate(True, RuleRef(component=eni.eni_id, rule="related"), tracked=True)
+    return None
 
 
-def _members(index: Index, rule: Allow, *, allowed: bool) -> tuple[Address, ...] | None:
-    if rule.match.group is None or not allowed:
-        return None
-    found = index.get(nodes.GroupMembers, rule.match.group)
-    return (*found.ipv4, *found.ipv6) if isinstance(found, nodes.GroupMembers) else ()
+def security_groups(
+    index: Index, eni: Interface, packet: Packet, *, egress: bool, flows: Flows, direct: bool, now: float
+) -> Gate:
+    """All rules of all groups (SG-63..SG-80); untracked when one of the matching rules says so (CT-03..CT-09).
+
+    `direct`: the packet comes straight from the interface that has its source (SG-68, SG-78, D-05).
+    """
+    admitted = by_state(eni, packet, egress=egress, flows=flows, now=now)
+    if admitted is not None:
+        return admitted
+    groups = [index.get(Group, id) for id in eni.groups]
+    fitting = [
+        (rule, RuleRef(component=group.group_id, rule=rule.rule_id))
+        for group in groups
+        for rule in (group.egress if egress else group.ingress)
+        if _admits(index, rule, packet, egress=egress, direct=direct)
+    ]
+    found = flows.find(eni.eni_id, packet, now)
+    for rule, by in fitting:
+        if _untracked(rule, packet, groups, egress=egress):
+            return Gate(True, by, tracked=False, mark=0 if found.mark is None else None)
+    if fitting:
+        mine = 1 if egress else 2
+        return Gate(True, fitting[0][1], tracked=True, mark=mine if found.opening else None)
+    return Gate(False, RuleRef(component=eni.groups[0] if eni.groups else eni.eni_id))
 
 
-def _untracked(rule: Allow, packet: Packet, groups: Iterable[object], *, egress: bool) -> bool:
-    """CT-03: everyone may, and everyone may answer."""
+def _admits(index: Index, rule: Allow, packet: Packet, *, egress: bool, direct: bool) -> bool:
+    members = _members(index, rule, allowed=egress or direct)
+    return matches(rule.match, packet, packet.dst if egress else packet.src, members)
+
+
+def _members(index: Index, rule: Allow, *, allowed: bool) -> Collection[Address] | None:
+    return index.members(rule.match.group) if rule.match.group is not None and allowed else None
+
+
+def _untracked(rule: Allow, packet: Packet, groups: Iterable[Group], *, egress: bool) -> bool:
+    """CT-03: everyone may, and everyone may answer. ICMP and other protocols are always tracked (CT-08, CT-09)."""
     if not rule.wide or packet.protocol not in PORTED:
         return False
     pair = (packet.family, packet.protocol)
-    return any(
-        pair in (group.opens_ingress if egress else group.opens_egress).pairs
-        for group in groups
-        if isinstance(group, Group)
-    )
+    return any(pair in (group.opens_ingress if egress else group.opens_egress).pairs for group in groups)
 
 
 def network_acl(index: Index, acl_id: str, packet: Packet, *, egress: bool) -> tuple[bool, RuleRef]:
-    """First match decides; no match denies (ACL-29..ACL-31)."""
-    acl = index.get(nodes.Acl, acl_id)
-    assert isinstance(acl, nodes.Acl)
+    """The first entry that matches decides; without one, the final deny (ACL-29..ACL-31)."""
+    acl = index.get(Acl, acl_id)
     remote = packet.dst if egress else packet.src
     for entry in acl.egress if egress else acl.ingress:
         if matches(entry.match, packet, remote, None):
@@ -214,43 +230,36 @@ def network_acl(index: Index, acl_id: str, packet: Packet, *, egress: bool) -> t
 
 def longest(routes: Iterable[Route], address: Address) -> Route | None:
     """Longest prefix wins (RT-05)."""
-    fitting = [r for r in routes if r.destination.version == address.version and address in r.destination]
+    fitting = (route for route in routes if within(address, (route.destination,)))
     return max(fitting, key=lambda route: route.destination.prefixlen, default=None)
-
-
-def in_subnet(subnet: Subnet, address: Address) -> bool:
-    blocks: tuple[Network | None, ...] = (subnet.ipv4, *subnet.ipv6)
-    return any(block is not None and block.version == address.version and address in block for block in blocks)
-
-
-def is_service(vpc: Vpc, subnet: Subnet, address: Address) -> bool:
-    """Addresses of the resolver, the metadata and time services, and the router (UF-01..UF-07)."""
-    if address.version == 6:
-        return address in RESERVED_IPV6
-    if address in LINK_LOCAL:
-        return True
-    if any(address == block.network_address + 2 for block in vpc.ipv4):
-        return True
-    return subnet.ipv4 is not None and address in (subnet.ipv4.network_address + 1, subnet.ipv4.network_address + 2)
 
 
 # ---------------------------------------------------------------------- one packet
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Where a packet ended, as it looked there. `at`: an ENI id, `internet`, `service`, or None when dropped."""
+    """Where a packet ended and how it looked there. `at`: an ENI id, INTERNET, SERVICE, or None when dropped.
+
+    `through`: the appliances that passed it on. `flows`: the connection tables after it.
+    """
 
     at: str | None
     packet: Packet
     hops: tuple[Hop, ...]
     flows: Flows
+    through: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict(allowed=self.at is not None, hops=self.hops)
 
 
-class Journey:
-    """One packet on its way; collects hops."""
+class _Journey:
+    """One packet on its way. `dropped` and `_pass` write the hops; a step gives None once the packet is dropped."""
 
-    def __init__(self, ir: Ir, flows: Flows, *, reply: bool = False) -> None:
-        self.index, self.flows, self.reply = Index(ir), flows, reply
+    def __init__(self, index: Index, flows: Flows, now: float, *, reply: bool, forward: bool) -> None:
+        self.index, self.flows, self.now, self.reply, self.forward = index, flows, now, reply, forward
         self.hops: list[Hop] = []
+        self.through: list[str] = []
 
     def _hop(
         self, layer: Layer, allowed: bool, by: RuleRef, eni: str | None = None, tracked: bool | None = None
@@ -259,176 +268,222 @@ class Journey:
         return allowed
 
     def _end(self, at: str | None, packet: Packet) -> Arrival:
-        return Arrival(at, packet, tuple(self.hops), self.flows)
+        return Arrival(at, packet, tuple(self.hops), self.flows, tuple(self.through))
 
     # ------------------------------------------------------------------ from an interface
-    def from_interface(self, eni_id: str, packet: Packet) -> Arrival:
-        """A packet an interface sends, to wherever it is delivered or dropped; appliances pass it on unchanged."""
-        for _ in range(MAX_APPLIANCES):
-            sender = self.index.interface(eni_id)
-            subnet = self.index.subnet(sender.subnet_id)
-            own = packet.src in (sender.ipv4 if packet.family == 4 else sender.ipv6)
-            if sender.source_dest_check and not own:
-                self._hop(Layer.SOURCE_CHECK, False, RuleRef(component=eni_id), eni_id)
-                return self._end(None, packet)
-            self._hop(Layer.SOURCE_CHECK, True, RuleRef(component=eni_id), eni_id)
-            if is_service(self.index.vpc(sender.vpc_id), subnet, packet.dst):
-                return self._end("service", packet)
-            intra = in_subnet(subnet, packet.dst)
-            if not self._out(sender, subnet, packet, intra=intra):
-                return self._end(None, packet)
-            target = self._route(sender.vpc_id, self.index.table(subnet.table_id), packet, intra=intra)
-            if target is None:
-                return self._end(None, packet)
-            if isinstance(target, str):
-                return self._to_internet(sender, packet)
-            if not self._in(target, packet, direct=own, intra=intra):
-                return self._end(None, packet)
-            if packet.dst in (target.ipv4 if packet.family == 4 else target.ipv6):
-                return self._end(target.eni_id, packet)
-            eni_id = target.eni_id  # an appliance: it sends the packet on
-        self._hop(Layer.NO_ROUTE, False, RuleRef(component=eni_id, rule="loop"), eni_id)
+    def from_interface(self, sender: Interface, packet: Packet) -> Arrival:
+        """A packet an interface sends, or an appliance passes on."""
+        direct = own(sender, packet.src)
+        passes = direct or not sender.source_dest_check
+        if not self._hop(Layer.SOURCE_CHECK, passes, RuleRef(component=sender.eni_id), sender.eni_id):
+            return self._end(None, packet)
+        if self.index.is_router(sender.vpc_id, packet.dst):
+            return self._to_router(sender, packet)
+        subnet = self.index.get(Subnet, sender.subnet_id)
+        # one subnet: no network ACL, and the routes of the subnet are not asked (ACL-32, RT-16)
+        inside = in_subnet(subnet, packet.dst)
+        if not self._leaves(sender, subnet, packet, inside=inside):
+            return self._end(None, packet)
+        table = self.index.get(RouteTable, subnet.table_id)
+        target = self._local(sender.vpc_id, table.table_id, packet) if inside else self._route(table, packet)
+        if isinstance(target, Edge):
+            return self._to_internet(target, packet)
+        return self._arrive(target, packet, direct=direct, inside=inside)
+
+    def _to_router(self, sender: Interface, packet: Packet) -> Arrival:
+        """The resolver and the metadata service take what is theirs, unfiltered; the router drops the rest (UF-01..UF-07)."""
+        dns = packet.dst not in METADATA and packet.protocol in PORTED and packet.dport == 53
+        imds = packet.dst in METADATA and packet.protocol == Protocol.TCP and packet.dport == 80
+        if dns or imds:
+            return self._end(SERVICE, packet)
+        self._hop(Layer.NO_ROUTE, False, RuleRef(component=sender.vpc_id, rule="router"))
         return self._end(None, packet)
 
-    def _out(self, sender: Interface, subnet: Subnet, packet: Packet, *, intra: bool) -> bool:
-        gate = security_groups(self.index, sender, packet, egress=True, flows=self.flows, direct=True)
+    def _leaves(self, sender: Interface, subnet: Subnet, packet: Packet, *, inside: bool) -> bool:
+        gate = security_groups(
+            self.index, sender, packet, egress=True, flows=self.flows, direct=True, now=self.now
+        )  # fmt: skip
         if not self._hop(Layer.SG_EGRESS, gate.allowed, gate.by, sender.eni_id, gate.tracked):
             return False
-        if not intra:
+        if not inside:
             allowed, by = network_acl(self.index, subnet.acl_id, packet, egress=True)
             if not self._hop(Layer.NACL_OUT, allowed, by, sender.eni_id):
                 return False
-        if gate.mark is not None:
-            self.flows = self.flows.seen(sender.eni_id, packet, gate.mark)
+        self.flows = self.flows.admit(sender.eni_id, packet, gate.mark, sender.timeouts, self.now)
         return True
 
-    def _route(self, vpc_id: str, table: RouteTable, packet: Packet, *, intra: bool) -> Interface | str | None:
-        """The interface a packet goes to, `gateway`, or None when it is dropped."""
-        route = None if intra else longest(table.routes, packet.dst)
-        by = RuleRef(component=table.table_id, rule="local" if intra else str(route.destination) if route else None)
-        if intra or (route is not None and route.via is Via.LOCAL):
-            owner = self.index.owner(vpc_id, packet.dst)
-            found = owner is not None and self.index.running(owner)
-            self._hop(Layer.NO_ROUTE, found, by)
-            return owner if found else None
-        if route is None or route.via is Via.BLACKHOLE:
-            self._hop(Layer.NO_ROUTE, False, by)
-            return None
-        self._hop(Layer.NO_ROUTE, True, by)
-        if route.via is Via.GATEWAY:
-            return "gateway"
-        assert route.target is not None
-        return self.index.interface(route.target)
+    # ------------------------------------------------------------------ routes
+    def _local(self, vpc_id: str, table_id: str, packet: Packet, rule: str = "local") -> Interface | None:
+        """To the interface that has the address."""
+        owner = self.index.owner(vpc_id, packet.dst)
+        self._hop(Layer.NO_ROUTE, owner is not None, RuleRef(component=table_id, rule=rule))
+        return owner
 
-    def _in(self, target: Interface, packet: Packet, *, direct: bool, intra: bool) -> bool:
-        if not intra:
-            allowed, by = network_acl(self.index, self.index.subnet(target.subnet_id).acl_id, packet, egress=False)
+    def _route(self, table: RouteTable, packet: Packet) -> Interface | Edge | None:
+        """Where a table leads; None when the packet is dropped."""
+        route = None if within(packet.dst, UNROUTED) else longest(table.routes, packet.dst)
+        rule = None if route is None else str(route.destination)
+        if route is not None and route.via is Via.LOCAL:
+            return self._local(table.vpc_id, table.table_id, packet, str(route.destination))
+        target: Interface | Edge | None = None
+        if route is not None and route.via is Via.GATEWAY:
+            target = self.index.edges.get(table.vpc_id)
+        if route is not None and route.via is Via.INTERFACE and route.target is not None:
+            appliance = self.index.find(Interface, route.target)
+            target = appliance if appliance is not None and self.index.running(appliance) else None
+        self._hop(Layer.NO_ROUTE, target is not None, RuleRef(component=table.table_id, rule=rule))
+        return target
+
+    # ------------------------------------------------------------------ to an interface
+    def _arrive(self, target: Interface | None, packet: Packet, *, direct: bool, inside: bool) -> Arrival:
+        """Into an interface; one that is not the destination is an appliance and passes the packet on unchanged."""
+        if target is None or not self._enters(target, packet, direct=direct, inside=inside):
+            return self._end(None, packet)
+        if own(target, packet.dst) or not self.forward:
+            return self._end(target.eni_id, packet)
+        if len(self.through) >= MAX_APPLIANCES:
+            self._hop(Layer.NO_ROUTE, False, RuleRef(component=target.eni_id, rule="loop"))
+            return self._end(None, packet)
+        self.through.append(target.eni_id)
+        return self.from_interface(target, packet)
+
+    def _enters(self, target: Interface, packet: Packet, *, direct: bool, inside: bool) -> bool:
+        if not inside:
+            subnet = self.index.get(Subnet, target.subnet_id)
+            allowed, by = network_acl(self.index, subnet.acl_id, packet, egress=False)
             if not self._hop(Layer.NACL_IN, allowed, by, target.eni_id):
                 return False
-        gate = security_groups(self.index, target, packet, egress=False, flows=self.flows, direct=direct)
+        gate = security_groups(
+            self.index, target, packet, egress=False, flows=self.flows, direct=direct, now=self.now
+        )  # fmt: skip
         if not self._hop(Layer.SG_INGRESS, gate.allowed, gate.by, target.eni_id, gate.tracked):
             return False
-        own = packet.dst in (target.ipv4 if packet.family == 4 else target.ipv6)
-        if target.source_dest_check and not own:
+        if target.source_dest_check and not own(target, packet.dst):
             return self._hop(Layer.DEST_CHECK, False, RuleRef(component=target.eni_id), target.eni_id)
-        if gate.mark is not None:
-            self.flows = self.flows.seen(target.eni_id, packet, gate.mark)
+        self.flows = self.flows.admit(target.eni_id, packet, gate.mark, target.timeouts, self.now)
         return True
 
     # ------------------------------------------------------------------ the internet gateway
     def _gateway(self, allowed: bool, edge: Edge, why: str) -> bool:
         return self._hop(Layer.GATEWAY, allowed, RuleRef(component=edge.gateway_id, rule=why))
 
-    def _to_internet(self, sender: Interface, packet: Packet) -> Arrival:
-        edge = next(edge for edge in self.index.edges() if edge.vpc_id == sender.vpc_id)
-        if packet.family == 6:
-            if not any(packet.src in block for block in edge.ipv6):
-                self._gateway(False, edge, "no public address")
-                return self._end(None, packet)
-            self._gateway(True, edge, "routed")
-            return self._internet(packet)
-        public = next((outside for outside, inside in edge.nat if inside == packet.src), None)
-        if public is None:
+    def _to_internet(self, edge: Edge, packet: Packet) -> Arrival:
+        """Out: the source becomes its public address; IPv6 stays as it is (IGW-03..IGW-08)."""
+        outside: dict[Address, Address] = {inside: address for address, inside in edge.nat}
+        public = outside.get(packet.src)
+        known = public is not None if packet.family == 4 else within(packet.src, edge.ipv6)
+        if not known:
             self._gateway(False, edge, "no public address")
             return self._end(None, packet)
-        if any(packet.dst in block for block in PRIVATE):
+        if within(packet.dst, PRIVATE):
             self._gateway(False, edge, "private destination")
             return self._end(None, packet)
-        self._gateway(True, edge, f"{packet.src} to {public}")
-        return self._internet(_with(packet, src=public))
+        self._gateway(True, edge, "routed" if public is None else f"{packet.src} to {public}")
+        return self._on_internet(_exchanged(packet, lambda a: outside.get(a, a), source=True))
 
-    def _internet(self, packet: Packet) -> Arrival:
-        """On the internet: to a VPC that has the address, else to the outside host itself."""
-        for edge in self.index.edges():
-            inside = next((private for public, private in edge.nat if public == packet.dst), None)
-            if inside is not None or (packet.family == 6 and any(packet.dst in block for block in edge.ipv6)):
-                return self._enter(edge, packet, inside)
+    def _on_internet(self, packet: Packet) -> Arrival:
+        """To the VPC that has the address, else to the outside host itself."""
+        for edge in self.index.edges.values():
+            if within(packet.dst, edge.ipv6) or any(public == packet.dst for public, _ in edge.nat):
+                return self._from_gateway(edge, packet)
         return self._end(INTERNET, packet)
 
     def from_internet(self, packet: Packet) -> Arrival:
         """A packet an outside host sends."""
-        arrival = self._internet(packet)
+        arrival = self._on_internet(packet)
         if arrival.at == INTERNET:
-            self._hop(Layer.NO_ROUTE, False, RuleRef(component="internet"))
+            self._hop(Layer.NO_ROUTE, False, RuleRef(component=INTERNET))
             return self._end(None, packet)
         return arrival
 
-    def _enter(self, edge: Edge, packet: Packet, inside: IPv4Address | None) -> Arrival:
-        private = packet.family == 4 and any(packet.src in block for block in PRIVATE)
-        own = packet.family == 6 and any(packet.src in block for block in edge.ipv6)
-        if private or own:
+    def _from_gateway(self, edge: Edge, packet: Packet) -> Arrival:
+        """In: the public destination becomes the private one; then the gateway's own route table, if any (RT-13)."""
+        if within(packet.src, (*PRIVATE, *edge.ipv6)):
             self._gateway(False, edge, "spoofed source")
             return self._end(None, packet)
-        if inside is not None:
-            packet = _with(packet, dst=inside)
+        inside: dict[Address, Address] = dict(edge.nat)
+        packet = _exchanged(packet, lambda a: inside.get(a, a), source=False)
         self._gateway(True, edge, f"to {packet.dst}")
-        if edge.table_id is not None:
-            target = self._route(edge.vpc_id, self.index.table(edge.table_id), packet, intra=False)
-        else:
-            owner = self.index.owner(edge.vpc_id, packet.dst)
-            target = owner if owner is not None and self.index.running(owner) else None
-            if target is None:
-                self._hop(Layer.NO_ROUTE, False, RuleRef(component=edge.vpc_id, rule="local"))
-        if target is None or isinstance(target, str):
-            return self._end(None, packet)
-        if not self._in(target, packet, direct=False, intra=False):
-            return self._end(None, packet)
-        if packet.dst in (target.ipv4 if packet.family == 4 else target.ipv6):
-            return self._end(target.eni_id, packet)
-        return self._onward(target.eni_id, packet)
-
-    def _onward(self, eni_id: str, packet: Packet) -> Arrival:
-        """An appliance behind the gateway passes the packet on."""
-        return self.from_interface(eni_id, packet)
+        if edge.table_id is None:
+            return self._arrive(self._local(edge.vpc_id, edge.vpc_id, packet), packet, direct=False, inside=False)
+        target = self._route(self.index.get(RouteTable, edge.table_id), packet)
+        if isinstance(target, Edge):  # the API refuses such a route (RT-13)
+            self._hop(Layer.NO_ROUTE, False, RuleRef(component=edge.table_id, rule="back to the gateway"))
+            target = None
+        return self._arrive(target, packet, direct=False, inside=False)
 
 
-def _with(packet: Packet, *, src: Address | None = None, dst: Address | None = None) -> Packet:
-    return Packet(
-        src=src or packet.src, dst=dst or packet.dst, protocol=packet.protocol, sport=packet.sport, dport=packet.dport,
-        icmp_type=packet.icmp_type, icmp_code=packet.icmp_code,
-    )  # fmt: skip
+def _exchanged(packet: Packet, exchange: Callable[[Address], Address], *, source: bool) -> Packet:
+    """The packet with its source (or destination) exchanged; what an ICMP error quotes travelled the other way."""
+    cause = packet.cause
+    if cause is not None:
+        cause = replace(cause, dst=exchange(cause.dst)) if source else replace(cause, src=exchange(cause.src))
+    if source:
+        return replace(packet, src=exchange(packet.src), cause=cause)
+    return replace(packet, dst=exchange(packet.dst), cause=cause)
 
 
 # ---------------------------------------------------------------------- public functions
-def judge(ir: Ir, flows: Flows, packet: Packet, source: str, *, reply: bool = False) -> Arrival:
-    """One packet sent by an interface, or by the `internet`. KeyError for an unknown interface."""
-    journey = Journey(ir, flows, reply=reply)
-    return journey.from_internet(packet) if source == INTERNET else journey.from_interface(source, packet)
+def sender_of(ir: Ir | Index, source: str) -> Interface:
+    """The interface a packet is sent from. CannotSend when there is none, or its instance does not run."""
+    index = Index.of(ir)
+    interface = index.find(Interface, source)
+    if interface is None:
+        raise CannotSend(f"there is no network interface {source}")
+    if not index.running(interface):
+        raise CannotSend(f"{interface.instance_id} is not running: it sends nothing")
+    return interface
 
 
-def converse(ir: Ir, packet: Packet, source: str, flows: Flows | None = None) -> tuple[Verdict, Arrival]:
-    """A packet and its answer: allowed when both arrive. The verdict's hops are those of both ways, in order."""
-    there = judge(ir, flows or Flows(), packet, source)
-    if there.at is None:
-        return Verdict(allowed=False, hops=there.hops), there
-    if there.at == "service":
-        return Verdict(allowed=True, hops=there.hops), there
-    back = judge(ir, there.flows, there.packet.reply(), there.at, reply=True)
+def judge(
+    ir: Ir | Index, flows: Flows, packet: Packet, source: str, *, now: float = 0.0, reply: bool = False,
+    forward: bool = True,
+) -> Arrival:  # fmt: skip
+    """One packet sent by an interface, or by the INTERNET, at a time. CannotSend: see `sender_of`.
+
+    `forward`: appliances pass packets on unchanged; without it the packet's journey ends at the first one.
+    """
+    journey = _Journey(Index.of(ir), flows, now, reply=reply, forward=forward)
+    if source == INTERNET:
+        return journey.from_internet(packet)
+    return journey.from_interface(sender_of(ir, source), packet)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A packet and its answer. `back` is None when there was nothing to answer."""
+
+    verdict: Verdict
+    there: Arrival
+    back: Arrival | None
+
+    @property
+    def flows(self) -> Flows:
+        """The connection tables after both."""
+        return (self.back or self.there).flows
+
+
+def exchange(ir: Ir | Index, packet: Packet, source: str, flows: Flows | None = None, *, now: float = 0.0) -> Exchange:
+    """A packet and its answer, sent at once; allowed when both arrive. Hops of both ways, in order."""
+    index = Index.of(ir)
+    there = judge(index, flows or Flows(), packet, source, now=now)
+    if there.at is None or there.at == SERVICE:
+        return Exchange(there.verdict, there, None)
+    back = judge(index, there.flows, there.packet.reply(), there.at, now=now, reply=True)
     home = back.at == source and back.packet.dst == packet.src and back.packet.src == packet.dst
     hops = (*there.hops, *back.hops)
     if not home and back.at is not None:
-        stray = Hop(
-            layer=Layer.NO_ROUTE, allowed=False, by=RuleRef(component=back.at, rule="answer goes elsewhere"), reply=True
-        )
-        hops = (*hops, stray)
-    return Verdict(allowed=home, hops=hops), there
+        elsewhere = RuleRef(component=back.at, rule="answer goes elsewhere")
+        hops = (*hops, Hop(layer=Layer.NO_ROUTE, allowed=False, by=elsewhere, reply=True))
+    return Exchange(Verdict(allowed=home, hops=hops), there, back)
+
+
+def converse(ir: Ir | Index, packet: Packet, source: str, flows: Flows | None = None) -> tuple[Verdict, Arrival]:
+    """`exchange`, as (verdict, where the packet arrived)."""
+    done = exchange(ir, packet, source, flows)
+    return done.verdict, done.there
+
+
+def trace(ir: Ir | Index, source: str, packet: Packet) -> Verdict:
+    """Can this packet go there, and its answer come back?"""
+    return exchange(ir, packet, source).verdict

@@ -10,7 +10,10 @@ from ringfence.model.net import Address
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packet:
-    """Header fields that policy can see. Ports for TCP and UDP only; type and code for ICMP and ICMPv6 only."""
+    """Header fields that policy can see. Ports for TCP and UDP only; type and code for ICMP and ICMPv6 only.
+
+    `icmp_id` tells one ping from another. `cause`: the packet that an ICMP error quotes (CT-12).
+    """
 
     src: Address
     dst: Address
@@ -19,23 +22,29 @@ class Packet:
     dport: int = 0
     icmp_type: int = 0
     icmp_code: int = 0
+    icmp_id: int = 0
+    cause: Packet | None = None
 
     @property
     def family(self) -> int:
         return self.src.version
 
     def reply(self) -> Packet:
-        """The answer to this packet: addresses and ports exchanged; echo request (8, 128) becomes echo reply."""
-        icmp_type = {8: 0, 128: 129}.get(self.icmp_type, self.icmp_type)
+        """The answer to this packet: addresses and ports exchanged; an ICMP query becomes its answer."""
         return Packet(
             src=self.dst,
             dst=self.src,
             protocol=self.protocol,
             sport=self.dport,
             dport=self.sport,
-            icmp_type=icmp_type,
+            icmp_type=ICMP_ANSWERS.get(self.icmp_type, self.icmp_type),
             icmp_code=self.icmp_code,
+            icmp_id=self.icmp_id,
         )
+
+
+#: ICMP and ICMPv6 queries and their answers: echo, timestamp, information, address mask; echo (RFC 792, 950, 4443)
+ICMP_ANSWERS: dict[int, int] = {8: 0, 13: 14, 15: 16, 17: 18, 128: 129}
 
 
 class Layer(enum.StrEnum):

@@ -9,7 +9,7 @@ from ringfence.model.kinds import NETWORK_INTERFACE
 from ringfence.model.net import Address
 from ringfence.model.nouns.network_interface import NetworkInterface
 from ringfence.model.world import World
-from ringfence.policy.compile.interfaces import public_addresses
+from ringfence.policy.compile.edge import public_addresses
 from ringfence.policy.evaluate import INTERNET
 
 

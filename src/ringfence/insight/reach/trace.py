@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from ringfence.model.kinds import INSTANCE, NETWORK_ACL, NETWORK_INTERFACE, ROUTE_TABLE, SECURITY_GROUP
+from ringfence.model.kinds import (
+    ELASTIC_IP,
+    INSTANCE,
+    NETWORK_ACL,
+    NETWORK_INTERFACE,
+    ROUTE_TABLE,
+    SECURITY_GROUP,
+)
 from ringfence.model.net import Address, parse_protocol, protocol_name
 from ringfence.model.nouns.network_interface import NetworkInterface
 from ringfence.model.world import World
-from ringfence.policy.compile import compile_world
-from ringfence.policy.compile.interfaces import public_addresses
-from ringfence.policy.evaluate import INTERNET, converse
-from ringfence.policy.ir import Machine
-from ringfence.policy.packet import Hop, Packet, Verdict
+from ringfence.policy.compile import Compiler, compile_world
+from ringfence.policy.compile.edge import public_addresses
+from ringfence.policy.evaluate import INTERNET, CannotSend, exchange
+from ringfence.policy.ir import Ir
+from ringfence.policy.packet import Hop, Layer, Packet, Verdict
 
 
 class TargetError(Exception):
@@ -65,24 +73,32 @@ def endpoints(world: World, request: dict[str, Any]) -> tuple[str, Address, Addr
         sender: Address = own[0]
     else:
         sender = source
+        _outside(world, sender)
     if sender.version != target.version:
         raise TargetError(f"{sender} and {target} are of different IP versions")
     named = destination.id if isinstance(destination, NetworkInterface) else None
     return (INTERNET if outside else source.id), sender, target, named  # type: ignore[union-attr]
 
 
+def _outside(world: World, address: Address) -> None:
+    """TargetError for an outside host that would have an address of ours."""
+    held = [row.network_interface_id for row in world.by(ELASTIC_IP, "public", str(address))]
+    held += [eni.id for eni in world.by(NETWORK_INTERFACE, "public", str(address))]
+    if held:
+        raise TargetError(f"{address} is not an outside host: it is a public address of this installation")
+
+
 def _reachable_at(world: World, eni: NetworkInterface, ipv6: bool, outside: bool) -> Address:
-    """The address a source would use: private inside, public from outside."""
+    """The address a source would use: private inside, public from outside.
+
+    From outside, an interface without a public address is asked for at its private one: there is no route to it.
+    """
     if ipv6:
         if not eni.ipv6:
             raise TargetError(f"{eni.id} has no IPv6 address")
         return eni.ipv6[0]
-    if not outside:
-        return eni.addresses[0]
-    public = public_addresses(world, eni)
-    if not public:
-        raise TargetError(f"{eni.id} has no public address")
-    return public[0][0]
+    public = public_addresses(world, eni) if outside else ()
+    return public[0][0] if public else eni.addresses[0]
 
 
 def packet_of(request: dict[str, Any], sender: Address, target: Address) -> Packet:
@@ -103,21 +119,35 @@ def packet_of(request: dict[str, Any], sender: Address, target: Address) -> Pack
     )
 
 
-def trace_request(world: World, request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a trace request: outcome, where it is dropped, by which rule, and every hop."""
+def trace_request(world: World, request: dict[str, Any], ir: Ir | None = None) -> dict[str, Any]:
+    """The answer to a trace request: outcome, where it is dropped, by which rule, and every hop.
+
+    `ir`: the World's, if it is at hand. What makes no sense is answered with `error` and `status` 2.
+    """
     try:
         source, sender, target, _ = endpoints(world, request)
         packet = packet_of(request, sender, target)
-    except (TargetError, ValueError) as problem:
+        done = exchange(ir or compile_world(world), packet, source)
+    except (TargetError, CannotSend, ValueError) as problem:
         return {"error": str(problem), "status": 2}
-    ir = compile_world(world)
-    if source != INTERNET:
-        eni = world.get(NETWORK_INTERFACE, source)
-        machine = eni.attachment and ir.fragments.get((Machine.__name__, eni.attachment.instance_id))
-        if eni.attachment and machine is None:
-            return {"error": f"{eni.attachment.instance_id} is not running: it sends nothing", "status": 2}
-    verdict, there = converse(ir, packet, source)
-    return answer(world, verdict) | {"packet": describe_packet(packet), "delivered_to": there.at}
+    out = answer(world, done.verdict)
+    out |= {"packet": describe_packet(packet), "delivered_to": done.there.at}
+    if done.there.through:
+        out["through"] = list(done.there.through)  # appliances, taken to pass packets on unchanged
+    return out
+
+
+class Tracer:
+    """Answers one trace request after another; compiles only what changed in between."""
+
+    def __init__(self) -> None:
+        self._compiler, self._lock = Compiler(), threading.Lock()
+
+    def answer(self, world: World, request: dict[str, Any]) -> dict[str, Any]:
+        """See `trace_request`."""
+        with self._lock:
+            ir = self._compiler.compile(world)
+        return trace_request(world, request, ir)
 
 
 def describe_packet(packet: Packet) -> dict[str, Any]:
@@ -162,27 +192,52 @@ def _hop_view(world: World, hop: Hop) -> dict[str, Any]:
     return out
 
 
-def rule_view(world: World, hop: Hop) -> dict[str, Any] | None:
+def rule_view(world: World, hop: Hop) -> dict[str, Any]:
     """The rule that decided, in full."""
-    component, rule = hop.by.component, hop.by.rule
-    if rule is None:
-        return None
-    group = world.find(SECURITY_GROUP, component)
-    if group is not None:
-        found = next((r for r in group.rules if r.id == rule), None)
-        if found is not None:
-            peer = found.cidr or found.prefix_list_id or (found.group and found.group.group_id)
-            return {"id": found.id, "direction": "egress" if found.egress else "ingress",
-                    "protocol": protocol_name(found.protocol), "from_port": found.from_port, "to_port": found.to_port,
-                    "peer": str(peer)}  # fmt: skip
-    acl = world.find(NETWORK_ACL, component)
-    if acl is not None:
-        egress = hop.layer.value == "nacl-out"
-        entry = next((e for e in acl.entries if str(e.number) == rule and e.egress is egress), None)
-        if entry is not None:
-            return {"number": entry.number, "egress": egress, "action": "allow" if entry.allow else "deny",
-                    "protocol": str(entry.protocol), "cidr": str(entry.cidr)}  # fmt: skip
-        return {"number": rule, "egress": egress, "action": "deny"}
-    if world.find(ROUTE_TABLE, component) is not None:
-        return {"destination": rule}
-    return {"id": rule}
+    views = {
+        Layer.SG_EGRESS: _group_rule, Layer.SG_INGRESS: _group_rule, Layer.NACL_OUT: _acl_entry,
+        Layer.NACL_IN: _acl_entry, Layer.NO_ROUTE: _route,
+    }  # fmt: skip
+    view = views.get(hop.layer)
+    return view(world, hop) if view else {"id": hop.by.rule or hop.layer.value}
+
+
+def _group_rule(world: World, hop: Hop) -> dict[str, Any]:
+    group = world.find(SECURITY_GROUP, hop.by.component)
+    rule = next((r for r in group.rules if r.id == hop.by.rule), None) if group else None
+    if rule is not None:
+        peer = rule.cidr or rule.prefix_list_id or (rule.group and rule.group.group_id)
+        return {"id": rule.id, "direction": "egress" if rule.egress else "ingress",
+                "protocol": protocol_name(rule.protocol), "from_port": rule.from_port, "to_port": rule.to_port,
+                "peer": str(peer)}  # fmt: skip
+    if hop.by.rule is not None:
+        return {"id": hop.by.rule}  # tracked, related
+    eni = world.find(NETWORK_INTERFACE, hop.interface)
+    return {"id": None, "direction": hop.layer.value.removeprefix("sg-"), "action": "deny",
+            "reason": "no rule allows it", "groups": list(eni.groups) if eni else []}  # fmt: skip
+
+
+def _acl_entry(world: World, hop: Hop) -> dict[str, Any]:
+    egress = hop.layer is Layer.NACL_OUT
+    acl = world.find(NETWORK_ACL, hop.by.component)
+    entries = acl.entries if acl else ()
+    entry = next((e for e in entries if str(e.number) == hop.by.rule and e.egress is egress), None)
+    if entry is None:
+        return {"number": hop.by.rule, "egress": egress, "action": "deny"}
+    out: dict[str, Any] = {"number": entry.number, "egress": egress, "action": "allow" if entry.allow else "deny",
+                           "protocol": str(entry.protocol), "cidr": str(entry.cidr)}  # fmt: skip
+    if entry.ports is not None:
+        out |= {"from_port": entry.ports.first, "to_port": entry.ports.last}
+    if entry.icmp is not None:
+        out |= {"icmp_type": entry.icmp[0], "icmp_code": entry.icmp[1]}
+    return out
+
+
+def _route(world: World, hop: Hop) -> dict[str, Any]:
+    """`destination` None: no route fits. `state` as DescribeRouteTables would say."""
+    table = world.find(ROUTE_TABLE, hop.by.component)
+    route = next((r for r in table.routes if str(r.destination) == hop.by.rule), None) if table else None
+    out: dict[str, Any] = {"destination": hop.by.rule}
+    if route is not None:
+        out |= {"target": route.target_id or route.target.value, "state": "active" if hop.allowed else "blackhole"}
+    return out

@@ -23,6 +23,10 @@ class InstanceState(enum.IntEnum):
         return self.name.lower().replace("_", "-")
 
 
+#: states in which an instance has a machine that sends and receives
+RUNNABLE = frozenset({InstanceState.PENDING, InstanceState.RUNNING})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataOptions:
     """Instance metadata options (UF-11)."""

@@ -1,117 +1,99 @@
 """World → IR: a pure function with a memory.
 
-A `Compiler` remembers each fragment with the identity of the rows it was made from; while those are the same objects the
-fragment is reused. What it gives depends on the World alone (tests compare it with a fresh compiler's).
+Each fragment is made from one row by one maker (`MAKERS`), which reads whatever else it needs through a `Reader`. The
+compiler remembers what each fragment was made from; after a change it makes only those again that read something the
+change touched, and reuses the others as the same objects. No row or fragment is ever hashed by value.
+What it gives depends on the World alone: tests compare it with a fresh compiler's after random changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from ringfence.model.kinds import (
-    INSTANCE,
-    INTERNET_GATEWAY,
-    NETWORK_ACL,
-    NETWORK_INTERFACE,
-    ROUTE_TABLE,
-    SECURITY_GROUP,
-    SUBNET,
-    VPC,
-)
-from ringfence.model.nouns.instance import InstanceState
-from ringfence.model.world import World
-from ringfence.policy.compile import interfaces, machines, names, network_acls, routing, security_groups
+from ringfence.model.kinds import KINDS
+from ringfence.model.world import Place, World
+from ringfence.policy.compile import edge, interfaces, machines, names, network_acls, routing, security_groups
+from ringfence.policy.compile.rows import Maker, Reader
 from ringfence.policy.ir import Delta, Fragment, Ir, Key, key_of
 
-F = TypeVar("F")
-RUNNING = frozenset({InstanceState.PENDING, InstanceState.RUNNING})
-
-
-class Memory:
-    """Fragments by key, each with the rows it was made from."""
-
-    def __init__(self) -> None:
-        self._old: dict[Any, tuple[tuple[Any, ...], Any]] = {}
-        self._new: dict[Any, tuple[tuple[Any, ...], Any]] = {}
-
-    def turn(self) -> None:
-        """Forget what the last compilation did not use."""
-        self._old, self._new = self._new, {}
-
-    def make(self, key: Any, inputs: tuple[Any, ...], build: Callable[[], F]) -> F:
-        """The remembered value while every input is the same object; otherwise a new one, kept if it differs."""
-        held = self._old.get(key)
-        if (
-            held is not None
-            and len(held[0]) == len(inputs)
-            and all(a is b for a, b in zip(held[0], inputs, strict=True))
-        ):
-            self._new[key] = held
-            return held[1]  # type: ignore[no-any-return]
-        value = build()
-        if held is not None and held[1] == value:
-            value = held[1]
-        self._new[key] = (inputs, value)
-        return value
+#: noun of a row → the fragments made for it; a maker may also say that there is none (None)
+MAKERS: dict[str, tuple[Maker, ...]] = {
+    "vpc": (routing.vpc, names.zone),
+    "subnet": (routing.subnet,),
+    "route-table": (routing.route_table,),
+    "internet-gateway": (edge.edge,),
+    "security-group": (security_groups.group, security_groups.members),
+    "network-acl": (network_acls.acl,),
+    "network-interface": (interfaces.interface,),
+    "instance": (machines.machine,),
+}
+#: a maker and the row it is for
+Node = tuple[Maker, str, str]
 
 
 class Compiler:
-    """Compiles one World after another."""
+    """Compiles one World after another; quick when each is a descendant of the one before. Not for several threads."""
 
     def __init__(self) -> None:
-        self._memory = Memory()
+        self._world: World | None = None
+        self._made: dict[Node, tuple[frozenset[Place], Fragment | None]] = {}
+        self._readers: dict[Place, set[Node]] = {}
+        self._fragments: dict[Key, Fragment] = {}
 
     def compile(self, world: World) -> Ir:
-        """The IR of a World."""
-        self._memory.turn()
-        return Ir(world.generation, {key_of(fragment): fragment for fragment in self._fragments(world)})
+        """The IR of a World. ApiError if a row names one that does not exist (an unsound World, a bug elsewhere)."""
+        touched = world.touched_since(self._world) if self._world is not None else None
+        # a maker that fails leaves nothing half remembered: the next compilation starts from scratch
+        self._world = None
+        self._fragments = dict(self._fragments)
+        for node in self._all(world) if touched is None else self._affected(touched):
+            self._make(world, node)
+        self._world = world
+        return Ir(world.generation, self._fragments)
 
-    def _fragments(self, world: World) -> Iterator[Fragment]:
-        make = self._memory.make
-        for group in world.all(SECURITY_GROUP):
-            yield make(("group", group.id), (group,), partial(security_groups.group, group))
-            members = tuple(world.by(NETWORK_INTERFACE, "group", group.id))
-            yield make(
-                ("members", group.id), (group.vpc_id, *members),
-                partial(security_groups.members, group, members),
-            )  # fmt: skip
-        for acl in world.all(NETWORK_ACL):
-            yield make(("acl", acl.id), (acl,), partial(network_acls.acl, acl))
-        for vpc in world.all(VPC):
-            yield make(("vpc", vpc.id), (vpc,), partial(routing.vpc, vpc))
-        for subnet in world.all(SUBNET):
-            table_id = routing.table_of(world, subnet)
-            yield make(("subnet", subnet.id), (subnet, table_id), partial(routing.subnet, subnet, table_id))
-        for table in world.all(ROUTE_TABLE):
-            inputs = (table, *routing.table_inputs(world, table))
-            yield make(("table", table.id), inputs, partial(routing.route_table, world, table))
-        for eni in world.all(NETWORK_INTERFACE):
-            yield make(("eni", eni.id), (eni,), partial(interfaces.interface, eni))
-        yield from self._per_vpc(world)
-        yield from self._machines(world)
+    def _all(self, world: World) -> set[Node]:
+        nodes = {
+            (maker, noun, row.id)
+            for noun, makers in MAKERS.items()
+            for row in world.all(KINDS[noun])
+            for maker in makers
+        }
+        return nodes | self._made.keys()
 
-    def _per_vpc(self, world: World) -> Iterator[Fragment]:
-        make = self._memory.make
-        for gateway in world.all(INTERNET_GATEWAY):
-            if gateway.vpc_id is not None and world.find(VPC, gateway.vpc_id) is not None:
-                yield make(("edge", gateway.id), (object(),), partial(interfaces.edge, world, gateway))
-        for vpc in world.all(VPC):
-            records = []
-            for eni in world.by(NETWORK_INTERFACE, "vpc", vpc.id):
-                public = interfaces.public_addresses(world, eni)
-                records.append(
-                    make(("names", eni.id), (eni, vpc, *public),
-                         partial(names.records, vpc, eni, public))
-                )  # fmt: skip
-            yield make(("zone", vpc.id), (vpc, *records), partial(names.zone, vpc, records))
+    def _affected(self, touched: frozenset[Place]) -> set[Node]:
+        nodes: set[Node] = set()
+        for place in touched:
+            nodes |= self._readers.get(place, set())
+            if len(place) == 2:  # a row: new ones have no reader yet
+                nodes.update((maker, place[0], place[1]) for maker in MAKERS.get(place[0], ()))
+        return nodes
 
-    def _machines(self, world: World) -> Iterator[Fragment]:
-        for instance in world.all(INSTANCE):
-            if instance.state in RUNNING:
-                inputs = (instance, *machines.inputs(world, instance))
-                yield self._memory.make(("machine", instance.id), inputs, partial(machines.machine, world, instance))
+    def _make(self, world: World, node: Node) -> None:
+        maker, noun, id = node
+        reader = Reader(world)
+        row = reader.find(KINDS[noun], id)
+        fragment: Fragment | None = maker(reader, row) if row is not None else None
+        read, before = self._made.get(node, (frozenset[Place](), None))
+        if before is not None and fragment == before:
+            fragment = before
+        elif before is not None:
+            self._fragments.pop(key_of(before), None)
+        if fragment is not None:
+            self._fragments[key_of(fragment)] = fragment
+        self._remember(node, read, frozenset(reader.read) if row is not None else frozenset(), fragment)
+
+    def _remember(self, node: Node, old: frozenset[Place], new: frozenset[Place], fragment: Fragment | None) -> None:
+        for place in old - new:
+            readers = self._readers[place]
+            readers.discard(node)
+            if not readers:
+                del self._readers[place]
+        for place in new - old:
+            self._readers.setdefault(place, set()).add(node)
+        if new:
+            self._made[node] = (new, fragment)
+        else:
+            self._made.pop(node, None)
 
 
 def compile_world(world: World) -> Ir:
@@ -121,8 +103,12 @@ def compile_world(world: World) -> Ir:
 
 def diff(old: Ir | None, new: Ir) -> Delta:
     """What must be put and dropped to get from one IR to another; everything from None."""
-    before: dict[Key, Fragment] = old.fragments if old else {}
-    put = tuple(fragment for key, fragment in new.fragments.items() if before.get(key) is not fragment)
+    before: dict[Key, Any] = old.fragments if old else {}
+    put = tuple(
+        fragment
+        for key, fragment in new.fragments.items()
+        if before.get(key) is not fragment and before.get(key) != fragment
+    )
     drop = tuple(key for key in before if key not in new.fragments)
     return Delta(old.generation if old else None, new.generation, put, drop)
 

@@ -4,43 +4,36 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
 
-from ringfence.model.kinds import ELASTIC_IP, IMAGE, KEY_PAIR, NETWORK_INTERFACE, SECURITY_GROUP, SUBNET, VPC
-from ringfence.model.nouns.instance import Image, Instance, KeyPair
+from ringfence.model.kinds import IMAGE, KEY_PAIR, NETWORK_INTERFACE, SECURITY_GROUP, SUBNET, VPC
+from ringfence.model.nouns.instance import RUNNABLE, Image, Instance, KeyPair
 from ringfence.model.nouns.network_interface import NetworkInterface
-from ringfence.model.world import World
-from ringfence.policy.compile.interfaces import public_addresses
+from ringfence.policy.compile.edge import public_addresses
 from ringfence.policy.compile.names import private_name, public_name
+from ringfence.policy.compile.rows import Rows
 from ringfence.policy.ir import Machine
 
 
-def _interfaces(world: World, instance: Instance) -> list[NetworkInterface]:
-    found = world.by(NETWORK_INTERFACE, "instance", instance.id)
+def _interfaces(rows: Rows, instance: Instance) -> list[NetworkInterface]:
+    found = rows.by(NETWORK_INTERFACE, "instance", instance.id)
     return sorted(found, key=lambda eni: eni.attachment.device_index if eni.attachment else 0)
 
 
-def _key(world: World, instance: Instance) -> KeyPair | None:
-    keys = world.by(KEY_PAIR, "name", instance.key_name) if instance.key_name else []
+def _key(rows: Rows, instance: Instance) -> KeyPair | None:
+    keys = rows.by(KEY_PAIR, "name", instance.key_name) if instance.key_name else []
     return next((key for key in keys if key.owner_id == instance.owner_id and key.region == instance.region), None)
 
 
-def inputs(world: World, instance: Instance) -> tuple[Any, ...]:
-    """Every row a machine depends on."""
-    interfaces = _interfaces(world, instance)
-    out: list[Any] = [world.find(IMAGE, instance.image_id), _key(world, instance)]
-    for eni in interfaces:
-        out += [eni, world.get(VPC, eni.vpc_id), *world.by(ELASTIC_IP, "interface", eni.id)]
-        out += [world.get(SECURITY_GROUP, id).name for id in eni.groups]
-    return tuple(out)
-
-
-def machine(world: World, instance: Instance) -> Machine:
-    """The instance as the data plane starts it."""
-    interfaces = _interfaces(world, instance)
-    image = world.find(IMAGE, instance.image_id)
+def machine(rows: Rows, instance: Instance) -> Machine | None:
+    """The instance as the data plane starts it; None unless it is pending or running, with its primary interface."""
+    if instance.state not in RUNNABLE:
+        return None
+    interfaces = _interfaces(rows, instance)
+    if not interfaces:
+        return None
+    image = rows.find(IMAGE, instance.image_id)
     options = instance.metadata_options
-    hostname = private_name(instance.region, interfaces[0].addresses[0]) if interfaces else instance.id
+    hostname = private_name(instance.region, interfaces[0].addresses[0])
     return Machine(
         instance_id=instance.id,
         vpc_id=instance.vpc_id,
@@ -52,16 +45,16 @@ def machine(world: World, instance: Instance) -> Machine:
         imds_v1=options.http_tokens == "optional",
         imds_hop_limit=options.hop_limit,
         imds_ipv6=options.http_protocol_ipv6 == "enabled",
-        metadata=tuple(sorted(_metadata(world, instance, interfaces, image, hostname).items())),
+        metadata=tuple(sorted(_metadata(rows, instance, interfaces, image, hostname).items())),
     )
 
 
 def _metadata(
-    world: World, instance: Instance, interfaces: list[NetworkInterface], image: Image | None, hostname: str
+    rows: Rows, instance: Instance, interfaces: list[NetworkInterface], image: Image | None, hostname: str
 ) -> dict[str, str]:
     """Path under /latest/ → text."""
     primary = interfaces[0]
-    subnet = world.get(SUBNET, primary.subnet_id)
+    subnet = rows.get(SUBNET, primary.subnet_id)
     out = {
         "meta-data/ami-id": instance.image_id,
         "meta-data/ami-launch-index": str(instance.launch_index),
@@ -77,32 +70,32 @@ def _metadata(
         "meta-data/placement/availability-zone-id": subnet.availability_zone_id,
         "meta-data/placement/region": instance.region,
         "meta-data/reservation-id": instance.reservation_id,
-        "meta-data/security-groups": "\n".join(world.get(SECURITY_GROUP, id).name for id in primary.groups),
+        "meta-data/security-groups": "\n".join(rows.get(SECURITY_GROUP, id).name for id in primary.groups),
         "meta-data/services/domain": "amazonaws.com",
         "meta-data/services/partition": "aws",
     }
     if primary.ipv6:
         out["meta-data/ipv6"] = str(primary.ipv6[0])
-    for outside, inside in public_addresses(world, primary):
+    for outside, inside in public_addresses(rows, primary):
         if inside == primary.addresses[0]:
             out["meta-data/public-ipv4"] = str(outside)
-            if world.get(VPC, primary.vpc_id).dns_hostnames:
+            if rows.get(VPC, primary.vpc_id).dns_hostnames:
                 out["meta-data/public-hostname"] = public_name(instance.region, outside)
-    key = _key(world, instance)
+    key = _key(rows, instance)
     if key is not None:
         out["meta-data/public-keys/"] = f"0={key.name}"
         out["meta-data/public-keys/0/openssh-key"] = key.public_key
     if instance.metadata_options.instance_metadata_tags == "enabled":
         out |= {f"meta-data/tags/instance/{name}": value for name, value in instance.tags}
     for eni in interfaces:
-        out |= _interface_metadata(world, eni)
+        out |= _interface_metadata(rows, eni)
     out["dynamic/instance-identity/document"] = _identity(instance, primary, image)
     return out
 
 
-def _interface_metadata(world: World, eni: NetworkInterface) -> dict[str, str]:
+def _interface_metadata(rows: Rows, eni: NetworkInterface) -> dict[str, str]:
     at = f"meta-data/network/interfaces/macs/{eni.mac}/"
-    vpc, subnet = world.get(VPC, eni.vpc_id), world.get(SUBNET, eni.subnet_id)
+    vpc, subnet = rows.get(VPC, eni.vpc_id), rows.get(SUBNET, eni.subnet_id)
     out = {
         "device-number": str(eni.attachment.device_index if eni.attachment else 0),
         "interface-id": eni.id,
@@ -111,14 +104,14 @@ def _interface_metadata(world: World, eni: NetworkInterface) -> dict[str, str]:
         "mac": eni.mac,
         "owner-id": eni.owner_id,
         "security-group-ids": "\n".join(eni.groups),
-        "security-groups": "\n".join(world.get(SECURITY_GROUP, id).name for id in eni.groups),
+        "security-groups": "\n".join(rows.get(SECURITY_GROUP, id).name for id in eni.groups),
         "subnet-id": eni.subnet_id,
         "subnet-ipv4-cidr-block": str(subnet.cidr),
         "vpc-id": eni.vpc_id,
         "vpc-ipv4-cidr-block": str(vpc.cidr),
         "vpc-ipv4-cidr-blocks": "\n".join(str(a.block) for a in vpc.ipv4),
     }
-    public = [str(outside) for outside, _ in public_addresses(world, eni)]
+    public = [str(outside) for outside, _ in public_addresses(rows, eni)]
     if public:
         out["public-ipv4s"] = "\n".join(public)
     if eni.ipv6:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ringfence.model.net import Protocol
 from ringfence.model.nouns.network_acl import NetworkAcl, NetworkAclEntry
+from ringfence.policy.compile.rows import Rows
 from ringfence.policy.ir import Acl, AclEntry, Match
 
 
-def acl(row: NetworkAcl) -> Acl:
+def acl(_: Rows, row: NetworkAcl) -> Acl:
     """Entries of both directions in ascending order; the final deny is implied (ACL-30)."""
     ordered = sorted(row.entries, key=lambda entry: entry.number)
     return Acl(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
+from ringfence.model.kinds import NETWORK_INTERFACE
 from ringfence.model.net import ICMP_FAMILY, PORTED, PortRange, Protocol
-from ringfence.model.nouns.network_interface import NetworkInterface
 from ringfence.model.nouns.security_group import SecurityGroup, SecurityGroupRule
+from ringfence.policy.compile.rows import Rows
 from ringfence.policy.ir import Allow, Group, GroupMembers, Match, Opening
 
 
-def group(row: SecurityGroup) -> Group:
+def group(_: Rows, row: SecurityGroup) -> Group:
     """A group's rules of both directions."""
     return Group(
         group_id=row.id,
@@ -68,11 +69,11 @@ def _opening(rules: Iterable[SecurityGroupRule]) -> Opening:
     return Opening(pairs=frozenset(pairs))
 
 
-def members(row: SecurityGroup, interfaces: Iterable[NetworkInterface]) -> GroupMembers:
+def members(rows: Rows, row: SecurityGroup) -> GroupMembers:
     """The private addresses of the interfaces that carry the group (SG-67, SG-76)."""
     ipv4: list[IPv4Address] = []
     ipv6: list[IPv6Address] = []
-    for eni in interfaces:
+    for eni in rows.by(NETWORK_INTERFACE, "group", row.id):
         ipv4 += eni.addresses
         ipv6 += eni.ipv6
     return GroupMembers(group_id=row.id, vpc_id=row.vpc_id, ipv4=tuple(sorted(ipv4)), ipv6=tuple(sorted(ipv6)))

@@ -1,0 +1,53 @@
+"""Reading rows while remembering what was read: how the compiler knows what a change touches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from ringfence.model.kinds import Kind
+from ringfence.model.row import Row
+from ringfence.model.world import Place, World
+
+R = TypeVar("R", bound=Row)
+
+
+class Rows(Protocol):
+    """The reading half of a World."""
+
+    def find(self, kind: Kind[R], id: str | None) -> R | None:
+        """The row, or None."""
+        ...
+
+    def get(self, kind: Kind[R], id: str) -> R:
+        """The row; ApiError when there is none."""
+        ...
+
+    def by(self, kind: Kind[R], index: str, key: str) -> list[R]:
+        """The rows of an index, in order of creation."""
+        ...
+
+
+class Reader:
+    """A World that notes each place it is read at. INVARIANT: a value made through a Reader depends on `read` only."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.read: set[Place] = set()
+
+    def find(self, kind: Kind[R], id: str | None) -> R | None:
+        if id is None:
+            return None
+        self.read.add((kind.noun, id))
+        return self._world.find(kind, id)
+
+    def get(self, kind: Kind[R], id: str) -> R:
+        self.read.add((kind.noun, id))
+        return self._world.get(kind, id)
+
+    def by(self, kind: Kind[R], index: str, key: str) -> list[R]:
+        self.read.add((kind.noun, index, key))
+        return self._world.by(kind, index, key)
+
+
+Maker = Callable[[Rows, Any], Any]
