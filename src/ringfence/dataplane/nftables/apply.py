@@ -1,96 +1,146 @@
-"""Rulesets → the kernel, through libnftables in this process; each change is one transaction."""
+"""Bringing the kernel's tables of one network namespace to what the IR asks for.
+
+`update` follows a change of fragments; `converge` starts from whatever the kernel holds: after a restart it rewrites chains,
+corrects sets, and leaves base chains and the connections of ENIs that are still the same alone (CT-20).
+What a change is made of, and why it may take several transactions: steps.py and docs/adr/0004-nft-updates.md.
+"""
 
 from __future__ import annotations
 
-import ctypes
-import json
-import threading
-from typing import Any
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import zip_longest
 
-from ringfence.dataplane import linux
-from ringfence.dataplane.nftables.objects import Chain, Object, Ruleset, Set, Timeout, changes
+from ringfence.dataplane.nftables import conntrack, readback, steps
+from ringfence.dataplane.nftables.base import ZONE_IN
+from ringfence.dataplane.nftables.netlink import Netlink, NetlinkError
+from ringfence.dataplane.nftables.netns import inside
+from ringfence.dataplane.nftables.objects import INET, Table
+from ringfence.dataplane.nftables.plan import EdgePlan, VpcPlan
+from ringfence.dataplane.nftables.steps import Unit
+from ringfence.policy.ir import Fragment, Interface, Key, key_of
+
+log = logging.getLogger(__name__)
 
 
-class NftError(Exception):
-    """The kernel or libnftables refused a ruleset."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Sockets inside the namespace."""
 
-
-class Nft:
-    """libnftables by ctypes. One context per call: a context remembers the namespace it was used in."""
-
-    _lock = threading.Lock()
-
-    def __init__(self) -> None:
-        try:
-            self._lib = ctypes.CDLL("libnftables.so.1")
-        except OSError as problem:
-            raise NftError(f"libnftables is missing ({problem}): apt-get install libnftables1") from None
-        self._lib.nft_ctx_new.restype = ctypes.c_void_p
-        self._lib.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
-        self._lib.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
-
-    def run(self, netns: int, commands: str, *, as_json: bool = False) -> str:
-        """Run commands in a network namespace as one transaction; their output. NftError when refused."""
-        with self._lock, linux.inside(netns):
-            context = ctypes.c_void_p(self._lib.nft_ctx_new(0))
-            try:
-                self._lib.nft_ctx_buffer_output(context)
-                self._lib.nft_ctx_buffer_error(context)
-                if as_json:
-                    self._lib.nft_ctx_output_set_flags(context, 1 << 4)
-                failed = self._lib.nft_run_cmd_from_buffer(context, commands.encode())
-                if failed:
-                    raise NftError((self._lib.nft_ctx_get_error_buffer(context) or b"").decode())
-                return (self._lib.nft_ctx_get_output_buffer(context) or b"").decode()
-            finally:
-                self._lib.nft_ctx_free(context)
+    tables: Netlink
+    connections: Netlink
 
 
 class Filter:
-    """One namespace's table: what is in force, and how to get to what is wanted."""
+    """The tables of one namespace, kept as its fragments ask. Not for use by two threads at once."""
 
-    def __init__(self, nft: Nft, netns: int) -> None:
-        self._nft, self._netns = nft, netns
-        self._applied: Ruleset | None = None
+    def __init__(self, namespace: int, plan: type[VpcPlan] | type[EdgePlan]) -> None:
+        """`namespace`: an open file descriptor of the network namespace; it may be closed afterwards.
 
-    def sync(self, wanted: Ruleset) -> bool:
-        """Bring the kernel to the wanted ruleset in one transaction; whether anything changed."""
-        if self._applied is None:
-            commands = self._converge(wanted)
-        else:
-            commands = changes(self._applied, wanted)
-        if commands:
-            self._nft.run(self._netns, commands)
-        self._applied = wanted
-        return bool(commands)
+        Call `converge` first. Raises OSError when the namespace cannot be entered.
+        """
+        self._new_plan = plan
+        self._plan: VpcPlan | EdgePlan = plan()
+        self._fragments: dict[Key, Fragment] = {}
+        self._owners: dict[int, str] = {}  # ENI number → ENI id
+        self._open = inside(namespace, lambda: Opened(Netlink(), Netlink()))
+        if plan is VpcPlan:
+            inside(namespace, conntrack.tune)
 
-    def _converge(self, wanted: Ruleset) -> str:
-        """From an unknown state: an earlier agent's chains and sets are refilled, never a base chain deleted."""
-        found = self._found(wanted.table)
-        if found is None:
-            return changes(None, wanted)
-        emptied = [f"flush chain {wanted.table} {name}" for name, item in found.items() if isinstance(item, Chain)]
-        emptied += [f"flush {item.noun} {wanted.table} {name}" for name, item in found.items() if isinstance(item, Set)]
-        known = {name: found[name] for name in found}
-        refill = changes(Ruleset(wanted.table, wanted.static, known), wanted)
-        return "\n".join((*emptied, refill, wanted.static)) + "\n"
+    def close(self) -> None:
+        """Forget the namespace; its tables stay as they are."""
+        self._open.tables.close()
+        self._open.connections.close()
 
-    def _found(self, table: str) -> dict[str, Object] | None:
-        """The regular chains, sets, maps and timeouts that are there, all taken as empty; None without the table."""
-        family, name = table.split()
+    def tables(self) -> list[Table]:
+        """What the tables should hold now."""
+        return self._plan.desired.tables()
+
+    def converge(self, fragments: Iterable[Fragment]) -> None:
+        """Make the tables what the fragments ask for, whatever they are now. Raises NetlinkError.
+
+        An ENI number that passed from one ENI to another is taken out first, its connections deleted, then put back.
+        """
+        fragments = list(fragments)
+        before = self._known_interfaces()
+        passed_on = {
+            f.eni_id for f in fragments if isinstance(f, Interface) and before.get(f.number, f.eni_id) != f.eni_id
+        }
+        if passed_on:
+            self._converge([f for f in fragments if not (isinstance(f, Interface) and f.eni_id in passed_on)], before)
+            before = self._known_interfaces()
+        self._converge(fragments, before)
+
+    def _converge(self, fragments: list[Fragment], before: dict[int, str]) -> None:
+        plan = self._new_plan()
+        plan.change(fragments, ())
+        owners = {interface.number: interface.eni_id for interface in plan.interfaces()}
+        same = frozenset(number for number, owner in owners.items() if before.get(number) == owner)
+        if isinstance(plan, VpcPlan):
+            conntrack.sweep(self._open.connections, same | frozenset(before))
+            conntrack.empty(self._open.connections, frozenset(owners) - frozenset(before))
+        for table in plan.desired.tables():
+            self._send(self._units(table))
+        if isinstance(plan, VpcPlan):
+            conntrack.empty(self._open.connections, frozenset(before) - same)
+        plan.desired.changes()
+        self._plan, self._owners = plan, owners
+        self._fragments = {key_of(fragment): fragment for fragment in fragments}
+
+    def _units(self, table: Table) -> list[Unit]:
+        kernel = readback.read(self._open.tables, table.family)
+        if not kernel.chains and not kernel.sets:
+            return steps.from_scratch(table, replace=False)
+        if not steps.fits(table, kernel):
+            log.warning("the %s table found in the kernel does not fit this version: replaced", table.family)
+            return steps.from_scratch(table, replace=True)
+        held = {n: readback.held(self._open.tables, table.family, n) for n in kernel.sets if n in table.sets}
+        return steps.converging(table, kernel, held)
+
+    def _known_interfaces(self) -> dict[int, str]:
+        """Number → ENI id, as the kernel's zone map remembers them."""
+        known = {}
+        if ZONE_IN.name in readback.read(self._open.tables, INET).sets:
+            for key, _, _, comment in readback.held(self._open.tables, INET, ZONE_IN.name).values():
+                known[int(key.rstrip(b"\0")[1:])] = comment.decode()
+        return known
+
+    def update(self, put: Iterable[Fragment], drop: Iterable[Key]) -> None:
+        """Follow a change. Raises NetlinkError when the kernel refuses even after starting over from what it holds.
+
+        Connections: none is touched by a change of rules (D-06). An ENI's entries go with it, and before another ENI
+        gets its number.
+        """
+        put, drop = list(put), list(drop)
+        for key in drop:
+            self._fragments.pop(key, None)
+        self._fragments.update((key_of(fragment), fragment) for fragment in put)
         try:
-            listed: dict[str, Any] = json.loads(self._nft.run(self._netns, f"list table {table}", as_json=True))
-        except NftError:
-            return None
-        out: dict[str, Object] = {}
-        for entry in listed["nftables"]:
-            kind, body = next(iter(entry.items()))
-            if body.get("table") != name or body.get("family") != family:
-                continue
-            if kind == "chain" and "hook" not in body:
-                out[body["name"]] = Chain(body["name"], ("unknown",))
-            elif kind in ("set", "map"):
-                out[body["name"]] = Set(body["name"], "", frozenset(), is_map=kind == "map")
-            elif kind == "ct timeout":
-                out[body["name"]] = Timeout(body["name"], "")
-        return out
+            coming = [f for f in put if isinstance(f, Interface) and self._owners.get(f.number) != f.eni_id]
+            if any(interface.number in self._owners for interface in coming):
+                self._step([], [key for key in drop if key[0] == "Interface"])
+            self._step(put, drop)
+        except NetlinkError:
+            log.exception("an update was refused: starting over from what the kernel holds")
+            self.converge(self._fragments.values())
+
+    def _step(self, put: list[Fragment], drop: list[Key]) -> None:
+        changes = self._plan.change(put, drop)
+        owners = self._owners
+        if self._concerns_interfaces(put, drop):
+            owners = {interface.number: interface.eni_id for interface in self._plan.interfaces()}
+        conntrack.empty(self._open.connections, frozenset(owners.keys() - self._owners.keys()))
+        for phase in zip_longest(*map(steps.units_of, changes), fillvalue=[]):
+            self._send([unit for units in phase for unit in units])
+        gone = frozenset(self._owners.keys() - owners.keys())
+        self._owners = owners
+        conntrack.empty(self._open.connections, gone)
+
+    @staticmethod
+    def _concerns_interfaces(put: list[Fragment], drop: list[Key]) -> bool:
+        return any(isinstance(fragment, Interface) for fragment in put) or any(kind == "Interface" for kind, _ in drop)
+
+    def _send(self, units: list[Unit]) -> None:
+        for part in steps.cut(units, self._open.tables.largest):
+            self._open.tables.transaction(part)

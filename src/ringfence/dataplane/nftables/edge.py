@@ -1,59 +1,154 @@
-"""The internet gateway's namespace: stateless 1:1 address exchange (IGW-03..IGW-08, docs/adr/0003)."""
+"""The internet gateway's namespace: stateless one-to-one NAT and what the gateway refuses. Pure.
+
+Reasons and measurements: docs/adr/0003-edge-nat.md. No connection tracking runs here, so a moved Elastic IP takes
+effect with the next packet (IGW-04, IGW-11). Destinations are translated before the routing decision, sources after
+it: an error the gateway itself sends (too big) then quotes and meets the private address. Errors of others are
+translated together with the header they quote.
+"""
 
 from __future__ import annotations
 
-from ringfence.dataplane.nftables.objects import Chain, Object, Ruleset, Set
-from ringfence.dataplane.plan import EDGE_INTERNET, EDGE_VPC
-from ringfence.policy.ir import Edge
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network
 
-TABLE = "inet ringfence"
-#: RFC 1918, RFC 6598, link-local and loopback: never on the far side of a gateway (IGW-08)
-PRIVATE = "{ 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, 169.254.0.0/16, 127.0.0.0/8 }"
+from ringfence.dataplane.nftables.base import DISCOVERY
+from ringfence.dataplane.nftables.fields import (
+    IIFNAME,
+    IP6_DADDR,
+    IP6_SADDR,
+    IP_DADDR,
+    IP_SADDR,
+    IPV4,
+    META_L4PROTO,
+    META_NFPROTO,
+    OIFNAME,
+    TH_SPORT,
+    Field,
+)
+from ringfence.dataplane.nftables.objects import INET, Chain, Element, Hook, Set, Table
+from ringfence.dataplane.nftables.pieces import Piece
+from ringfence.dataplane.nftables.terms import ACCEPT, DROP, Between, Is, Member, Rewrite, Rule, Within, goto, jump
+from ringfence.policy.ir import Edge, Vpc
 
-STATIC = f"""
-add chain {TABLE} exchange {{ type filter hook prerouting priority -310; policy accept; }}
-add chain {TABLE} through {{ type filter hook forward priority 0; policy drop; }}
-add chain {TABLE} own {{ type filter hook input priority 0; policy drop; }}
-flush chain {TABLE} exchange
-flush chain {TABLE} through
-flush chain {TABLE} own
-add rule {TABLE} exchange notrack
-add rule {TABLE} exchange iifname "{EDGE_VPC}" meta protocol ip jump leave
-add rule {TABLE} exchange iifname "{EDGE_INTERNET}" meta protocol ip jump enter
-add rule {TABLE} exchange meta protocol ip6 jump ipv6
-add rule {TABLE} through iifname "{EDGE_VPC}" oifname "{EDGE_INTERNET}" accept
-add rule {TABLE} through iifname "{EDGE_INTERNET}" oifname "{EDGE_VPC}" accept
-add rule {TABLE} own icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
-""".strip()
+VPC_SIDE, INTERNET_SIDE = "v0", "i0"
+PRIVATE = Set("private", (IPV4,), IPV4)  # public address → private address
+PUBLIC = Set("public", (IPV4,), IPV4)  # private address → public address
+OWN_PUBLIC = Set("own-public", (IPV4,))
+
+#: never beyond the gateway (IGW-08): RFC 1918, RFC 6598, and what else RFC 6890 keeps off the internet
+UNROUTABLE4 = tuple(
+    IPv4Network(block)
+    for block in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+        "192.168.0.0/16", "224.0.0.0/3",
+    )
+)  # fmt: skip
+UNROUTABLE6 = tuple(IPv6Network(block) for block in ("::/8", "fc00::/7", "fe80::/10", "ff00::/8"))
+
+REFUSE = goto("refuse-gateway")
+IPV6_ONLY, IPV4_ONLY = Is(META_NFPROTO, 10), Is(META_NFPROTO, 2)
+_ERRORS: tuple[tuple[int, int], ...] = ((3, 3), (11, 12))  # ICMP types that quote the packet they are about
 
 
-def render(edge: Edge) -> Ruleset:
-    """The ruleset of an edge namespace."""
-    out = frozenset(f"{private} : {public}" for public, private in edge.nat)
-    back = frozenset(f"{public} : {private}" for public, private in edge.nat)
-    blocks = "{ " + ", ".join(map(str, edge.ipv6)) + " }"
-    ipv6 = ["icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"]
-    if edge.ipv6:
-        ipv6 += [
-            f'iifname "{EDGE_VPC}" ip6 saddr {blocks} accept',
-            f'iifname "{EDGE_INTERNET}" ip6 saddr {blocks} drop',
-            f'iifname "{EDGE_INTERNET}" ip6 daddr {blocks} accept',
-        ]
-    objects: tuple[Object, ...] = (
-        Set("public_of", "type ipv4_addr : ipv4_addr;", out, is_map=True),
-        Set("private_of", "type ipv4_addr : ipv4_addr;", back, is_map=True),
-        Set("privates", "type ipv4_addr;", frozenset(str(private) for _, private in edge.nat)),
-        Set("publics", "type ipv4_addr;", frozenset(str(public) for public, _ in edge.nat)),
-        Chain("leave", (
-            f"ip daddr {PRIVATE} drop",
-            "ip saddr != @privates drop",
-            "ip saddr set ip saddr map @public_of",
-        )),
-        Chain("enter", (
-            f"ip saddr {PRIVATE} drop",
-            "ip daddr != @publics drop",
-            "ip daddr set ip daddr map @private_of",
-        )),
-        Chain("ipv6", (*ipv6, "drop")),
-    )  # fmt: skip
-    return Ruleset(TABLE, STATIC, {item.name: item for item in objects})
+def _errors(rewrite: Rewrite) -> tuple[Rule, ...]:
+    return tuple((Is(META_L4PROTO, 1), Between(TH_SPORT, a << 8, b << 8 | 255), rewrite) for a, b in _ERRORS)
+
+
+def _refuse(four: Field, six: Field) -> tuple[Rule, ...]:
+    """Refuse what must not be on the internet, by source or by destination."""
+    return (*((Within(four, b), REFUSE) for b in UNROUTABLE4), *((Within(six, b), REFUSE) for b in UNROUTABLE6))
+
+
+_FROM_VPC: tuple[Rule, ...] = (
+    DISCOVERY,
+    *_refuse(IP_DADDR, IP6_DADDR),
+    (jump("not-to-vpc"),),
+    (IPV6_ONLY, goto("ipv6-from-vpc")),
+    *_errors(Rewrite(2, 20, PRIVATE.name)),
+    (Rewrite(1, 16, PRIVATE.name), ACCEPT),  # to a public address of this VPC: comes back with a public source
+    (ACCEPT,),
+)
+_FROM_INTERNET: tuple[Rule, ...] = (
+    DISCOVERY,
+    *_refuse(IP_SADDR, IP6_SADDR),
+    (jump("not-from-vpc"),),
+    (Member((IP_SADDR,), OWN_PUBLIC.name), REFUSE),
+    (IPV6_ONLY, goto("ipv6-to-vpc")),
+    *_errors(Rewrite(2, 20, PRIVATE.name)),
+    (Rewrite(1, 16, PRIVATE.name), ACCEPT),
+    (REFUSE,),
+)
+_ARRIVE: tuple[Rule, ...] = (
+    (Is(IIFNAME, VPC_SIDE), goto("from-vpc")),
+    (Is(IIFNAME, INTERNET_SIDE), goto("from-internet")),
+    (Is(IIFNAME, "lo"), ACCEPT),
+    (REFUSE,),
+)
+_FORWARD: tuple[Rule, ...] = (
+    (Is(IIFNAME, VPC_SIDE), Is(OIFNAME, INTERNET_SIDE), ACCEPT),
+    (Is(IIFNAME, INTERNET_SIDE), Is(OIFNAME, VPC_SIDE), ACCEPT),
+    (Is(IIFNAME, VPC_SIDE), Is(OIFNAME, VPC_SIDE), IPV4_ONLY, ACCEPT),
+    (REFUSE,),
+)
+_LEAVE: tuple[Rule, ...] = (
+    (Is(IIFNAME, VPC_SIDE), IPV4_ONLY, goto("to-public")),
+    (ACCEPT,),
+)
+_TO_PUBLIC: tuple[Rule, ...] = (
+    *_errors(Rewrite(2, 24, PUBLIC.name)),
+    (Rewrite(1, 12, PUBLIC.name), ACCEPT),
+    (REFUSE,),  # no public address, no internet (IGW-05)
+)
+_LOCAL: tuple[Rule, ...] = (
+    (Is(OIFNAME, "lo"), ACCEPT),
+    DISCOVERY,
+    (Is(META_L4PROTO, 1), Is(TH_SPORT, 3 << 8 | 4), ACCEPT),
+    (Is(META_L4PROTO, 58), Is(TH_SPORT, 2 << 8), ACCEPT),
+    (REFUSE,),
+)
+
+
+def edge_table() -> Table:
+    """The table of a gateway that translates nothing yet: it refuses everything."""
+    chains = (
+        Chain("arrive", _ARRIVE, Hook("prerouting", -300)),
+        Chain("forward", _FORWARD, Hook("forward", 0)),
+        Chain("leave", _LEAVE, Hook("postrouting", 100)),
+        Chain("input", ((Is(IIFNAME, "lo"), ACCEPT), DISCOVERY, (REFUSE,)), Hook("input", 0)),
+        Chain("output", _LOCAL, Hook("output", 0)),
+        Chain("from-vpc", _FROM_VPC),
+        Chain("from-internet", _FROM_INTERNET),
+        Chain("to-public", _TO_PUBLIC),
+        Chain("refuse-gateway", ((DROP,),)),
+        *_block_chains((), ()),
+    )
+    sets = {each.name: each for each in (PRIVATE, PUBLIC, OWN_PUBLIC)}
+    return Table(INET, chains={chain.name: chain for chain in chains}, sets=sets)
+
+
+def _block_chains(four: Iterable[IPv4Network], six: Iterable[IPv6Network]) -> tuple[Chain, ...]:
+    """The chains that know the VPC's blocks: the gateway routes only IPv6 of its VPC, untranslated (IGW-07)."""
+    four, six = tuple(four), tuple(six)
+    return (
+        Chain(
+            "not-to-vpc",
+            (*((Within(IP_DADDR, b), REFUSE) for b in four), *((Within(IP6_DADDR, b), REFUSE) for b in six)),
+        ),
+        Chain(
+            "not-from-vpc",
+            (*((Within(IP_SADDR, b), REFUSE) for b in four), *((Within(IP6_SADDR, b), REFUSE) for b in six)),
+        ),
+        Chain("ipv6-from-vpc", (*((Within(IP6_SADDR, b), ACCEPT) for b in six), (REFUSE,))),
+        Chain("ipv6-to-vpc", (*((Within(IP6_DADDR, b), ACCEPT) for b in six), (REFUSE,))),
+    )
+
+
+def edge_piece(edge: Edge, vpc: Vpc | None) -> Piece:
+    """The translations and blocks of an attached gateway."""
+    elements: list[tuple[str, str, Element]] = []
+    for public, private in edge.nat:
+        elements.append((INET, PRIVATE.name, Element((public,), data=private)))
+        elements.append((INET, PUBLIC.name, Element((private,), data=public)))
+        elements.append((INET, OWN_PUBLIC.name, Element((public,))))
+    chains = _block_chains(vpc.ipv4 if vpc else (), edge.ipv6)
+    return Piece(tuple((INET, chain) for chain in chains), tuple(elements))

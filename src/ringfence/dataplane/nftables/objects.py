@@ -1,109 +1,155 @@
-"""What a ruleset consists of, as values that can be compared: chains, sets and maps of one table."""
+"""Chains, sets, maps and timeout objects of a table, as values; their nft text.
+
+A *base chain* (with a hook) is created once and never deleted or changed; everything else may change (docs/adr/0004).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from ringfence.dataplane.nftables.fields import Type, Value
+from ringfence.dataplane.nftables.terms import Rewrite, Rule, Verdict, rule_text
+
+INET, ARP = "inet", "arp"
+FAMILY_NUMBERS = {"inet": 1, "arp": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Where a base chain is called; policy drop."""
+
+    name: str
+    priority: int
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A regular chain: one rule per line."""
+    """A chain with all its rules."""
 
     name: str
-    rules: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    hook: Hook | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """A named set or map; `declaration` is what stands between the braces but for the elements."""
+    """A set (`data` None), a map to values (`data` a type) or a verdict map (`data` "verdict").
+
+    `interval`: elements may be ranges in every field; needs at least two fields. `typeof`: nft's spelling of a key that
+    has no type name.
+    """
 
     name: str
-    declaration: str
-    elements: frozenset[str]
-    is_map: bool = False
+    key: tuple[Type, ...]
+    data: Type | str | None = None
+    interval: bool = False
+    typeof: str | None = None
 
     @property
-    def noun(self) -> str:
-        return "map" if self.is_map else "set"
+    def key_size(self) -> int:
+        return self.key[0].size if len(self.key) == 1 else sum(kind.words * 4 for kind in self.key)
+
+    @property
+    def key_number(self) -> int:
+        """The datatype number of the (concatenated) key: six bits for each field."""
+        number = 0
+        for kind in self.key:
+            number = number << 6 | kind.number
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """A key or, with `end`, a range of keys; what it maps to; a comment that is read back after a restart."""
+
+    key: tuple[Value, ...]
+    end: tuple[Value, ...] | None = None
+    data: Value | Verdict | None = None
+    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
-    """A `ct timeout` object: it never changes."""
+    """Idle times (seconds) of connections of one protocol: `values` = ((state name, nfct number, seconds), ...)."""
 
     name: str
-    body: str
+    protocol: int  # 6 or 17
+    values: tuple[tuple[str, int, int], ...]
 
 
-Object = Chain | Set | Timeout
+@dataclass(slots=True)
+class Table:
+    """A table: its name is always `ringfence`."""
+
+    family: str
+    chains: dict[str, Chain] = field(default_factory=dict)
+    sets: dict[str, Set] = field(default_factory=dict)
+    elements: dict[str, dict[Element, None]] = field(default_factory=dict)
+    timeouts: dict[str, Timeout] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Ruleset:
-    """A table: its static part (base chains, written once) and its changing objects by name."""
-
-    table: str  # e.g. `inet ringfence`
-    static: str
-    objects: dict[str, Object]
+NAME = "ringfence"
 
 
-def full_text(ruleset: Ruleset) -> str:
-    """The whole table, for people and for `nft -c`."""
-    return changes(None, ruleset)
+def text_of(table: Table) -> str:
+    """The table in nft's language, in an order that does not depend on how it came about."""
+    lines = [f"table {table.family} {NAME} {{"]
+    for name in sorted(table.timeouts):
+        lines += _timeout_lines(table.timeouts[name])
+    for name in sorted(table.sets):
+        lines += _set_lines(table.sets[name], table.elements.get(name, {}))
+    for chain in sorted(table.chains.values(), key=lambda chain: (chain.hook is None, chain.name)):
+        lines += _chain_lines(chain)
+    return "\n".join([*lines, "}", ""])
 
 
-def changes(old: Ruleset | None, new: Ruleset) -> str:
-    """nft commands from one ruleset to another, to be run as one transaction. Base chains are never deleted."""
-    before = old.objects if old else {}
-    table = new.table
-    touched = [o for name, o in new.objects.items() if before.get(name) != o]
-    gone = [o for name, o in before.items() if name not in new.objects]
-    out = [] if old else [f"add table {table}"]
-    for item in touched:  # declare, so that rules can name each other
-        out += _declare(table, item, before.get(item.name))
-    for item in touched:
-        if isinstance(item, Chain):
-            out += _refill(table, item, known=item.name in before)
-    for item in touched:  # element values may be chains: these exist and are filled now
-        if isinstance(item, Set):
-            out += _elements(table, item, before.get(item.name))
-    if old is None:
-        out.append(new.static)
-    out += [f"flush chain {table} {item.name}" for item in gone if isinstance(item, Chain)]
-    out += [f"flush {item.noun} {table} {item.name}" for item in gone if isinstance(item, Set)]
-    out += [f"delete {_noun(item)} {table} {item.name}" for item in gone if isinstance(item, Chain)]
-    out += [f"delete {_noun(item)} {table} {item.name}" for item in gone if not isinstance(item, Chain)]
-    return "\n".join(out) + "\n" if out else ""
+def _timeout_lines(timeout: Timeout) -> list[str]:
+    policy = ", ".join(f"{state} : {seconds}" for state, _, seconds in timeout.values)
+    protocol = {6: "tcp", 17: "udp"}[timeout.protocol]
+    return [
+        f"  ct timeout {timeout.name} {{",
+        f"    protocol {protocol}",
+        "    l3proto ip",
+        f"    policy = {{ {policy} }}",
+        "  }",
+    ]
 
 
-def _noun(item: Object) -> str:
-    if isinstance(item, Set):
-        return item.noun
-    return "chain" if isinstance(item, Chain) else "ct timeout"
+def _set_lines(kind: Set, elements: dict[Element, None]) -> list[str]:
+    word = "set" if kind.data is None else "map"
+    key = f"typeof {kind.typeof}" if kind.typeof else "type " + " . ".join(part.name for part in kind.key)
+    data = "" if kind.data is None else f" : {kind.data if isinstance(kind.data, str) else kind.data.name}"
+    lines = [f"  {word} {kind.name} {{", f"    {key}{data}"]
+    if kind.interval:
+        lines.append("    flags interval")
+    if elements:
+        shown = sorted(_element_text(kind, element) for element in elements)
+        lines += ["    elements = {", *(f"      {text}," for text in shown), "    }"]
+    return [*lines, "  }"]
 
 
-def _declare(table: str, item: Object, before: Object | None) -> list[str]:
-    if before is not None:
-        return []
-    if isinstance(item, Chain):
-        return [f"add chain {table} {item.name}"]
-    if isinstance(item, Set):
-        return [f"add {item.noun} {table} {item.name} {{ {item.declaration} }}"]
-    return [f"add ct timeout {table} {item.name} {{ {item.body} }}"]
+def _element_text(kind: Set, element: Element) -> str:
+    ends = element.end or element.key
+    parts = []
+    for part, low, high in zip(kind.key, element.key, ends, strict=True):
+        parts.append(part.show(low) if low == high else f"{part.show(low)}-{part.show(high)}")
+    text = " . ".join(parts)
+    if element.comment:
+        text += f' comment "{element.comment}"'
+    if isinstance(element.data, Verdict):
+        return f"{text} : {element.data.text}"
+    if element.data is not None and isinstance(kind.data, Type):
+        return f"{text} : {kind.data.show(element.data)}"
+    return text
 
 
-def _refill(table: str, chain: Chain, *, known: bool) -> list[str]:
-    rules = [f"add rule {table} {chain.name} {rule}" for rule in chain.rules]
-    return [f"flush chain {table} {chain.name}", *rules] if known else rules
+def _chain_lines(chain: Chain) -> list[str]:
+    hook = chain.hook
+    head = [f"    type filter hook {hook.name} priority {hook.priority}; policy drop;"] if hook else []
+    return [f"  chain {chain.name} {{", *head, *(_rule_line(rule) for rule in chain.rules), "  }"]
 
 
-def _elements(table: str, item: Set, before: Object | None) -> list[str]:
-    old = before.elements if isinstance(before, Set) else frozenset[str]()
-    out = []
-    removed, added = old - item.elements, item.elements - old
-    if removed:
-        keys = ", ".join(sorted(element.split(" : ")[0] for element in removed))
-        out.append(f"delete element {table} {item.name} {{ {keys} }}")
-    if added:
-        out.append(f"add element {table} {item.name} {{ {', '.join(sorted(added))} }}")
-    return out
+def _rule_line(rule: Rule) -> str:
+    """nft has no words for changing the header that an ICMP error quotes: those rules exist in netlink only."""
+    unspeakable = any(isinstance(term, Rewrite) and term.quoted for term in rule)
+    return f"    {'# netlink only: ' if unspeakable else ''}{rule_text(rule)}"

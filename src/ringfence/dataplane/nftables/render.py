@@ -1,336 +1,451 @@
-"""IR → nftables: the filter of one VPC's namespace (docs/architecture.md, "How a packet is judged").
+"""IR fragments → pieces of the tables of a VPC's network namespace. Pure.
 
-Static base chains dispatch by verdict maps to chains of each interface; these jump to chains that all interfaces of a
-group share. Only regular chains, sets and maps ever change. What matches nothing is dropped.
+Names carry the ids of what they come from: chain `in.sg-…` holds a group's ingress rules, set `in.sg-….ports4.0` its
+boxes with ports. Sets keyed by `th sport` hold ICMP types and codes: those two bytes lie where ports would.
+
+Security groups (SG-63..81): ENIs with the same groups share one *class* chain per direction, named by its content.
+It first asks for rules that admit untracked flows (CT-03), then for all rules, which enter the flow into the ENI's
+connection table. Network ACLs (ACL-29..45): entries in order up to `LINEAR`, flattened into one look-up beyond.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from ipaddress import collapse_addresses
-from typing import Any
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
 
-from ringfence.dataplane.nftables.objects import Chain, Object, Ruleset, Set, Timeout
-from ringfence.dataplane.plan import GATEWAY, LOOP_IN, LOOP_OUT, OWN_SOURCE, PASS_ONE, SAME_SUBNET, link, suffix
-from ringfence.policy import ir
-from ringfence.policy.ir import Allow, Group, Interface, Match, Subnet, Timeouts
+from ringfence.dataplane.nftables import base
+from ringfence.dataplane.nftables.boxes import ALL_PROTOCOLS, FULL, Box, Range, layers, merge
+from ringfence.dataplane.nftables.fields import (
+    DADDR,
+    IPV4,
+    IPV6,
+    META_L4PROTO,
+    META_MARK,
+    META_NFPROTO,
+    NFPROTO,
+    NFPROTO_OF,
+    PORT,
+    PROTOCOL,
+    SADDR,
+    TH_DPORT,
+    TH_SPORT,
+    Field,
+    Type,
+    Value,
+)
+from ringfence.dataplane.nftables.flatten import Piece as FlatPiece
+from ringfence.dataplane.nftables.flatten import flatten, values_of
+from ringfence.dataplane.nftables.objects import ARP, INET, Chain, Element, Set, Timeout
+from ringfence.dataplane.nftables.pieces import Named, Piece
+from ringfence.dataplane.nftables.terms import (
+    ACCEPT,
+    RETURN,
+    Between,
+    Bits,
+    Dispatch,
+    Is,
+    Member,
+    Rule,
+    SetZone,
+    Term,
+    UseTimeout,
+    Verdict,
+    Within,
+    goto,
+    jump,
+)
+from ringfence.model.net import ANY_IPV4, ANY_IPV6, Address, Network
+from ringfence.policy.ir import (
+    Acl,
+    AclEntry,
+    Allow,
+    Edge,
+    Group,
+    GroupMembers,
+    Interface,
+    Match,
+    Subnet,
+    Timeouts,
+    Vpc,
+)
 
-TABLE = "inet ringfence"
-_INSIDE = f'{{ "{LOOP_IN}", "{GATEWAY}" }}'  # where pass 2 begins
+LINEAR = 12  # a longer ACL is flattened: 16 ns an entry against about 100 ns a look-up
+ADDRESS: dict[int, Type] = {4: IPV4, 6: IPV6}
+IN, OUT = "in", "out"
+PORTED = (6, 17)
 
-STATIC = f"""
-add chain {TABLE} spoof {{ type filter hook prerouting priority -450; policy accept; }}
-add chain {TABLE} zone {{ type filter hook prerouting priority -300; policy accept; }}
-add chain {TABLE} idle {{ type filter hook prerouting priority -150; policy accept; }}
-add chain {TABLE} acl_in {{ type filter hook forward priority -10; policy accept; }}
-add chain {TABLE} groups {{ type filter hook forward priority 0; policy drop; }}
-add chain {TABLE} acl_out {{ type filter hook forward priority 10; policy accept; }}
-add chain {TABLE} dest {{ type filter hook forward priority 20; policy accept; }}
-add chain {TABLE} services {{ type filter hook input priority 0; policy drop; }}
-flush chain {TABLE} spoof
-flush chain {TABLE} zone
-flush chain {TABLE} idle
-flush chain {TABLE} acl_in
-flush chain {TABLE} groups
-flush chain {TABLE} acl_out
-flush chain {TABLE} dest
-flush chain {TABLE} services
-add rule {TABLE} spoof iifname "{LOOP_IN}" meta mark set meta mark & {0xFFFFFFFF ^ PASS_ONE:#x} accept
-add rule {TABLE} spoof iifname "{GATEWAY}" jump gateway
-add rule {TABLE} spoof iifname "{GATEWAY}" accept
-add rule {TABLE} spoof iifname "lo" accept
-add rule {TABLE} spoof iifname vmap @from
-add rule {TABLE} spoof drop
-add rule {TABLE} zone iifname {_INSIDE} fib daddr . mark oifname vmap @zone_to
-add rule {TABLE} zone iifname {_INSIDE} notrack accept
-add rule {TABLE} zone fib daddr type local notrack accept
-add rule {TABLE} zone iifname vmap @zone_from
-add rule {TABLE} idle iifname {_INSIDE} ct state new fib daddr . mark oifname vmap @idle_to
-add rule {TABLE} idle ct state new iifname vmap @idle_from
-add rule {TABLE} acl_in meta mark & {SAME_SUBNET:#x} == 0 iifname {_INSIDE} oifname vmap @acl_to
-add rule {TABLE} groups oifname "{LOOP_OUT}" iifname vmap @groups_from
-add rule {TABLE} groups iifname {_INSIDE} oifname vmap @groups_to
-add rule {TABLE} groups iifname "{LOOP_IN}" oifname "{GATEWAY}" accept
-add rule {TABLE} acl_out oifname "{LOOP_OUT}" meta mark & {SAME_SUBNET:#x} == 0 iifname vmap @acl_from
-add rule {TABLE} dest iifname {_INSIDE} oifname vmap @dest_to
-add rule {TABLE} services iifname "lo" accept
-add rule {TABLE} services meta l4proto {{ tcp, udp }} th dport 53 accept
-add rule {TABLE} services ip daddr 169.254.169.254 tcp dport 80 accept
-add rule {TABLE} services ip6 daddr fd00:ec2::254 tcp dport 80 accept
-add rule {TABLE} services icmpv6 type {{ nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert }} accept
-""".strip()
 
-_VERDICT_MAPS = ("from", "zone_from", "idle_from", "acl_to", "groups_from", "groups_to", "acl_from", "dest_to")
-_FIB_MAPS = ("zone_to", "idle_to")
+@dataclass(slots=True)
+class _Builder:
+    """Collects the objects and elements of one piece in the `inet` table."""
+
+    objects: list[tuple[str, Named]] = field(default_factory=list)
+    elements: list[tuple[str, str, Element]] = field(default_factory=list)
+
+    def own(self, named: Named) -> None:
+        self.objects.append((INET, named))
+
+    def put(self, kind: Set, *elements: Element, family: str = INET) -> None:
+        self.elements += [(family, kind.name, element) for element in elements]
+
+    def set(self, kind: Set, elements: Iterable[Element]) -> Set:
+        self.own(kind)
+        self.put(kind, *elements)
+        return kind
+
+    def piece(self) -> Piece:
+        return Piece(tuple(self.objects), tuple(self.elements))
+
+
+def interface_name(number: int) -> str:
+    """The ENI's link in the VPC's namespace."""
+    return f"e{number}"
+
+
+def _families(match: Match) -> tuple[int, ...]:
+    """The families a condition can hold in."""
+    if match.remote is not None:
+        same = match.family in (None, match.remote.version)
+        return (match.remote.version,) if same else ()
+    return (match.family,) if match.family else (4, 6)
+
+
+# --- security groups ------------------------------------------------------------------------------------------------
+
+
+def group_piece(group: Group) -> Piece:
+    """Chains and sets of a group."""
+    out = _Builder()
+    for side, allows in ((IN, group.ingress), (OUT, group.egress)):
+        _group_side(out, group.group_id, side, allows)
+    return out.piece()
+
+
+def _group_side(out: _Builder, group_id: str, side: str, allows: Sequence[Allow]) -> None:
+    name = f"{side}.{group_id}"
+    then = goto(base.SG_IN_TRACKS if side == IN else base.SG_OUT_TRACKS)
+    remote = SADDR if side == IN else DADDR
+    direct = [allow.match for allow in allows if allow.match.group is None]
+    rules: list[Rule] = []
+    for family in (4, 6):
+        rules += _block_rules(out, name, family, remote[family], direct, then)
+    referring: dict[str, list[Match]] = {}
+    for allow in allows:
+        if allow.match.group is not None:
+            referring.setdefault(allow.match.group, []).append(allow.match)
+    if referring and side == IN:
+        # D-05, SG-68, SG-78: only what came straight from the ENI that owns the source address is "from the group"
+        rules.append((Bits(META_MARK, base.OWN_SOURCE, some=False), RETURN))
+    for other, matches in referring.items():
+        rules += _reference_rules(out, name, other, matches, remote, then)
+    out.own(Chain(name, tuple(rules)))
+    out.set(wide_set(group_id, side), _wide_elements(allow.match for allow in allows if allow.wide))
+
+
+def wide_set(group_id: str, side: str) -> Set:
+    """What the group's wide rules admit, as (family, protocol, ports): candidates for untracked flows (CT-03)."""
+    return Set(f"{side}.{group_id}.wide", (NFPROTO, PROTOCOL, PORT), interval=True)
+
+
+def _wide_elements(matches: Iterable[Match]) -> Iterator[Element]:
+    spans: dict[tuple[int, int], list[Range]] = {}
+    for match in matches:
+        for family in _families(match):
+            for protocol in PORTED:
+                if match.protocol in (None, protocol):
+                    spans.setdefault((NFPROTO_OF[family], protocol), []).append(_ports(match))
+    for (family, protocol), ranges in sorted(spans.items()):
+        for low, high in merge(ranges):
+            yield Element((family, protocol, low), (family, protocol, high))
+
+
+def _ports(match: Match) -> Range:
+    return FULL if match.ports is None else (match.ports.first, match.ports.last)
+
+
+def _shape(match: Match) -> tuple[str, Range, Range]:
+    """Which kind of set holds the condition, its protocols and its 16-bit values."""
+    protocols = ALL_PROTOCOLS if match.protocol is None else (match.protocol, match.protocol)
+    if match.icmp_type is not None:
+        low = match.icmp_type << 8
+        code = match.icmp_code
+        return "types", protocols, ((low, low | 255) if code is None else (low | code, low | code))
+    if match.protocol in PORTED and _ports(match) != FULL:
+        return "ports", protocols, _ports(match)
+    return "protocols", protocols, FULL
+
+
+_LOADS: dict[str, tuple[Field, ...]] = {"ports": (TH_DPORT,), "types": (TH_SPORT,), "protocols": ()}
+
+
+def _block_rules(
+    out: _Builder, name: str, family: int, remote: Field, matches: Iterable[Match], then: Verdict
+) -> Iterator[Rule]:
+    """Look-ups for the rules that name a block, or nothing, as their peer."""
+    boxes: dict[str, list[Box]] = {"ports": [], "types": [], "protocols": []}
+    for match in matches:
+        if family in _families(match):
+            shape, protocols, values = _shape(match)
+            block = match.remote if match.remote is not None else (ANY_IPV4 if family == 4 else ANY_IPV6)
+            boxes[shape].append(Box(block, protocols, values))
+    for shape, found in boxes.items():
+        valued = bool(_LOADS[shape])
+        for depth, layer in enumerate(layers(found)):
+            key = (ADDRESS[family], PROTOCOL, *((PORT,) if valued else ()))
+            kind = Set(f"{name}.{shape}{family}.{depth}", key, interval=True)
+            out.set(kind, (_box_element(box, valued) for box in layer))
+            yield (Member((remote, META_L4PROTO, *_LOADS[shape]), kind.name), then)
+
+
+def _box_element(box: Box, valued: bool) -> Element:
+    low: tuple[Value, ...] = (box.block.network_address, box.protocols[0])
+    high: tuple[Value, ...] = (box.block.broadcast_address, box.protocols[1])
+    if valued:
+        low, high = (*low, box.values[0]), (*high, box.values[1])
+    return Element(low, high)
+
+
+def _reference_rules(
+    out: _Builder,
+    name: str,
+    other: str,
+    matches: Sequence[Match],
+    remote: Mapping[int, Field],
+    then: Verdict,
+) -> Iterator[Rule]:
+    """Is the peer a member of the other group? Then what may members do (SG-67)."""
+    chain = f"{name}.{other}"
+    rules: list[Rule] = []
+    spans: dict[str, dict[tuple[int, Range], list[Range]]] = {"ports": {}, "types": {}, "protocols": {}}
+    for match in matches:
+        shape, protocols, values = _shape(match)
+        for family in _families(match):
+            slot = (NFPROTO_OF[family], (0, 0) if shape == "protocols" else protocols)
+            spans[shape].setdefault(slot, []).append(protocols if shape == "protocols" else values)
+    for shape, slots in spans.items():
+        if not slots:
+            continue
+        key = (NFPROTO, PROTOCOL, *((PORT,) if _LOADS[shape] else ()))
+        kind = Set(f"{chain}.{shape}", key, interval=True)
+        out.set(kind, _span_elements(slots, bool(_LOADS[shape])))
+        rules.append((Member((META_NFPROTO, META_L4PROTO, *_LOADS[shape]), kind.name), then))
+    out.own(Chain(chain, tuple(rules)))
+    for family in (4, 6):
+        out.own(member_set(other, family))
+        yield (Member((remote[family],), member_set(other, family).name), jump(chain))
+
+
+def _span_elements(slots: Mapping[tuple[int, Range], list[Range]], valued: bool) -> Iterator[Element]:
+    for (family, protocols), ranges in sorted(slots.items()):
+        for low, high in merge(ranges):
+            if valued:
+                yield Element((family, protocols[0], low), (family, protocols[1], high))
+            else:
+                yield Element((family, low), (family, high))
+
+
+def member_set(group_id: str, family: int) -> Set:
+    """The private addresses of the ENIs that carry the group."""
+    return Set(f"members{family}.{group_id}", (ADDRESS[family],))
+
+
+def members_piece(members: GroupMembers) -> Piece:
+    out = _Builder()
+    for family, addresses in ((4, members.ipv4), (6, members.ipv6)):
+        out.set(member_set(members.group_id, family), (Element((address,)) for address in addresses))
+    return out.piece()
+
+
+# --- network ACLs ---------------------------------------------------------------------------------------------------
+
+
+def acl_piece(acl: Acl) -> Piece:
+    """One chain per direction: inbound returns what it allows, outbound finishes it."""
+    out = _Builder()
+    sides = ((IN, acl.ingress, SADDR, RETURN, goto("refuse-acl-in")),
+             (OUT, acl.egress, DADDR, goto("done"), goto("refuse-acl-out")))  # fmt: skip
+    for side, entries, remote, allow, deny in sides:
+        rules: list[Rule] = []
+        for family in (4, 6):
+            relevant = [entry for entry in entries if family in _families(entry.match)]
+            if len(relevant) <= LINEAR:
+                rules += [_linear(entry, family, remote[family], allow, deny) for entry in relevant]
+            else:
+                rules += _flat(out, f"{side}.{acl.acl_id}", relevant, family, remote[family], allow, deny)
+        out.own(Chain(f"{side}.{acl.acl_id}", (*rules, (deny,))))
+    return out.piece()
+
+
+def _linear(entry: AclEntry, family: int, remote: Field, allow: Verdict, deny: Verdict) -> Rule:
+    match = entry.match
+    terms: list[Term] = [Is(META_NFPROTO, NFPROTO_OF[family])]
+    if match.remote is not None and match.remote.prefixlen:
+        terms = [Within(remote, match.remote)]
+    if match.protocol is not None:
+        terms.append(Is(META_L4PROTO, match.protocol))
+    low, high = values_of(entry)
+    if (low, high) != FULL:
+        loaded = TH_DPORT if match.icmp_type is None else TH_SPORT
+        terms.append(Is(loaded, low) if low == high else Between(loaded, low, high))
+    return (*terms, allow if entry.allow else deny)
+
+
+def _flat(
+    out: _Builder, name: str, entries: Sequence[AclEntry], family: int, remote: Field, allow: Verdict, deny: Verdict
+) -> Iterator[Rule]:
+    pieces = flatten(entries, family)
+    shapes = (("ports", pieces.ported), ("types", pieces.typed), ("protocols", pieces.other))
+    for shape, found in shapes:
+        if not found:
+            continue
+        loads = _LOADS[shape]
+        elements = [_flat_element(piece, bool(loads), allow, deny) for piece in found]
+        key = (ADDRESS[family], PROTOCOL, *((PORT,) if loads else ()))
+        # named by content: a changed ACL fills new maps first, then its chain moves over to them
+        kind = Set(f"{name}.{shape}{family}.{_digest(elements)}", key, base.VERDICT, interval=True)
+        out.set(kind, elements)
+        yield (Dispatch((remote, META_L4PROTO, *loads), kind.name),)
+
+
+def _flat_element(piece: FlatPiece, valued: bool, allow: Verdict, deny: Verdict) -> Element:
+    low: tuple[Value, ...] = (piece.first, piece.protocols[0])
+    high: tuple[Value, ...] = (piece.last, piece.protocols[1])
+    if valued:
+        low, high = (*low, piece.values[0]), (*high, piece.values[1])
+    return Element(low, high, allow if piece.allow else deny)
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
+
+
+# --- subnets --------------------------------------------------------------------------------------------------------
+
+
+def subnet_piece(subnet: Subnet) -> Piece:
+    """Leave the ACL out when both addresses lie in the subnet (ACL-32)."""
+    out = _Builder()
+    for side, inside in ((IN, RETURN), (OUT, goto("done"))):
+        blocks: list[Network] = [*([subnet.ipv4] if subnet.ipv4 else []), *subnet.ipv6]
+        skips = tuple((Within(SADDR[b.version], b), Within(DADDR[b.version], b), inside) for b in blocks)
+        out.own(Chain(f"{side}.{subnet.subnet_id}", (*skips, (goto(f"{side}.{subnet.acl_id}"),))))
+    return out.piece()
+
+
+# --- interfaces -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class VpcSlice:
-    """The fragments of one VPC."""
+class Surroundings:
+    """What an interface's piece depends on besides the interface: its subnet's table number and its groups."""
 
-    interfaces: tuple[Interface, ...]
+    table_number: int
     groups: tuple[Group, ...]
-    members: tuple[ir.GroupMembers, ...]
-    acls: tuple[ir.Acl, ...]
-    subnets: tuple[Subnet, ...]
-    edge: ir.Edge | None
-    tables: tuple[ir.RouteTable, ...]
-    vpc: ir.Vpc | None = None
-    names: ir.Names | None = None
 
 
-class Renderer:
-    """Renders one VPC after another generation; remembers what each fragment became."""
-
-    def __init__(self) -> None:
-        self._memory: dict[Any, tuple[tuple[Any, ...], tuple[Object, ...]]] = {}
-
-    def _made(self, key: Any, inputs: tuple[Any, ...], build: Any) -> tuple[Object, ...]:
-        held = self._memory.get(key)
-        if (
-            held is not None
-            and len(held[0]) == len(inputs)
-            and all(a is b for a, b in zip(held[0], inputs, strict=True))
-        ):
-            return held[1]
-        value = tuple(build())
-        self._memory[key] = (inputs, value)
-        return value
-
-    def render(self, part: VpcSlice) -> Ruleset:
-        """The ruleset of a VPC."""
-        groups = {group.group_id: group for group in part.groups}
-        subnets = {subnet.subnet_id: subnet for subnet in part.subnets}
-        numbers = {table.table_id: table.number for table in part.tables}
-        objects: dict[str, Object] = {}
-        maps: dict[str, set[str]] = {name: set() for name in (*_VERDICT_MAPS, *_FIB_MAPS)}
-
-        def add(made: Iterable[Object]) -> None:
-            for item in made:
-                objects[item.name] = item
-
-        add((_TRACK_OUT, _TRACK_IN, _gateway(part.edge, numbers)))
-        for group in part.groups:
-            add(self._made(("g", group.group_id), (group,), lambda g=group: _group_chains(g)))
-        for members in part.members:
-            add(self._made(("m", members.group_id), (members,), lambda m=members: _member_sets(m)))
-        for acl in part.acls:
-            add(self._made(("a", acl.acl_id), (acl,), lambda a=acl: _acl_chains(a)))
-        for eni in part.interfaces:
-            subnet = subnets[eni.subnet_id]
-            carried = tuple(groups[id] for id in eni.groups)
-            number = numbers[subnet.table_id]
-            inputs = (eni, subnet, *carried, number)
-            add(
-                self._made(
-                    ("e", eni.eni_id), inputs, lambda e=eni, s=subnet, c=carried, n=number: _interface(e, s, c, n)
-                )
-            )
-            _dispatch(maps, eni, subnet)
-        for name, elements in maps.items():
-            declaration = (
-                "type ifname : verdict;" if name in _VERDICT_MAPS else "typeof fib daddr . mark oifname : verdict;"
-            )
-            objects[name] = Set(name, declaration, frozenset(elements), is_map=True)
-        return Ruleset(TABLE, STATIC, objects)
+def interface_piece(interface: Interface, around: Surroundings) -> Piece:
+    """Elements for the shared maps, plus the class, zone and timeout chains the ENI uses."""
+    out = _Builder()
+    name, number = interface_name(interface.number), interface.number
+    mark = base.OWN_SOURCE | around.table_number
+    local = link_local(interface.mac)
+    out.put(base.OWN4, *(Element((name, interface.mac, a), data=mark) for a in interface.ipv4))
+    out.put(base.OWN6, *(Element((name, interface.mac, a), data=mark) for a in (*interface.ipv6, local)))
+    out.put(base.ARP_OWN, *(Element((name, interface.mac, a)) for a in interface.ipv4), family=ARP)
+    out.put(base.DESTINATION4, *(Element((name, a)) for a in interface.ipv4))
+    out.put(base.DESTINATION6, *(Element((name, a)) for a in interface.ipv6))
+    if not interface.source_dest_check:
+        out.put(base.ANY_SOURCE, Element((name, interface.mac), data=around.table_number))
+        out.put(base.ANY_DESTINATION, Element((name,)))
+    _zone(out, interface)
+    out.put(base.ACL_OUT, Element((name,), data=goto(f"{OUT}.{interface.subnet_id}")))
+    out.put(base.ACL_IN, Element((name,), data=jump(f"{IN}.{interface.subnet_id}")))
+    for side, dispatch in ((IN, base.SG_IN), (OUT, base.SG_OUT)):
+        chain = _class_chain(out, side, around.groups)
+        out.put(dispatch, Element((name,), data=goto(chain)))
+    out.put(base.TIMEOUTS, Element((number,), data=goto(_timeout_chain(out, interface.timeouts))))
+    return out.piece()
 
 
-def _dispatch(maps: dict[str, set[str]], eni: Interface, subnet: Subnet) -> None:
-    dev, n = link(eni.number), eni.number
-    maps["from"].add(f'"{dev}" : goto from_{n}')
-    maps["zone_from"].add(f'"{dev}" : goto zone_{n}')
-    maps["zone_to"].add(f'"{dev}" : goto zone_{n}')
-    idle = _timeout_key(eni.timeouts)
-    maps["idle_from"].add(f'"{dev}" : goto idle_{idle}')
-    maps["idle_to"].add(f'"{dev}" : goto idle_{idle}')
-    maps["groups_from"].add(f'"{dev}" : goto out_{n}')
-    maps["groups_to"].add(f'"{dev}" : goto in_{n}')
-    maps["acl_from"].add(f'"{dev}" : goto acl_{suffix(subnet.acl_id)}_out')
-    maps["acl_to"].add(f'"{dev}" : goto acl_{suffix(subnet.acl_id)}_in')
-    maps["dest_to"].add(f'"{dev}" : goto dest_{n}')
+def _zone(out: _Builder, interface: Interface) -> None:
+    name, chain = interface_name(interface.number), f"zone-{interface.number}"
+    out.own(Chain(chain, ((SetZone(interface.number), ACCEPT),)))
+    out.put(base.ZONE_IN, Element((name,), data=goto(chain), comment=interface.eni_id))
+    out.put(base.ZONE_OUT, Element((name,), data=goto(chain)))
 
 
-def _gateway(edge: ir.Edge | None, numbers: dict[str, int]) -> Chain:
-    """Packets from the gateway use its edge route table, if it has one (RT-13)."""
-    number = numbers.get(edge.table_id, 0) if edge is not None and edge.table_id is not None else 0
-    return Chain("gateway", (f"meta mark set {number}",))
+def link_local(mac: str) -> IPv6Address:
+    """The link-local address the kernel derives from a MAC (RFC 4291, appendix A): all a guest may use on its link."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    return IPv6Address(b"\xfe\x80" + b"\0" * 6 + bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:])
 
 
-# ---------------------------------------------------------------------- one interface
-_FAMILIES = ((4, "ip", "ipv4"), (6, "ip6", "ipv6"))
+def _class_chain(out: _Builder, side: str, groups: Sequence[Group]) -> str:
+    """The chain shared by all ENIs with these groups and the same openings in the opposite direction."""
+    openings = [group.opens_egress if side == IN else group.opens_ingress for group in groups]
+    pairs = sorted(frozenset[tuple[int, int]]().union(*(opening.pairs for opening in openings)))
+    ids = [group.group_id for group in groups]
+    name = f"{side}.class-{_digest((ids, pairs))}"
+    accepts, refusal = (base.SG_IN_ACCEPTS, "sg-in") if side == IN else (base.SG_OUT_ACCEPTS, "sg-out")
+    rules: list[Rule] = []
+    for family, protocol in pairs:
+        rules.append((Is(META_NFPROTO, NFPROTO_OF[family]), Is(META_L4PROTO, protocol), jump(f"{name}.untracked")))
+    if pairs:
+        wide = [wide_set(group_id, side) for group_id in ids]
+        member = (META_NFPROTO, META_L4PROTO, TH_DPORT)
+        out.own(Chain(f"{name}.untracked", tuple((Member(member, each.name), goto(accepts)) for each in wide)))
+    rules += [(jump(f"{side}.{group_id}"),) for group_id in ids]
+    out.own(Chain(name, (*rules, (goto(f"refuse-{refusal}"),))))
+    return name
 
 
-def _interface(eni: Interface, subnet: Subnet, groups: tuple[Group, ...], table: int) -> Iterator[Object]:
-    n = eni.number
-    yield Chain(f"from_{n}", tuple(_from_rules(eni, subnet, table)))
-    yield Chain(f"zone_{n}", (f"ct zone set {n}",))
-    yield from _timeouts(eni.timeouts)
-    yield Chain(f"out_{n}", tuple(_gate(groups, egress=True)))
-    yield Chain(f"in_{n}", tuple(_gate(groups, egress=False)))
-    yield Chain(f"dest_{n}", tuple(_dest_rules(eni)))
+def _timeout_chain(out: _Builder, timeouts: Timeouts) -> str:
+    """Idle times for new connections (CT-13..15)."""
+    suffix = f"{timeouts.tcp_established}-{timeouts.udp_stream}-{timeouts.udp}"
+    tcp = Timeout(f"tcp-{suffix}", 6, (("established", 3, timeouts.tcp_established),))
+    udp = Timeout(f"udp-{suffix}", 17, (("unreplied", 1, timeouts.udp), ("replied", 2, timeouts.udp_stream)))
+    rules: list[Rule] = []
+    for timeout in (tcp, udp):
+        out.own(timeout)
+        rules.append((Is(META_L4PROTO, timeout.protocol), UseTimeout(timeout.name), ACCEPT))
+    out.own(Chain(f"timeouts-{suffix}", (*rules, (ACCEPT,))))
+    return f"timeouts-{suffix}"
 
 
-def _listed(addresses: Iterable[Any]) -> str:
-    return "{ " + ", ".join(map(str, addresses)) + " }"
+# --- gateway and services -------------------------------------------------------------------------------------------
 
 
-def _link_local(mac: str) -> str:
-    """The IPv6 link-local address a guest makes from its MAC: it may ask the router for its own."""
-    parts = [int(part, 16) for part in mac.split(":")]
-    parts[0] ^= 2
-    words = [parts[0] << 8 | parts[1], parts[2] << 8 | 0xFF, 0xFE00 | parts[3], parts[4] << 8 | parts[5]]
-    return "fe80::" + ":".join(f"{word:x}" for word in words)
+def gate_piece(edge: Edge, table_number: int) -> Piece:
+    """Packets from the internet gateway follow its route table, if it has one, else the VPC's own routes."""
+    mark = base.FROM_GATEWAY | (table_number if edge.table_id else 0)
+    return Piece((), ((INET, base.GATES.name, Element((base.GATEWAY,), data=mark)),))
 
 
-def _from_rules(eni: Interface, subnet: Subnet, table: int) -> Iterator[str]:
-    """Before anything else looks at the packet: MAC and source check (NET-21, NET-22), then the mark."""
-    yield f"ether saddr != {eni.mac} drop"
-    own = {4: eni.ipv4, 6: eni.ipv6}
-    if eni.source_dest_check:
-        yield f"meta protocol ip ip saddr != {_listed(eni.ipv4)} drop"
-        allowed = (*eni.ipv6, _link_local(eni.mac), "::")
-        yield f"meta protocol ip6 ip6 saddr != {_listed(allowed)} drop"
-    yield "meta protocol != { ip, ip6 } drop"
-    yield f"meta mark set {PASS_ONE | table:#x}"
-    blocks = {4: (subnet.ipv4,) if subnet.ipv4 else (), 6: subnet.ipv6}
-    for version, word, _ in _FAMILIES:
-        if blocks[version]:
-            yield f"{word} daddr {_listed(blocks[version])} meta mark set {PASS_ONE | SAME_SUBNET:#x}"
-    for version, word, _ in _FAMILIES:
-        if own[version]:
-            yield f"{word} saddr {_listed(own[version])} meta mark set meta mark | {OWN_SOURCE:#x}"
-    yield "accept"
+def services_piece(vpc: Vpc) -> Piece:
+    """Resolver and metadata addresses: reached without groups and ACLs, untracked."""
+    out = _Builder()
+    listeners = list(service_listeners(vpc))
+    for family, services, listen in ((4, base.SERVICES4, base.LISTEN4), (6, base.SERVICES6, base.LISTEN6)):
+        mine = [entry for entry in listeners if entry[0].version == family]
+        addresses = dict.fromkeys(address for address, _, _ in mine)
+        out.put(services, *(Element((address,)) for address in addresses))
+        out.put(listen, *(Element(entry) for entry in mine))
+    return out.piece()
 
 
-def _dest_rules(eni: Interface) -> Iterator[str]:
-    if not eni.source_dest_check:
-        yield "accept"
-        return
-    yield f"ip daddr {_listed(eni.ipv4)} accept"
-    if eni.ipv6:
-        yield f"ip6 daddr {_listed(eni.ipv6)} accept"
-    yield "drop"
+METADATA4, METADATA6 = IPv4Address("169.254.169.254"), IPv6Address("fd00:ec2::254")
+RESOLVER4, RESOLVER6 = IPv4Address("169.254.169.253"), IPv6Address("fd00:ec2::253")
 
 
-def _gate(groups: tuple[Group, ...], *, egress: bool) -> Iterator[str]:
-    """State first, then untracked rules, then tracked ones (CT-01..CT-09, D-06)."""
-    mine, theirs = (1, 2) if egress else (2, 1)
-    way = "out" if egress else "in"
-    yield "ct state related ct mark { 1, 2 } accept"
-    yield f"ct mark . ct direction {{ {mine} . original, {theirs} . reply }} accept"
-    opened = frozenset[tuple[int, int]]().union(
-        *((g.opens_ingress if egress else g.opens_egress).pairs for g in groups)
-    )
-    for version, _, family in _FAMILIES:
-        protocols = sorted(protocol for v, protocol in opened if v == version)
-        if protocols:
-            for group in groups:
-                if _wide(group, egress=egress):
-                    yield f"meta nfproto {family} meta l4proto {_listed(protocols)} jump wide_{suffix(group.group_id)}_{way}"
-    for group in groups:
-        yield f"jump sg_{suffix(group.group_id)}_{way}"
-    yield "drop"
-
-
-def _wide(group: Group, *, egress: bool) -> tuple[Allow, ...]:
-    rules = group.egress if egress else group.ingress
-    return tuple(rule for rule in rules if rule.wide and rule.match.protocol in (None, 6, 17))
-
-
-def _timeout_key(timeouts: Timeouts) -> str:
-    return f"{timeouts.tcp_established}_{timeouts.udp_stream}_{timeouts.udp}"
-
-
-def _timeouts(timeouts: Timeouts) -> Iterator[Object]:
-    """Idle timeouts of new connections (CT-13..CT-15)."""
-    key = _timeout_key(timeouts)
-    rules = []
-    for _, word, family in _FAMILIES:
-        tcp, udp = f"tcp_{word}_{key}", f"udp_{word}_{key}"
-        yield Timeout(tcp, f"protocol tcp; l3proto {word}; policy = {{ established : {timeouts.tcp_established} }};")
-        yield Timeout(
-            udp,
-            f"protocol udp; l3proto {word}; policy = {{ unreplied : {timeouts.udp}, replied : {timeouts.udp_stream} }};",
-        )
-        rules += [f'meta nfproto {family} meta l4proto tcp ct timeout set "{tcp}"']
-        rules += [f'meta nfproto {family} meta l4proto udp ct timeout set "{udp}"']
-    yield Chain(f"idle_{key}", tuple(rules))
-
-
-# ---------------------------------------------------------------------- groups and ACLs
-_TRACK_OUT = Chain("track_out", ("ct direction original ct mark set 1", "accept"))
-_TRACK_IN = Chain("track_in", ("ct direction original ct mark set 2", "accept"))
-
-
-def _group_chains(group: Group) -> Iterator[Object]:
-    name = suffix(group.group_id)
-    for way, rules, egress in (("out", group.egress, True), ("in", group.ingress, False)):
-        yield Chain(f"sg_{name}_{way}", tuple(_allow_rules(rules, egress=egress, verdict=f"goto track_{way}")))
-        wide = _wide(group, egress=egress)
-        if wide:
-            yield Chain(f"wide_{name}_{way}", tuple(_allow_rules(wide, egress=egress, verdict="accept")))
-
-
-def _allow_rules(rules: Iterable[Allow], *, egress: bool, verdict: str) -> Iterator[str]:
-    """Rules that differ only in their block become one rule with an interval set."""
-    blocks: dict[Match, list[Any]] = {}
-    for rule in rules:
-        match = rule.match
-        if match.group is not None:
-            yield from _reference_rules(match, egress=egress, verdict=verdict)
-        else:
-            alike = Match(family=match.family, protocol=match.protocol, ports=match.ports, icmp_type=match.icmp_type,
-                          icmp_code=match.icmp_code)  # fmt: skip
-            blocks.setdefault(alike, []).append(match.remote)
-    for match, remotes in blocks.items():
-        yield f"{_remote(match, remotes, egress=egress)}{_service(match)}{verdict}"
-
-
-def _remote(match: Match, remotes: list[Any], *, egress: bool) -> str:
-    word, family = ("ip", "ipv4") if match.family == 4 else ("ip6", "ipv6")
-    merged = list(collapse_addresses(remotes))
-    if merged[0].prefixlen == 0:
-        return f"meta nfproto {family} "
-    side = "daddr" if egress else "saddr"
-    return f"{word} {side} {_listed(merged)} "
-
-
-def _reference_rules(match: Match, *, egress: bool, verdict: str) -> Iterator[str]:
-    """SG-67, SG-75: both families; inbound only straight from the member itself (SG-68, SG-78)."""
-    assert match.group is not None
-    straight = "" if egress else f"meta mark & {OWN_SOURCE:#x} != 0 "
-    side = "daddr" if egress else "saddr"
-    for version, word, _ in _FAMILIES:
-        yield f"{straight}{word} {side} @m{version}_{suffix(match.group)} {_service(match)}{verdict}"
-
-
-def _service(match: Match) -> str:
-    """Protocol and ports, or ICMP type and code; `th` and raw bytes serve both families alike."""
-    if match.protocol is None:
-        return ""
-    out = f"meta l4proto {match.protocol} "
-    if match.ports is not None and not match.ports.is_all:
-        first, last = match.ports.first, match.ports.last
-        out += f"th dport {first} " if first == last else f"th dport {first}-{last} "
-    if match.icmp_type is not None:
-        out += f"@th,0,8 {match.icmp_type} "
-    if match.icmp_code is not None:
-        out += f"@th,8,8 {match.icmp_code} "
-    return out
-
-
-def _member_sets(members: ir.GroupMembers) -> Iterator[Object]:
-    name = suffix(members.group_id)
-    yield Set(f"m4_{name}", "type ipv4_addr;", frozenset(map(str, members.ipv4)))
-    yield Set(f"m6_{name}", "type ipv6_addr;", frozenset(map(str, members.ipv6)))
-
-
-def _acl_chains(acl: ir.Acl) -> Iterator[Object]:
-    """First match decides; the end denies (ACL-29, ACL-30)."""
-    for way, entries, egress in (("out", acl.egress, True), ("in", acl.ingress, False)):
-        rules = [
-            f"{_remote(e.match, [e.match.remote], egress=egress)}{_service(e.match)}{'accept' if e.allow else 'drop'}"
-            for e in entries
-        ]
-        yield Chain(f"acl_{suffix(acl.acl_id)}_{way}", (*rules, "drop"))
+def service_listeners(vpc: Vpc) -> Iterator[tuple[Address, int, int]]:
+    """(address, protocol, port) of every service of the VPC's router."""
+    yield METADATA4, 6, 80
+    yield METADATA6, 6, 80
+    if vpc.dns_support:
+        own = [block.network_address + 2 for block in vpc.ipv4]
+        addresses: list[Address] = [RESOLVER4, RESOLVER6, *own]
+        for address in addresses:
+            yield address, 6, 53
+            yield address, 17, 53

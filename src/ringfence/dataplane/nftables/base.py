@@ -1,0 +1,215 @@
+"""The parts of a VPC's tables that never change: base chains, dispatch, the shortcut by connection state, refusals.
+
+The way of a packet from one ENI to another (docs/architecture.md):
+
+    prerouting  guard      pass 1: source and MAC are the ENI's own? mark := route table | own-source bit; zone := ENI
+    forward     out        state or groups' egress → network ACL, outbound          (leaves through l0, comes back on l1)
+    prerouting  guard      pass 2: zone := the ENI that the route leads to
+    forward     in         network ACL, inbound → state or groups' ingress → destination check
+
+Everything ends in `done` or in one of the `refuse-*` chains, where flow logs hook in. What nothing accepts is dropped.
+
+Connection marks: bit 0 = the connection's first direction was admitted, tracked, by egress rules; bit 1 = by ingress rules.
+State admits a packet only through the bit that belongs to its direction (CT-01, CT-02, CT-24): leaving, in the first
+direction bit 0, in the reply direction bit 1; entering, the other way round. Untracked flows have neither (CT-04).
+"""
+
+from __future__ import annotations
+
+from ringfence.dataplane.nftables.fields import (
+    ARP_SADDR_ETHER,
+    ARP_SADDR_IP,
+    CT_DIRECTION,
+    CT_MARK,
+    CT_ZONE,
+    DIRECTION,
+    ETHER,
+    ETHER_SADDR,
+    FIB_OIFNAME,
+    IFNAME,
+    IIFNAME,
+    IP6_DADDR,
+    IP6_HOPLIMIT,
+    IP6_SADDR,
+    IP_DADDR,
+    IP_SADDR,
+    IPV4,
+    IPV6,
+    MARK,
+    META_L4PROTO,
+    META_MARK,
+    OIFNAME,
+    PORT,
+    PROTOCOL,
+    TH_DPORT,
+    TH_SPORT,
+    ZONE,
+)
+from ringfence.dataplane.nftables.objects import ARP, INET, Chain, Element, Hook, Set, Table
+from ringfence.dataplane.nftables.terms import (
+    ACCEPT,
+    DROP,
+    Between,
+    Bits,
+    Dispatch,
+    HasState,
+    Is,
+    Member,
+    OrConnectionMark,
+    Rule,
+    SetMark,
+    Untrack,
+    goto,
+)
+
+LOOP_OUT, LOOP_IN, GATEWAY = "l0", "l1", "g0"
+OWN_SOURCE, FROM_GATEWAY = 0x10000, 0x20000  # bits of the packet mark; the low 16 are the route table's number
+BEGUN_OUT, BEGUN_IN = 1, 2  # bits of the connection mark
+
+REFUSALS = ("spoof", "sg-out", "acl-out", "acl-in", "sg-in", "destination", "router")
+
+VERDICT = "verdict"
+OWN4 = Set("own4", (IFNAME, ETHER, IPV4), MARK)
+OWN6 = Set("own6", (IFNAME, ETHER, IPV6), MARK)
+ANY_SOURCE = Set("any-source", (IFNAME, ETHER), MARK)
+GATES = Set("gates", (IFNAME,), MARK)
+ZONE_IN = Set("zone-in", (IFNAME,), VERDICT)
+ZONE_OUT = Set("zone-out", (IFNAME,), VERDICT, typeof="fib daddr . mark oifname")
+TIMEOUTS = Set("timeouts", (ZONE,), VERDICT, typeof="ct zone")
+STATE_OUT = Set("state-out", (MARK, DIRECTION), VERDICT)
+STATE_IN = Set("state-in", (MARK, DIRECTION), VERDICT)
+SG_OUT = Set("sg-out", (IFNAME,), VERDICT)
+SG_IN = Set("sg-in", (IFNAME,), VERDICT)
+ACL_OUT = Set("acl-out", (IFNAME,), VERDICT)
+ACL_IN = Set("acl-in", (IFNAME,), VERDICT)
+DESTINATION4 = Set("destination4", (IFNAME, IPV4))
+DESTINATION6 = Set("destination6", (IFNAME, IPV6))
+ANY_DESTINATION = Set("any-destination", (IFNAME,))
+SERVICES4 = Set("services4", (IPV4,))
+SERVICES6 = Set("services6", (IPV6,))
+LISTEN4 = Set("listen4", (IPV4, PROTOCOL, PORT))
+LISTEN6 = Set("listen6", (IPV6, PROTOCOL, PORT))
+INET_SETS = (
+    OWN4, OWN6, ANY_SOURCE, GATES, ZONE_IN, ZONE_OUT, TIMEOUTS, STATE_OUT, STATE_IN, SG_OUT, SG_IN, ACL_OUT, ACL_IN,
+    DESTINATION4, DESTINATION6, ANY_DESTINATION, SERVICES4, SERVICES6, LISTEN4, LISTEN6,
+)  # fmt: skip
+#: sets that switch an interface on: filled last when a change must be cut
+DISPATCH = frozenset(
+    each.name for each in (OWN4, OWN6, ANY_SOURCE, GATES, ZONE_IN, ZONE_OUT, SG_OUT, SG_IN, ACL_OUT, ACL_IN)
+)
+ARP_OWN = Set("own", (IFNAME, ETHER, IPV4))
+
+SG_IN_ACCEPTS, SG_OUT_ACCEPTS = "destination", "acl-out"
+SG_IN_TRACKS, SG_OUT_TRACKS = "track-in", "track-out"
+
+_GUARD: tuple[Rule, ...] = (
+    (Is(IIFNAME, LOOP_IN), goto("pass-2")),
+    (SetMark((IIFNAME, ETHER_SADDR, IP_SADDR), OWN4.name), goto("pass-1")),
+    (SetMark((IIFNAME, ETHER_SADDR, IP6_SADDR), OWN6.name), goto("pass-1")),
+    (SetMark((IIFNAME,), GATES.name), goto("pass-2")),
+    (SetMark((IIFNAME, ETHER_SADDR), ANY_SOURCE.name), goto("pass-1")),
+    (Is(IIFNAME, "lo"), ACCEPT),
+    (goto("refuse-spoof"),),
+)
+_PASS_1: tuple[Rule, ...] = (
+    (Member((IP_DADDR,), SERVICES4.name), Untrack(), ACCEPT),  # resolver and metadata: no rule applies to them
+    (Member((IP6_DADDR,), SERVICES6.name), Untrack(), ACCEPT),
+    (Dispatch((IIFNAME,), ZONE_IN.name),),
+    (goto("refuse-spoof"),),
+)
+_PASS_2: tuple[Rule, ...] = (
+    (Dispatch((FIB_OIFNAME,), ZONE_OUT.name),),
+    (Untrack(), ACCEPT),  # towards the gateway, or nowhere: no ENI, no connection table
+)
+_FORWARD: tuple[Rule, ...] = (
+    (Is(OIFNAME, LOOP_OUT), goto("out")),
+    (Is(IIFNAME, LOOP_IN), goto("in")),
+    (Is(IIFNAME, GATEWAY), goto("in")),
+    (goto("refuse-router"),),
+)
+_OUT: tuple[Rule, ...] = (
+    (Dispatch((CT_MARK, CT_DIRECTION), STATE_OUT.name),),
+    (HasState("related"), Is(CT_MARK, 0, differs=True), goto(SG_OUT_ACCEPTS)),
+    (Dispatch((IIFNAME,), SG_OUT.name),),
+    (goto("refuse-sg-out"),),
+)
+_IN: tuple[Rule, ...] = (
+    (Is(IIFNAME, LOOP_IN), Is(OIFNAME, GATEWAY), goto("done")),
+    (Dispatch((OIFNAME,), ACL_IN.name),),  # jumps; comes back when the network ACL allows
+    (Dispatch((CT_MARK, CT_DIRECTION), STATE_IN.name),),
+    (HasState("related"), Is(CT_MARK, 0, differs=True), goto(SG_IN_ACCEPTS)),
+    (Dispatch((OIFNAME,), SG_IN.name),),
+    (goto("refuse-sg-in"),),
+)
+_DESTINATION: tuple[Rule, ...] = (
+    (Member((OIFNAME, IP_DADDR), DESTINATION4.name), goto("done")),
+    (Member((OIFNAME, IP6_DADDR), DESTINATION6.name), goto("done")),
+    (Member((OIFNAME,), ANY_DESTINATION.name), goto("done")),
+    (goto("refuse-destination"),),
+)
+# neighbour discovery: types 133 to 136, never routed (hop limit 255)
+DISCOVERY: Rule = (Is(META_L4PROTO, 58), Is(IP6_HOPLIMIT, 255), Between(TH_SPORT, 133 << 8, 136 << 8 | 255), ACCEPT)
+_INPUT: tuple[Rule, ...] = (
+    (Is(IIFNAME, "lo"), ACCEPT),
+    (Is(IIFNAME, GATEWAY), *DISCOVERY),
+    (Bits(META_MARK, OWN_SOURCE, some=False), goto("refuse-router")),
+    DISCOVERY,
+    (Member((IP_DADDR, META_L4PROTO, TH_DPORT), LISTEN4.name), ACCEPT),
+    (Member((IP6_DADDR, META_L4PROTO, TH_DPORT), LISTEN6.name), ACCEPT),
+    (goto("refuse-router"),),
+)
+# what the router itself says: answers of its services, neighbour discovery, "packet too big"; never "unreachable"
+_OUTPUT: tuple[Rule, ...] = (
+    (Is(OIFNAME, "lo"), ACCEPT),
+    DISCOVERY,
+    (Member((IP_SADDR, META_L4PROTO, TH_SPORT), LISTEN4.name), ACCEPT),
+    (Member((IP6_SADDR, META_L4PROTO, TH_SPORT), LISTEN6.name), ACCEPT),
+    (Is(META_L4PROTO, 1), Is(TH_SPORT, 3 << 8 | 4), ACCEPT),
+    (Is(META_L4PROTO, 58), Is(TH_SPORT, 2 << 8), ACCEPT),
+    (goto("refuse-router"),),
+)
+
+
+def inet_table() -> Table:
+    """The `inet` table of an empty VPC: it refuses everything."""
+    table = Table(INET, sets={each.name: each for each in INET_SETS})
+    for chain in _inet_chains():
+        table.chains[chain.name] = chain
+    states = ((STATE_OUT, SG_OUT_ACCEPTS, BEGUN_OUT, BEGUN_IN), (STATE_IN, SG_IN_ACCEPTS, BEGUN_IN, BEGUN_OUT))
+    for where, chain_name, original, reply in states:
+        pairs = [(mark, 0) for mark in (1, 2, 3) if mark & original] + [(m, 1) for m in (1, 2, 3) if m & reply]
+        table.elements[where.name] = {Element(pair, data=goto(chain_name)): None for pair in pairs}
+    return table
+
+
+def _inet_chains() -> tuple[Chain, ...]:
+    return (
+        Chain("guard", _GUARD, Hook("prerouting", -450)),  # before conntrack reassembles fragments (-400)
+        Chain("new", ((HasState("new"), Dispatch((CT_ZONE,), TIMEOUTS.name)), (ACCEPT,)), Hook("prerouting", -150)),
+        Chain("forward", _FORWARD, Hook("forward", 0)),
+        Chain("input", _INPUT, Hook("input", 0)),
+        Chain("untrack", ((Untrack(), ACCEPT),), Hook("output", -300)),
+        Chain("output", _OUTPUT, Hook("output", 0)),
+        Chain("pass-1", _PASS_1),
+        Chain("pass-2", _PASS_2),
+        Chain("out", _OUT),
+        Chain("in", _IN),
+        Chain("acl-out", ((Dispatch((IIFNAME,), ACL_OUT.name),), (goto("refuse-acl-out"),))),
+        Chain("destination", _DESTINATION),
+        Chain("track-out", _tracks(BEGUN_OUT, SG_OUT_ACCEPTS)),
+        Chain("track-in", _tracks(BEGUN_IN, SG_IN_ACCEPTS)),
+        Chain("done", ((ACCEPT,),)),
+        *(Chain(f"refuse-{layer}", ((DROP,),)) for layer in REFUSALS),
+    )
+
+
+def _tracks(bit: int, then: str) -> tuple[Rule, ...]:
+    """Remember the connection, but only by its first direction: an answer must not begin anything."""
+    return ((Is(CT_DIRECTION, 0), OrConnectionMark(bit), goto(then)), (goto(then),))
+
+
+def arp_table() -> Table:
+    """The `arp` table: a guest may speak only for its own addresses, with its own MAC (NET-22)."""
+    own = (Member((IIFNAME, ARP_SADDR_ETHER, ARP_SADDR_IP), ARP_OWN.name), ACCEPT)
+    rules: tuple[Rule, ...] = (own, (Is(IIFNAME, GATEWAY), ACCEPT), (DROP,))
+    return Table(ARP, chains={"input": Chain("input", rules, Hook("input", 0))}, sets={ARP_OWN.name: ARP_OWN})

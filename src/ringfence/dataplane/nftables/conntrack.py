@@ -1,0 +1,80 @@
+"""The connection table: emptying the zone of an ENI, and the settings a VPC's namespace needs.
+
+Every ENI has a zone of its own, numbered like the ENI. A number that is given to another ENI must never bring old
+entries along, so a zone is emptied when its ENI goes and when an ENI comes. Sources: linux/netfilter/nfnetlink_conntrack.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ringfence.dataplane.nftables import wire
+from ringfence.dataplane.nftables.netlink import Netlink, NetlinkError
+from ringfence.dataplane.nftables.wire import Message, Reply
+
+SUBSYSTEM = 1
+GET, DELETE = 1, 2
+TUPLE_ORIGINAL, ENTRY_ID, ZONE = 1, 12, 18
+FAMILIES = (2, 10)
+FEW = 4
+
+SETTINGS = {
+    # a packet outside the TCP window is judged by the rules like any other; the guest's own stack refuses it
+    "net/netfilter/nf_conntrack_tcp_be_liberal": "1",
+    # protocols without ports: same-protocol packets of the peer for 600 s (CT-09)
+    "net/netfilter/nf_conntrack_generic_timeout": "600",
+}
+
+
+def tune() -> None:
+    """Apply SETTINGS to the current thread's network namespace."""
+    for name, value in SETTINGS.items():
+        Path("/proc/sys", name).write_text(value)
+
+
+def empty(netlink: Netlink, zones: frozenset[int]) -> int:
+    """Delete every entry of these zones; how many there were.
+
+    The kernel is asked for one zone when there are few; whether it listens (Linux 6.8 does) or lists everything, only
+    entries of these zones are deleted.
+    """
+    if not zones:
+        return 0
+    if len(zones) > FEW:
+        return _delete(netlink, _entries(netlink, b""), zones.__contains__)
+    return sum(_delete(netlink, _entries(netlink, wire.be16(ZONE, zone)), zone.__eq__) for zone in zones)
+
+
+def sweep(netlink: Netlink, keep: frozenset[int]) -> int:
+    """Delete the entries of every zone that is not to be kept; zone 0 belongs to no ENI and is left alone."""
+    return _delete(netlink, _entries(netlink, b""), lambda zone: zone != 0 and zone not in keep)
+
+
+def zone_of(reply: Reply) -> int:
+    payload = wire.first(reply.body, ZONE)
+    return int(struct.unpack(">H", payload)[0]) if payload else 0
+
+
+def _entries(netlink: Netlink, condition: bytes) -> Iterator[tuple[int, Reply]]:
+    for family in FAMILIES:
+        for reply in netlink.dump(Message(SUBSYSTEM << 8 | GET, 0, family, condition)):
+            yield family, reply
+
+
+def _delete(netlink: Netlink, entries: Iterator[tuple[int, Reply]], chosen: Callable[[int], bool]) -> int:
+    """Collect first: the kernel must not be asked to delete in the middle of a listing on the same socket."""
+    doomed = [(family, reply.body, zone) for family, reply in entries if chosen(zone := zone_of(reply))]
+    for family, body, zone in doomed:
+        original, identity = wire.first(body, TUPLE_ORIGINAL), wire.first(body, ENTRY_ID)
+        if original is None or identity is None:
+            continue
+        parts = wire.nest(TUPLE_ORIGINAL, original) + wire.be16(ZONE, zone) + wire.attr(ENTRY_ID, identity)
+        try:
+            netlink.request(Message(SUBSYSTEM << 8 | DELETE, 0, family, parts))
+        except NetlinkError as error:
+            if error.errno != errno.ENOENT:  # it ended by itself meanwhile
+                raise
+    return len(doomed)

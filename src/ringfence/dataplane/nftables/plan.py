@@ -1,0 +1,170 @@
+"""Which fragments a namespace's tables are made of, and which pieces a change of fragments renders again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from ringfence.dataplane.nftables import edge as gateway
+from ringfence.dataplane.nftables import render
+from ringfence.dataplane.nftables.base import arp_table, inet_table
+from ringfence.dataplane.nftables.pieces import EMPTY, Desired, Piece, TableChange
+from ringfence.policy.ir import (
+    Acl,
+    Edge,
+    Fragment,
+    Group,
+    GroupMembers,
+    Interface,
+    Key,
+    RouteTable,
+    Subnet,
+    Vpc,
+    key_of,
+)
+
+F = TypeVar("F")
+
+
+class VpcPlan:
+    """The filter of one VPC's namespace. Feed it fragments of that VPC only; it ignores kinds it has no use for.
+
+    An interface whose subnet or route table is unknown has no elements, and so no traffic.
+    """
+
+    def __init__(self) -> None:
+        self.desired = Desired(inet_table(), arp_table())
+        self._fragments: dict[Key, Fragment] = {}
+        self._by_subnet: dict[str, set[Key]] = {}
+        self._by_group: dict[str, set[Key]] = {}
+
+    def change(self, put: Iterable[Fragment], drop: Iterable[Key]) -> list[TableChange]:
+        """Take over the changes; what the kernel's tables need to follow them."""
+        touched: dict[Key, None] = {}
+        news: list[tuple[Key, Fragment | None]] = [(key, None) for key in drop]
+        news += [(key_of(fragment), fragment) for fragment in put]
+        for key, fragment in news:
+            old = self._fragments.get(key)
+            self._forget(key)
+            if fragment is not None:
+                self._learn(key, fragment)
+            touched[key] = None
+            if _seen_by_others(old) != _seen_by_others(fragment):
+                touched.update(dict.fromkeys(self._dependents(key)))
+        for key in touched:
+            self.desired.put(key, self._piece(key))
+        return self.desired.changes()
+
+    def interfaces(self) -> Iterator[Interface]:
+        """The interfaces this namespace should know."""
+        return (each for each in self._fragments.values() if isinstance(each, Interface))
+
+    def _get(self, kind: type[F], key: str) -> F | None:
+        found = self._fragments.get((kind.__name__, key))
+        return found if isinstance(found, kind) else None
+
+    def _learn(self, key: Key, fragment: Fragment) -> None:
+        self._fragments[key] = fragment
+        if isinstance(fragment, Interface):
+            self._by_subnet.setdefault(fragment.subnet_id, set()).add(key)
+            for group_id in fragment.groups:
+                self._by_group.setdefault(group_id, set()).add(key)
+
+    def _forget(self, key: Key) -> None:
+        fragment = self._fragments.pop(key, None)
+        if isinstance(fragment, Interface):
+            self._by_subnet[fragment.subnet_id].discard(key)
+            for group_id in fragment.groups:
+                self._by_group[group_id].discard(key)
+
+    def _dependents(self, key: Key) -> Iterator[Key]:
+        """The fragments whose pieces look at this one."""
+        kind, name = key
+        if kind == "Subnet":
+            yield from self._by_subnet.get(name, ())
+        elif kind == "Group":
+            yield from self._by_group.get(name, ())
+        elif kind in ("RouteTable", "Acl"):
+            for other, fragment in self._fragments.items():
+                if isinstance(fragment, Subnet) and name in (fragment.table_id, fragment.acl_id):
+                    yield other
+                    yield from self._by_subnet.get(fragment.subnet_id, ())
+                elif isinstance(fragment, Edge) and fragment.table_id == name:
+                    yield other
+
+    def _piece(self, key: Key) -> Piece:
+        fragment = self._fragments.get(key)
+        match fragment:
+            case Group():
+                return render.group_piece(fragment)
+            case GroupMembers():
+                return render.members_piece(fragment)
+            case Acl():
+                return render.acl_piece(fragment)
+            case Subnet():
+                return render.subnet_piece(fragment) if self._get(Acl, fragment.acl_id) else EMPTY
+            case Interface():
+                return self._interface(fragment)
+            case Edge():
+                return self._gate(fragment)
+            case Vpc():
+                return render.services_piece(fragment)
+            case _:
+                return EMPTY
+
+    def _interface(self, interface: Interface) -> Piece:
+        subnet = self._get(Subnet, interface.subnet_id)
+        table = self._get(RouteTable, subnet.table_id) if subnet else None
+        if subnet is None or table is None or self._get(Acl, subnet.acl_id) is None:
+            return EMPTY
+        groups = tuple(group for each in interface.groups if (group := self._get(Group, each)))
+        return render.interface_piece(interface, render.Surroundings(table.number, groups))
+
+    def _gate(self, edge: Edge) -> Piece:
+        if edge.table_id is None:
+            return render.gate_piece(edge, 0)
+        table = self._get(RouteTable, edge.table_id)
+        return render.gate_piece(edge, table.number) if table else EMPTY
+
+
+class EdgePlan:
+    """The filter of one internet gateway's namespace: takes its `Edge` and its `Vpc`."""
+
+    def __init__(self) -> None:
+        self.desired = Desired(gateway.edge_table())
+        self._edge: Edge | None = None
+        self._vpc: Vpc | None = None
+
+    def change(self, put: Iterable[Fragment], drop: Iterable[Key]) -> list[TableChange]:
+        """Take over the changes; what the kernel's table needs to follow them."""
+        for kind, _ in drop:
+            if kind == "Edge":
+                self._edge = None
+            elif kind == "Vpc":
+                self._vpc = None
+        for fragment in put:
+            if isinstance(fragment, Edge):
+                self._edge = fragment
+            elif isinstance(fragment, Vpc):
+                self._vpc = fragment
+        self.desired.put("edge", gateway.edge_piece(self._edge, self._vpc) if self._edge else EMPTY)
+        return self.desired.changes()
+
+    def interfaces(self) -> Iterator[Interface]:
+        """None: no interface of an instance lives here."""
+        return iter(())
+
+
+def _seen_by_others(fragment: Fragment | None) -> object:
+    """The part of a fragment that other fragments' pieces depend on."""
+    match fragment:
+        case Group():
+            return fragment.opens_ingress, fragment.opens_egress
+        case Subnet():
+            return fragment.table_id, fragment.acl_id
+        case RouteTable():
+            return fragment.number
+        case Acl():
+            return True
+        case _:
+            return None
