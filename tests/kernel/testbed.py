@@ -11,7 +11,6 @@ Works as root and inside `unshare -Urnm`. Namespaces have no names: they vanish 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import socket
@@ -20,23 +19,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from itertools import groupby
 from pathlib import Path
 from threading import Thread
 from typing import TypeVar
 
+from ringfence.dataplane import linux, topology
 from ringfence.dataplane.nftables.apply import Filter
-from ringfence.dataplane.nftables.netns import inside
-from ringfence.dataplane.nftables.plan import EdgePlan, VpcPlan
-from ringfence.model.net import Address, Network
-from ringfence.policy.ir import Edge, Fragment, Interface, Key, Route, RouteTable, Subnet, Via, Vpc, key_of
+from ringfence.dataplane.nftables.assembly import EdgeTables, VpcTables
+from ringfence.dataplane.plan import EDGE_INTERNET, INTERNET_NS, edge_ns, kernel_table, link, suffix
+from ringfence.model.net import Address
+from ringfence.policy.ir import Edge, Fragment, Interface, Key, RouteTable, Subnet, Vpc, key_of
 from ringfence.policy.packet import Packet
 from tests.kernel import frames
 
 T = TypeVar("T")
 
-ROUTER_MAC, GUEST_LINK = "02:fe:00:00:00:01", "eth0"
-LOOP_TABLE = 900
+GUEST_LINK = "eth0"
 INTERNET = "internet"
+GATEWAY_ID = "igw-1"
+OUTSIDE = f"x{suffix(GATEWAY_ID)}"  # the internet's link to the edge
 
 
 class Namespace:
@@ -46,29 +48,27 @@ class Namespace:
         opened: list[int] = []
 
         def make() -> None:
-            if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) != 0:
-                raise OSError(ctypes.get_errno(), "unshare")
+            linux.unshare(linux.CLONE_NEWNET)
             opened.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY))
 
         thread = Thread(target=make)
         thread.start()
         thread.join()
         self.fd = opened[0]
-        self.run(lambda: socket.if_nametoindex("lo"))
 
     @property
     def path(self) -> str:
         return f"/proc/{os.getpid()}/fd/{self.fd}"
 
     def run(self, action: Callable[[], T]) -> T:
-        return inside(self.fd, action)
+        with linux.inside(self.fd):
+            return action()
 
     def ip(self, *lines: str) -> None:
-        """`ip -batch`; IPv6 lines begin with -6."""
-        for option in ("-4", "-6"):
-            chosen = [line.removeprefix("-6 ") for line in lines if line.startswith("-6 ") == (option == "-6")]
-            if chosen:
-                self.command("ip", option, "-batch", "-", text="\n".join(chosen))
+        """Commands in order, by `ip -batch`; `-4 ` or `-6 ` before a command names the family."""
+        for option, run in groupby(lines, key=lambda line: line[:2] if line.startswith(("-4 ", "-6 ")) else ""):
+            text = "\n".join(line.removeprefix(option).lstrip() for line in run)
+            self.command("ip", *([option] if option else []), "-batch", "-", text=text)
 
     def command(self, *words: str, text: str = "", check: bool = True) -> str:
         done = subprocess.run(
@@ -91,10 +91,6 @@ class Namespace:
         os.close(self.fd)
 
 
-def _peer(namespace: Namespace, name: str, mac: str) -> str:
-    return f"peer name {name} address {mac} netns {namespace.path}"
-
-
 @dataclass(frozen=True)
 class Shot:
     """A crafted packet leaving an ENI (or INTERNET). `to`: where it should arrive; default: the owner of its destination."""
@@ -115,6 +111,8 @@ class Testbed:
     answering: bool = True
     __test__ = False
     guests: dict[str, Namespace] = field(default_factory=dict)
+    router_macs: dict[str, str] = field(default_factory=dict)
+    _rules: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.vpc, self.edge, self.internet = Namespace(), Namespace(), Namespace()
@@ -123,8 +121,8 @@ class Testbed:
         self.current: dict[Key, Fragment] = {}
         try:
             self._fixed_parts()
-            self.filter = Filter(self.vpc.fd, VpcPlan)
-            self.edge_filter = Filter(self.edge.fd, EdgePlan)
+            self.filter = Filter(self.vpc.fd, VpcTables)
+            self.edge_filter = Filter(self.edge.fd, EdgeTables)
             self.filter.converge(())
             self.edge_filter.converge(())
             self.apply(self.fragments)
@@ -152,138 +150,70 @@ class Testbed:
 
     def _fixed_parts(self) -> None:
         for router in (self.vpc, self.edge, self.internet):
-            router.set(
-                ipv4__ip_forward=1, ipv6__conf__all__forwarding=1, ipv4__conf__all__rp_filter=0,
-                ipv4__conf__default__rp_filter=0, ipv4__conf__all__send_redirects=0,
-                ipv4__conf__default__send_redirects=0, ipv6__conf__default__accept_dad=0,
-            )  # fmt: skip
+            topology.write_sysctls(router.fd, topology.ROUTER_SYSCTLS)
         self.internet.set(ipv6__conf__all__forwarding=0)
-        self.vpc.ip(
-            "link set lo up",
-            "link add l0 address 02:fe:00:00:00:10 type veth peer name l1 address 02:fe:00:00:00:11",
-            f"link add g0 address 02:fe:00:00:00:20 type veth {_peer(self.edge, 'v0', '02:fe:00:00:00:21')}",
-            "link set l0 mtu 65535",
-            "link set l1 mtu 65535",
-            "link set l0 up",
-            "link set l1 up",
-            "link set g0 up",
-            "neigh add 169.254.1.2 lladdr 02:fe:00:00:00:11 dev l0 nud permanent",
-            "-6 neigh add fe80::2 lladdr 02:fe:00:00:00:11 dev l0 nud permanent",
-            "neigh add 169.254.2.2 lladdr 02:fe:00:00:00:21 dev g0 nud permanent",
-            "-6 neigh add fe80::2 lladdr 02:fe:00:00:00:21 dev g0 nud permanent",
-            *both(f"route add default via {{gw}} dev l0 onlink table {LOOP_TABLE}", "169.254.1.2", "fe80::2"),
-            *both("route add blackhole default metric 4000000000"),
-            *(
-                f"{v}rule add pref {p} iif {i} goto 100"
-                for v in ("", "-6 ")
-                for p, i in ((10, "l1"), (11, "g0"), (12, "lo"))
-            ),
-            *both(f"rule add pref 20 lookup {LOOP_TABLE}"),
-            *both("rule add pref 100 lookup 32000"),
-        )
-        self.edge.ip(
-            "link set lo up",
-            f"link add i0 address 02:fe:00:00:00:30 type veth {_peer(self.internet, 'x0', '02:fe:00:00:00:31')}",
-            "link set v0 up",
-            "link set i0 up",
-            "neigh add 169.254.3.2 lladdr 02:fe:00:00:00:31 dev i0 nud permanent",
-            "-6 neigh add fe80::2 lladdr 02:fe:00:00:00:31 dev i0 nud permanent",
-            "neigh add 169.254.2.1 lladdr 02:fe:00:00:00:20 dev v0 nud permanent",
-            "-6 neigh add fe80::1 lladdr 02:fe:00:00:00:20 dev v0 nud permanent",
-            *both("route add default via {gw} dev i0 onlink", "169.254.3.2", "fe80::2"),
-        )
+        self.vpc.ip(*topology.router_base())
+        inside, edge, outside = topology.edge_base(GATEWAY_ID)
+        names = {edge_ns(GATEWAY_ID): self.edge.path, INTERNET_NS: self.internet.path}
+        for namespace, lines in ((self.vpc, inside), (self.edge, edge), (self.internet, outside)):
+            namespace.ip(*(_renamed(line, names) for line in lines))
         self.internet.ip(
-            "link set lo up",
-            "link set x0 up",
-            *(
-                f"{'-6 ' if a.version == 6 else ''}addr add {a} dev lo{' nodad' if a.version == 6 else ''}"
-                for a in self.outside
-            ),
-            "neigh add 169.254.3.1 lladdr 02:fe:00:00:00:30 dev x0 nud permanent",
-            "-6 neigh add fe80::1 lladdr 02:fe:00:00:00:30 dev x0 nud permanent",
-            f"route add default via 169.254.3.1 dev x0 onlink src {self.outside[0]}",
-            "-6 route add default via fe80::1 dev x0 onlink",
+            *topology.internet_base(),
+            *(f"addr replace {a} dev lo{' nodad' if a.version == 6 else ''}" for a in self.outside),
+            f"neigh replace 169.254.253.2 lladdr {self._mac(self.edge, EDGE_INTERNET)} dev {OUTSIDE} nud permanent",
         )
-        self._raw[INTERNET] = self.internet.run(lambda: frames.packet_socket("x0"))
+        self.internet_mac = self._mac(self.internet, OUTSIDE)
+        self.edge_mac = self._mac(self.edge, EDGE_INTERNET)
+        self._raw[INTERNET] = self.internet.run(lambda: frames.packet_socket(OUTSIDE))
 
-    def _plug(self, eni: Interface) -> None:
+    @staticmethod
+    def _mac(namespace: Namespace, link_name: str) -> str:
+        return namespace.run(lambda: _hardware(link_name))
+
+    def _plug(self, eni: Interface, subnet: Subnet) -> None:
         guest = self.guests[eni.eni_id] = Namespace()
-        link = f"e{eni.number}"
-        self.vpc.ip(
-            f"link add {link} address {ROUTER_MAC} type veth {_peer(guest, GUEST_LINK, eni.mac)}",
-            f"link set {link} addrgenmode none",
-            f"link set {link} up",
-            f"-6 addr add fe80::1/64 dev {link} nodad",
-        )
-        for address in (*eni.ipv4, *eni.ipv6):
-            six = "-6 " if address.version == 6 else ""
-            self.vpc.ip(
-                f"{six}neigh replace {address} lladdr {eni.mac} dev {link} nud permanent",
-                f"{six}route replace {address} dev {link}",
-            )
-        guest.set(ipv6__conf__default__accept_dad=0, ipv4__ping_group_range="0 2147483647")
-        lines = ["link set lo up", f"link set {GUEST_LINK} up"]
-        if self.answering:
-            lines += [f"addr add {a}/32 dev {GUEST_LINK}" for a in eni.ipv4]
-            lines += [f"-6 addr add {a}/128 dev {GUEST_LINK} nodad" for a in eni.ipv6]
-            lines += [
-                f"neigh add 169.254.0.1 lladdr {ROUTER_MAC} dev {GUEST_LINK} nud permanent",
-                f"-6 neigh add fe80::1 lladdr {ROUTER_MAC} dev {GUEST_LINK} nud permanent",
-                f"route add default via 169.254.0.1 dev {GUEST_LINK} onlink"
-                + (f" src {eni.ipv4[0]}" if eni.ipv4 else ""),
-                f"-6 route add default via fe80::1 dev {GUEST_LINK} onlink",
-            ]
-        guest.ip(*lines)
+        topology.write_sysctls(guest.fd, topology.GUEST_SYSCTLS)
+        router, itself = topology.plug(eni, subnet, guest.path, GUEST_LINK)
+        self.vpc.ip(*router)
+        guest.ip(*(itself if self.answering else [f"link set {GUEST_LINK} up"]))
+        self.router_macs[eni.eni_id] = self._mac(self.vpc, link(eni.number))
         self._raw[eni.eni_id] = guest.run(lambda: frames.packet_socket(GUEST_LINK))
 
     def _unplug(self, eni: Interface) -> None:
         self._raw.pop(eni.eni_id).close()
-        self.vpc.ip(f"link del e{eni.number}")
+        self.vpc.ip(f"link del {link(eni.number)}")
         self.guests.pop(eni.eni_id).close()
 
-    def _routes(self, table: RouteTable) -> None:
-        where = f"table {1000 + table.number}"
-        self.vpc.command("ip", "-4", "route", "flush", *where.split(), check=False)
-        self.vpc.command("ip", "-6", "route", "flush", *where.split(), check=False)
-        for version in ("-4", "-6"):
-            listed = self.vpc.command("ip", version, "rule", "list", "pref", str(200 + table.number))
-            if not listed:
-                mark = f"{table.number}/0xffff"
-                rule = [
-                    "rule",
-                    "add",
-                    "pref",
-                    str(200 + table.number),
-                    "fwmark",
-                    mark,
-                    "lookup",
-                    str(1000 + table.number),
+    def _routes(self) -> None:
+        """All route tables anew: tests change them rarely."""
+        plugged = {f.eni_id: f for f in self.current.values() if isinstance(f, Interface)}
+        tables = [f for f in self.current.values() if isinstance(f, RouteTable)]
+        vpc = next((f for f in self.current.values() if isinstance(f, Vpc)), None)
+        edge = next((f for f in self.current.values() if isinstance(f, Edge)), None)
+        lines = []
+        for table in tables:
+            number = kernel_table(table.number)
+            if number not in self._rules:
+                lines += [
+                    f"{v} rule add pref {number} fwmark {table.number:#x}/0xffff lookup {number}" for v in ("-4", "-6")
                 ]
-                self.vpc.command("ip", version, *rule)
-        self.vpc.ip(
-            *(line for route in table.routes for line in self._route(route, where)),
-            *both(f"route add blackhole default metric 4000000000 {where}"),
-        )
+                self._rules.add(number)
+            for version in ("-4", "-6"):
+                self.vpc.command("ip", version, "route", "flush", "table", str(number), check=False)
+            routes = topology.table_routes(table, plugged, gateway=edge is not None)
+            lines += [f"{_family(route)} route replace {route} table {number}" for route in sorted(routes)]
+        if vpc is not None:
+            routes = topology.main_routes(vpc, plugged.values())
+            lines += [f"{_family(route)} route replace {route}" for route in sorted(routes)]
+            lines += [f"addr replace {a} dev lo" for a in topology.router_addresses(vpc, self._subnets())]
+        self.vpc.ip(*lines)
+        if edge is not None and vpc is not None:
+            self.edge.ip(*(f"{_family(route)} route replace {route}" for route in topology.edge_routes(edge, vpc)))
+            out = topology.internet_routes(edge)
+            self.internet.ip(*(f"{_family(route)} route replace {route}" for route in out))
 
-    def _route(self, route: Route, where: str) -> Iterator[str]:
-        six = "-6 " if route.destination.version == 6 else ""
-        to = str(route.destination)
-        if route.via is Via.LOCAL:
-            yield f"{six}route add throw {to} {where}"
-        elif route.via is Via.BLACKHOLE:
-            yield f"{six}route add blackhole {to} {where}"
-        elif route.via is Via.GATEWAY:
-            yield f"{six}route add {to} via {'fe80::2' if six else '169.254.2.2'} dev g0 onlink {where}"
-        else:
-            eni = next(f for f in self.current.values() if isinstance(f, Interface) and f.eni_id == route.target)
-            addresses = [a for a in (*eni.ipv4, *eni.ipv6) if a.version == route.destination.version]
-            yield f"{six}route add {to} via {addresses[0]} dev e{eni.number} onlink {where}"
-
-    def _edge_routes(self, edge: Edge, vpc: Vpc | None) -> None:
-        blocks: list[Network] = [*(vpc.ipv4 if vpc else ()), *edge.ipv6]
-        four = [f"route replace {block} via 169.254.2.1 dev v0 onlink" for block in blocks if block.version == 4]
-        six = [f"-6 route replace {block} via fe80::1 dev v0 onlink" for block in blocks if block.version == 6]
-        self.edge.ip(*four, *six)
+    def _subnets(self) -> list[Subnet]:
+        return [fragment for fragment in self.current.values() if isinstance(fragment, Subnet)]
 
     # --- rules ------------------------------------------------------------------------------------------------------
 
@@ -298,13 +228,13 @@ class Testbed:
                 self._unplug(gone)
         for fragment in put:
             if isinstance(fragment, Interface) and fragment.eni_id not in self.guests:
-                self._plug(fragment)
-        for fragment in put:
-            if isinstance(fragment, RouteTable):
-                self._routes(fragment)
-        edge = next((f for f in new.values() if isinstance(f, Edge)), None)
-        if edge is not None:
-            self._edge_routes(edge, next((f for f in new.values() if isinstance(f, Vpc)), None))
+                subnet = new["Subnet", fragment.subnet_id]
+                assert isinstance(subnet, Subnet)
+                self._plug(fragment, subnet)
+            elif isinstance(fragment, Interface):
+                self.vpc.ip(*topology.neighbours(fragment))
+        if any(isinstance(fragment, Interface | RouteTable | Vpc | Edge) for fragment in put) or drop:
+            self._routes()
         self.filter.update(put, drop)
         self.edge_filter.update(put, drop)
 
@@ -356,11 +286,11 @@ class Testbed:
     def inject(self, source: str, body: bytes, mac: str | None = None) -> None:
         """Send an IP packet as a frame from that place's link to its router."""
         if source == INTERNET:
-            frame = frames.ethernet("02:fe:00:00:00:30", mac or "02:fe:00:00:00:31", body)
+            frame = frames.ethernet(self.edge_mac, mac or self.internet_mac, body)
         else:
             eni = self.current["Interface", source]
             assert isinstance(eni, Interface)
-            frame = frames.ethernet(ROUTER_MAC, mac or eni.mac, body)
+            frame = frames.ethernet(self.router_macs[source], mac or eni.mac, body)
         self._raw[source].send(frame)
 
     def drain(self) -> None:
@@ -393,5 +323,16 @@ class Testbed:
         return self.vpc.command("nft", "list", "ruleset")
 
 
-def both(line: str, four: str = "", six: str = "") -> tuple[str, str]:
-    return line.replace("{gw}", four), "-6 " + line.replace("{gw}", six)
+def _renamed(line: str, names: dict[str, str]) -> str:
+    return " ".join(names.get(word, word) for word in line.split())
+
+
+def _family(route: str) -> str:
+    return "-6" if ":" in route.split(" via ")[0] else "-4"
+
+
+def _hardware(name: str) -> str:
+    """The MAC of a link of the current namespace."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind((name, 0))
+        return ":".join(f"{octet:02x}" for octet in raw.getsockname()[4])

@@ -19,7 +19,6 @@ from ringfence.dataplane.door import Door
 from ringfence.dataplane.guests import Guests
 from ringfence.dataplane.link import unpack
 from ringfence.dataplane.network import Network
-from ringfence.dataplane.nftables.apply import Nft
 from ringfence.policy.compile import apply_delta
 from ringfence.policy.ir import Ir
 
@@ -62,7 +61,7 @@ class Agent:
     def __init__(self, link: socket.socket, guests: Guests) -> None:
         self._link, self._send_lock = link, threading.Lock()
         self._ir: Ir | None = None
-        self.network = Network(Nft(), guests)
+        self.network = Network(guests)
         self._apply_lock = threading.Lock()
 
     def run(self) -> None:

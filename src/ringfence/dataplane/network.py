@@ -8,14 +8,13 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from itertools import chain
 from typing import Any
 
 from ringfence.dataplane import linux, topology
-from ringfence.dataplane.conntrack import flush_zone
 from ringfence.dataplane.guests import Guests
-from ringfence.dataplane.nftables import edge as edge_rules
-from ringfence.dataplane.nftables.apply import Filter, Nft
-from ringfence.dataplane.nftables.render import Renderer, VpcSlice
+from ringfence.dataplane.nftables.apply import Filter
+from ringfence.dataplane.nftables.assembly import EdgeTables, InternetTables, VpcTables
 from ringfence.dataplane.plan import (
     GATEWAY,
     INTERNET_NS,
@@ -39,6 +38,28 @@ from ringfence.policy.ir import Edge, Interface, Ir, Machine, Subnet, Vpc
 log = logging.getLogger("ringfence.network")
 
 
+@dataclass(frozen=True, slots=True)
+class VpcSlice:
+    """The fragments of one VPC."""
+
+    interfaces: tuple[Interface, ...]
+    groups: tuple[nodes.Group, ...]
+    members: tuple[nodes.GroupMembers, ...]
+    acls: tuple[nodes.Acl, ...]
+    subnets: tuple[Subnet, ...]
+    edge: Edge | None
+    tables: tuple[nodes.RouteTable, ...]
+    vpc: Vpc | None = None
+    names: nodes.Names | None = None
+
+    def filtered(self) -> Iterator[nodes.Fragment]:
+        """What the packet filter is made of."""
+        groups: tuple[tuple[nodes.Fragment, ...], ...]
+        groups = (self.interfaces, self.groups, self.members, self.acls, self.subnets, self.tables)
+        yield from chain.from_iterable(groups)
+        yield from (part for part in (self.edge, self.vpc) if part is not None)
+
+
 @dataclass
 class Router:
     """One VPC's namespace and what is known to be in it."""
@@ -46,7 +67,6 @@ class Router:
     vpc_id: str
     netns: int
     filter: Filter
-    renderer: Renderer = field(default_factory=Renderer)
     fresh: bool = True  # made by this agent: its tables start empty
     routes: dict[str, Routes] = field(default_factory=dict)
     rules: set[int] = field(default_factory=set)
@@ -72,8 +92,8 @@ class EdgeState:
 class Network:
     """The whole data plane of a host."""
 
-    def __init__(self, nft: Nft, guests: Guests) -> None:
-        self._nft, self.guests = nft, guests
+    def __init__(self, guests: Guests) -> None:
+        self.guests = guests
         self._routers: dict[str, Router] = {}
         self._edges: dict[str, EdgeState] = {}
         self._internet: Routes | None = None
@@ -102,7 +122,7 @@ class Network:
         for vpc_id, part in wanted.items():
             router = self._routers[vpc_id]
             if router.slice is None or part != router.slice:
-                router.filter.sync(router.renderer.render(part))
+                router.filter.sync(part.filtered())
         yield from self._start_guests(wanted, machines)
         for vpc_id, part in wanted.items():
             self._plug(vpc_id, part, machines)
@@ -142,7 +162,7 @@ class Network:
         if fresh:
             topology.make_namespace(name)
         netns = topology.open_namespace(name)
-        router = Router(vpc_id, netns, Filter(self._nft, netns), fresh=fresh)
+        router = Router(vpc_id, netns, Filter(netns, VpcTables), fresh=fresh)
         if fresh:
             topology.write_sysctls(netns, topology.ROUTER_SYSCTLS)
             run_batch(name, topology.router_base())
@@ -167,6 +187,7 @@ class Network:
         for eni_id in router.plugged:
             if eni_ns(eni_id) in topology.namespaces():
                 topology.drop_namespace(eni_ns(eni_id))
+        router.filter.close()
         os.close(router.netns)
         topology.drop_namespace(vpc_ns(vpc_id))
 
@@ -242,8 +263,7 @@ class Network:
 
     def _forget_connections(self, router: Router, eni: Interface) -> None:
         """The connections of an interface end with it: its number may be another's tomorrow."""
-        with linux.inside(router.netns):
-            flush_zone(eni.number)
+        router.filter.forget(eni.number)
 
     def _plug(self, vpc_id: str, part: VpcSlice, machines: dict[str, Machine]) -> None:
         router, name = self._routers[vpc_id], vpc_ns(vpc_id)
@@ -312,11 +332,9 @@ class Network:
             netns = topology.open_namespace(INTERNET_NS)
             topology.write_sysctls(netns, topology.ROUTER_SYSCTLS)
             run_batch(INTERNET_NS, topology.internet_base())
-            # an outside host cannot send from an address that is not its own
-            self._nft.run(netns, "add table inet ringfence\nadd chain inet ringfence spoof "
-                          "{ type filter hook prerouting priority -310; policy accept; }\n"
-                          'add rule inet ringfence spoof iifname "h*" icmpv6 type { 133-136 } accept\n'
-                          'add rule inet ringfence spoof iifname "h*" fib saddr . iif oif missing drop\n')  # fmt: skip
+            rules = Filter(netns, InternetTables)
+            rules.converge(())
+            rules.close()
             os.close(netns)
         self._internet = Routes(INTERNET_NS, "main", None if INTERNET_NS in present else set())
         self._hosts = {name for name in present if name.startswith("host-")}
@@ -325,6 +343,7 @@ class Network:
         keep = {part.edge.gateway_id for part in wanted.values() if part.edge}
         for gateway_id in set(self._edges) - keep:
             held = self._edges.pop(gateway_id)
+            held.filter.close()
             os.close(held.netns)
             topology.drop_namespace(edge_ns(gateway_id))  # its links go with it, and their routes with them
             if self._internet is not None:
@@ -342,7 +361,7 @@ class Network:
         held = self._edges.get(edge.gateway_id)
         if held is None:
             held = self._new_edge(edge, vpc)
-        held.filter.sync(edge_rules.render(edge))
+        held.filter.sync((edge, vpc))
         held.routes.sync(topology.edge_routes(edge, vpc))
         held.edge = edge
 
@@ -352,10 +371,10 @@ class Network:
         if fresh:
             topology.make_namespace(name)
         netns = topology.open_namespace(name)
-        state = EdgeState(edge, netns, Filter(self._nft, netns), Routes(name, "main", set() if fresh else None))
+        state = EdgeState(edge, netns, Filter(netns, EdgeTables), Routes(name, "main", set() if fresh else None))
         if fresh:
             topology.write_sysctls(netns, topology.ROUTER_SYSCTLS | {"net/ipv4/conf/default/proxy_arp": "0"})
-            state.filter.sync(edge_rules.render(edge))  # rules before links
+            state.filter.sync((edge, vpc))  # rules before links
             inside, itself, outside = topology.edge_base(edge.gateway_id)
             run_batch(vpc_ns(vpc.vpc_id), inside)
             run_batch(name, itself)

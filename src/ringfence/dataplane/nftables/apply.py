@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from ringfence.dataplane import linux
 from ringfence.dataplane.nftables import conntrack, readback, steps
+from ringfence.dataplane.nftables.assembly import Tables, VpcTables
 from ringfence.dataplane.nftables.base import ZONE_IN
 from ringfence.dataplane.nftables.netlink import Netlink, NetlinkError
-from ringfence.dataplane.nftables.netns import inside
 from ringfence.dataplane.nftables.objects import INET, Table
-from ringfence.dataplane.nftables.plan import EdgePlan, VpcPlan
 from ringfence.dataplane.nftables.steps import Unit
 from ringfence.policy.ir import Fragment, Interface, Key, key_of
 
@@ -35,18 +35,20 @@ class Opened:
 class Filter:
     """The tables of one namespace, kept as its fragments ask. Not for use by two threads at once."""
 
-    def __init__(self, namespace: int, plan: type[VpcPlan] | type[EdgePlan]) -> None:
+    def __init__(self, namespace: int, tables: type[Tables]) -> None:
         """`namespace`: an open file descriptor of the network namespace; it may be closed afterwards.
 
-        Call `converge` first. Raises OSError when the namespace cannot be entered.
+        Call `converge`, or `sync`, first. Raises OSError when the namespace cannot be entered.
         """
-        self._new_plan = plan
-        self._plan: VpcPlan | EdgePlan = plan()
+        self._new_plan = tables
+        self._plan: Tables = tables()
+        self._converged = False
         self._fragments: dict[Key, Fragment] = {}
         self._owners: dict[int, str] = {}  # ENI number → ENI id
-        self._open = inside(namespace, lambda: Opened(Netlink(), Netlink()))
-        if plan is VpcPlan:
-            inside(namespace, conntrack.tune)
+        with linux.inside(namespace):
+            self._open = Opened(Netlink(), Netlink())
+            if tables is VpcTables:
+                conntrack.tune()
 
     def close(self) -> None:
         """Forget the namespace; its tables stay as they are."""
@@ -56,6 +58,22 @@ class Filter:
     def tables(self) -> list[Table]:
         """What the tables should hold now."""
         return self._plan.desired.tables()
+
+    def sync(self, fragments: Iterable[Fragment]) -> None:
+        """Bring the tables to these fragments: the first time from whatever there is, then by what changed."""
+        if not self._converged:
+            self.converge(fragments)
+            return
+        held = self._fragments
+        wanted = {key_of(fragment): fragment for fragment in fragments}
+        put = [f for key, f in wanted.items() if (old := held.get(key)) is not f and old != f]
+        drop = [key for key in held if key not in wanted]
+        if put or drop:
+            self.update(put, drop)
+
+    def forget(self, number: int) -> None:
+        """Delete the connections of an ENI, as when it is unplugged."""
+        conntrack.empty(self._open.connections, frozenset((number,)))
 
     def converge(self, fragments: Iterable[Fragment]) -> None:
         """Make the tables what the fragments ask for, whatever they are now. Raises NetlinkError.
@@ -77,16 +95,17 @@ class Filter:
         plan.change(fragments, ())
         owners = {interface.number: interface.eni_id for interface in plan.interfaces()}
         same = frozenset(number for number, owner in owners.items() if before.get(number) == owner)
-        if isinstance(plan, VpcPlan):
+        if isinstance(plan, VpcTables):
             conntrack.sweep(self._open.connections, same | frozenset(before))
             conntrack.empty(self._open.connections, frozenset(owners) - frozenset(before))
         for table in plan.desired.tables():
             self._send(self._units(table))
-        if isinstance(plan, VpcPlan):
+        if isinstance(plan, VpcTables):
             conntrack.empty(self._open.connections, frozenset(before) - same)
         plan.desired.changes()
         self._plan, self._owners = plan, owners
         self._fragments = {key_of(fragment): fragment for fragment in fragments}
+        self._converged = True
 
     def _units(self, table: Table) -> list[Unit]:
         kernel = readback.read(self._open.tables, table.family)

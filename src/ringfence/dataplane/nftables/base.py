@@ -2,16 +2,16 @@
 
 The way of a packet from one ENI to another (docs/architecture.md):
 
-    prerouting  guard      pass 1: source and MAC are the ENI's own? mark := route table | own-source bit; zone := ENI
+    prerouting  guard      pass 1: source and MAC are the ENI's own? mark := route table and bits of plan.py; zone := ENI
     forward     out        state or groups' egress → network ACL, outbound          (leaves through l0, comes back on l1)
     prerouting  guard      pass 2: zone := the ENI that the route leads to
     forward     in         network ACL, inbound → state or groups' ingress → destination check
 
 Everything ends in `done` or in one of the `refuse-*` chains, where flow logs hook in. What nothing accepts is dropped.
 
-Connection marks: bit 0 = the connection's first direction was admitted, tracked, by egress rules; bit 1 = by ingress rules.
-State admits a packet only through the bit that belongs to its direction (CT-01, CT-02, CT-24): leaving, in the first
-direction bit 0, in the reply direction bit 1; entering, the other way round. Untracked flows have neither (CT-04).
+Connection marks: 0 untracked; 1 admitted, tracked, by egress rules; 2 by ingress rules. State admits a packet only in the
+direction that belongs to its mark (CT-01, CT-02, CT-24): leaving, 1 in the first direction or 2 in the reply direction;
+entering, the other way round. Untracked flows are asked for every packet (CT-04).
 """
 
 from __future__ import annotations
@@ -51,20 +51,22 @@ from ringfence.dataplane.nftables.terms import (
     DROP,
     Between,
     Bits,
+    ChangeMark,
     Dispatch,
     HasState,
     Is,
     Member,
-    OrConnectionMark,
+    Named,
+    NoWayBack,
     Rule,
+    SetConnectionMark,
     SetMark,
     Untrack,
     goto,
 )
+from ringfence.dataplane.plan import GATEWAY, LOOP_IN, LOOP_OUT, OWN_SOURCE, PASS_ONE, SAME_SUBNET
 
-LOOP_OUT, LOOP_IN, GATEWAY = "l0", "l1", "g0"
-OWN_SOURCE, FROM_GATEWAY = 0x10000, 0x20000  # bits of the packet mark; the low 16 are the route table's number
-BEGUN_OUT, BEGUN_IN = 1, 2  # bits of the connection mark
+BEGUN_OUT, BEGUN_IN = 1, 2  # connection marks
 
 REFUSALS = ("spoof", "sg-out", "acl-out", "acl-in", "sg-in", "destination", "router")
 
@@ -103,7 +105,7 @@ SG_IN_ACCEPTS, SG_OUT_ACCEPTS = "destination", "acl-out"
 SG_IN_TRACKS, SG_OUT_TRACKS = "track-in", "track-out"
 
 _GUARD: tuple[Rule, ...] = (
-    (Is(IIFNAME, LOOP_IN), goto("pass-2")),
+    (Is(IIFNAME, LOOP_IN), ChangeMark(0xFFFFFFFF ^ PASS_ONE), goto("pass-2")),
     (SetMark((IIFNAME, ETHER_SADDR, IP_SADDR), OWN4.name), goto("pass-1")),
     (SetMark((IIFNAME, ETHER_SADDR, IP6_SADDR), OWN6.name), goto("pass-1")),
     (SetMark((IIFNAME,), GATES.name), goto("pass-2")),
@@ -114,7 +116,7 @@ _GUARD: tuple[Rule, ...] = (
 _PASS_1: tuple[Rule, ...] = (
     (Member((IP_DADDR,), SERVICES4.name), Untrack(), ACCEPT),  # resolver and metadata: no rule applies to them
     (Member((IP6_DADDR,), SERVICES6.name), Untrack(), ACCEPT),
-    (Dispatch((IIFNAME,), ZONE_IN.name),),
+    (Dispatch((IIFNAME,), ZONE_IN.name),),  # also: is the destination in the ENI's own subnet?
     (goto("refuse-spoof"),),
 )
 _PASS_2: tuple[Rule, ...] = (
@@ -135,11 +137,16 @@ _OUT: tuple[Rule, ...] = (
 )
 _IN: tuple[Rule, ...] = (
     (Is(IIFNAME, LOOP_IN), Is(OIFNAME, GATEWAY), goto("done")),
-    (Dispatch((OIFNAME,), ACL_IN.name),),  # jumps; comes back when the network ACL allows
+    (Bits(META_MARK, SAME_SUBNET, some=False), Dispatch((OIFNAME,), ACL_IN.name)),  # comes back when the ACL allows
     (Dispatch((CT_MARK, CT_DIRECTION), STATE_IN.name),),
     (HasState("related"), Is(CT_MARK, 0, differs=True), goto(SG_IN_ACCEPTS)),
     (Dispatch((OIFNAME,), SG_IN.name),),
     (goto("refuse-sg-in"),),
+)
+_ACL_OUT: tuple[Rule, ...] = (
+    (Bits(META_MARK, SAME_SUBNET, some=True), goto("done")),  # a network ACL judges what crosses its subnet (ACL-32)
+    (Dispatch((IIFNAME,), ACL_OUT.name),),
+    (goto("refuse-acl-out"),),
 )
 _DESTINATION: tuple[Rule, ...] = (
     (Member((OIFNAME, IP_DADDR), DESTINATION4.name), goto("done")),
@@ -177,7 +184,7 @@ def inet_table() -> Table:
         table.chains[chain.name] = chain
     states = ((STATE_OUT, SG_OUT_ACCEPTS, BEGUN_OUT, BEGUN_IN), (STATE_IN, SG_IN_ACCEPTS, BEGUN_IN, BEGUN_OUT))
     for where, chain_name, original, reply in states:
-        pairs = [(mark, 0) for mark in (1, 2, 3) if mark & original] + [(m, 1) for m in (1, 2, 3) if m & reply]
+        pairs = ((original, 0), (reply, 1))
         table.elements[where.name] = {Element(pair, data=goto(chain_name)): None for pair in pairs}
     return table
 
@@ -194,7 +201,7 @@ def _inet_chains() -> tuple[Chain, ...]:
         Chain("pass-2", _PASS_2),
         Chain("out", _OUT),
         Chain("in", _IN),
-        Chain("acl-out", ((Dispatch((IIFNAME,), ACL_OUT.name),), (goto("refuse-acl-out"),))),
+        Chain("acl-out", _ACL_OUT),
         Chain("destination", _DESTINATION),
         Chain("track-out", _tracks(BEGUN_OUT, SG_OUT_ACCEPTS)),
         Chain("track-in", _tracks(BEGUN_IN, SG_IN_ACCEPTS)),
@@ -203,9 +210,9 @@ def _inet_chains() -> tuple[Chain, ...]:
     )
 
 
-def _tracks(bit: int, then: str) -> tuple[Rule, ...]:
+def _tracks(mark: int, then: str) -> tuple[Rule, ...]:
     """Remember the connection, but only by its first direction: an answer must not begin anything."""
-    return ((Is(CT_DIRECTION, 0), OrConnectionMark(bit), goto(then)), (goto(then),))
+    return ((Is(CT_DIRECTION, 0), SetConnectionMark(mark), goto(then)), (goto(then),))
 
 
 def arp_table() -> Table:
@@ -213,3 +220,10 @@ def arp_table() -> Table:
     own = (Member((IIFNAME, ARP_SADDR_ETHER, ARP_SADDR_IP), ARP_OWN.name), ACCEPT)
     rules: tuple[Rule, ...] = (own, (Is(IIFNAME, GATEWAY), ACCEPT), (DROP,))
     return Table(ARP, chains={"input": Chain("input", rules, Hook("input", 0))}, sets={ARP_OWN.name: ARP_OWN})
+
+
+def internet_table() -> Table:
+    """The internet's own rule: an outside host cannot send from an address that is not its own (IGW-08)."""
+    host = Named(IIFNAME, "h")
+    rules: tuple[Rule, ...] = ((host, *DISCOVERY), (host, NoWayBack(), DROP), (ACCEPT,))
+    return Table(INET, chains={"spoof": Chain("spoof", rules, Hook("prerouting", -310))})

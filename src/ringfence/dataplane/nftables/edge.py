@@ -28,9 +28,9 @@ from ringfence.dataplane.nftables.fields import (
 from ringfence.dataplane.nftables.objects import INET, Chain, Element, Hook, Set, Table
 from ringfence.dataplane.nftables.pieces import Piece
 from ringfence.dataplane.nftables.terms import ACCEPT, DROP, Between, Is, Member, Rewrite, Rule, Within, goto, jump
+from ringfence.dataplane.plan import EDGE_INTERNET, EDGE_VPC
 from ringfence.policy.ir import Edge, Vpc
 
-VPC_SIDE, INTERNET_SIDE = "v0", "i0"
 PRIVATE = Set("private", (IPV4,), IPV4)  # public address → private address
 PUBLIC = Set("public", (IPV4,), IPV4)  # private address → public address
 OWN_PUBLIC = Set("own-public", (IPV4,))
@@ -79,19 +79,19 @@ _FROM_INTERNET: tuple[Rule, ...] = (
     (REFUSE,),
 )
 _ARRIVE: tuple[Rule, ...] = (
-    (Is(IIFNAME, VPC_SIDE), goto("from-vpc")),
-    (Is(IIFNAME, INTERNET_SIDE), goto("from-internet")),
+    (Is(IIFNAME, EDGE_VPC), goto("from-vpc")),
+    (Is(IIFNAME, EDGE_INTERNET), goto("from-internet")),
     (Is(IIFNAME, "lo"), ACCEPT),
     (REFUSE,),
 )
 _FORWARD: tuple[Rule, ...] = (
-    (Is(IIFNAME, VPC_SIDE), Is(OIFNAME, INTERNET_SIDE), ACCEPT),
-    (Is(IIFNAME, INTERNET_SIDE), Is(OIFNAME, VPC_SIDE), ACCEPT),
-    (Is(IIFNAME, VPC_SIDE), Is(OIFNAME, VPC_SIDE), IPV4_ONLY, ACCEPT),
+    (Is(IIFNAME, EDGE_VPC), Is(OIFNAME, EDGE_INTERNET), ACCEPT),
+    (Is(IIFNAME, EDGE_INTERNET), Is(OIFNAME, EDGE_VPC), ACCEPT),
+    (Is(IIFNAME, EDGE_VPC), Is(OIFNAME, EDGE_VPC), IPV4_ONLY, ACCEPT),
     (REFUSE,),
 )
 _LEAVE: tuple[Rule, ...] = (
-    (Is(IIFNAME, VPC_SIDE), IPV4_ONLY, goto("to-public")),
+    (Is(IIFNAME, EDGE_VPC), IPV4_ONLY, goto("to-public")),
     (ACCEPT,),
 )
 _TO_PUBLIC: tuple[Rule, ...] = (

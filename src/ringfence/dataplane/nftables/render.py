@@ -44,6 +44,7 @@ from ringfence.dataplane.nftables.terms import (
     RETURN,
     Between,
     Bits,
+    ChangeMark,
     Dispatch,
     Is,
     Member,
@@ -56,6 +57,7 @@ from ringfence.dataplane.nftables.terms import (
     goto,
     jump,
 )
+from ringfence.dataplane.plan import GATEWAY, OWN_SOURCE, PASS_ONE, SAME_SUBNET, TABLE_BITS, link
 from ringfence.model.net import ANY_IPV4, ANY_IPV6, Address, Network
 from ringfence.policy.ir import (
     Acl,
@@ -99,11 +101,6 @@ class _Builder:
         return Piece(tuple(self.objects), tuple(self.elements))
 
 
-def interface_name(number: int) -> str:
-    """The ENI's link in the VPC's namespace."""
-    return f"e{number}"
-
-
 def _families(match: Match) -> tuple[int, ...]:
     """The families a condition can hold in."""
     if match.remote is not None:
@@ -137,7 +134,7 @@ def _group_side(out: _Builder, group_id: str, side: str, allows: Sequence[Allow]
             referring.setdefault(allow.match.group, []).append(allow.match)
     if referring and side == IN:
         # D-05, SG-68, SG-78: only what came straight from the ENI that owns the source address is "from the group"
-        rules.append((Bits(META_MARK, base.OWN_SOURCE, some=False), RETURN))
+        rules.append((Bits(META_MARK, OWN_SOURCE, some=False), RETURN))
     for other, matches in referring.items():
         rules += _reference_rules(out, name, other, matches, remote, then)
     out.own(Chain(name, tuple(rules)))
@@ -321,26 +318,14 @@ def _digest(content: object) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
 
 
-# --- subnets --------------------------------------------------------------------------------------------------------
-
-
-def subnet_piece(subnet: Subnet) -> Piece:
-    """Leave the ACL out when both addresses lie in the subnet (ACL-32)."""
-    out = _Builder()
-    for side, inside in ((IN, RETURN), (OUT, goto("done"))):
-        blocks: list[Network] = [*([subnet.ipv4] if subnet.ipv4 else []), *subnet.ipv6]
-        skips = tuple((Within(SADDR[b.version], b), Within(DADDR[b.version], b), inside) for b in blocks)
-        out.own(Chain(f"{side}.{subnet.subnet_id}", (*skips, (goto(f"{side}.{subnet.acl_id}"),))))
-    return out.piece()
-
-
 # --- interfaces -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What an interface's piece depends on besides the interface: its subnet's table number and its groups."""
+    """What an interface's piece depends on besides the interface: its subnet, the number of its table, its groups."""
 
+    subnet: Subnet
     table_number: int
     groups: tuple[Group, ...]
 
@@ -348,20 +333,20 @@ class Surroundings:
 def interface_piece(interface: Interface, around: Surroundings) -> Piece:
     """Elements for the shared maps, plus the class, zone and timeout chains the ENI uses."""
     out = _Builder()
-    name, number = interface_name(interface.number), interface.number
-    mark = base.OWN_SOURCE | around.table_number
+    name, number = link(interface.number), interface.number
+    mark = PASS_ONE | around.table_number
     local = link_local(interface.mac)
-    out.put(base.OWN4, *(Element((name, interface.mac, a), data=mark) for a in interface.ipv4))
-    out.put(base.OWN6, *(Element((name, interface.mac, a), data=mark) for a in (*interface.ipv6, local)))
+    out.put(base.OWN4, *(Element((name, interface.mac, a), data=mark | OWN_SOURCE) for a in interface.ipv4))
+    out.put(base.OWN6, *(Element((name, interface.mac, a), data=mark | OWN_SOURCE) for a in (*interface.ipv6, local)))
     out.put(base.ARP_OWN, *(Element((name, interface.mac, a)) for a in interface.ipv4), family=ARP)
     out.put(base.DESTINATION4, *(Element((name, a)) for a in interface.ipv4))
     out.put(base.DESTINATION6, *(Element((name, a)) for a in interface.ipv6))
     if not interface.source_dest_check:
-        out.put(base.ANY_SOURCE, Element((name, interface.mac), data=around.table_number))
+        out.put(base.ANY_SOURCE, Element((name, interface.mac), data=mark))
         out.put(base.ANY_DESTINATION, Element((name,)))
-    _zone(out, interface)
-    out.put(base.ACL_OUT, Element((name,), data=goto(f"{OUT}.{interface.subnet_id}")))
-    out.put(base.ACL_IN, Element((name,), data=jump(f"{IN}.{interface.subnet_id}")))
+    _zone(out, interface, around.subnet)
+    out.put(base.ACL_OUT, Element((name,), data=goto(f"{OUT}.{around.subnet.acl_id}")))
+    out.put(base.ACL_IN, Element((name,), data=jump(f"{IN}.{around.subnet.acl_id}")))
     for side, dispatch in ((IN, base.SG_IN), (OUT, base.SG_OUT)):
         chain = _class_chain(out, side, around.groups)
         out.put(dispatch, Element((name,), data=goto(chain)))
@@ -369,11 +354,17 @@ def interface_piece(interface: Interface, around: Surroundings) -> Piece:
     return out.piece()
 
 
-def _zone(out: _Builder, interface: Interface) -> None:
-    name, chain = interface_name(interface.number), f"zone-{interface.number}"
-    out.own(Chain(chain, ((SetZone(interface.number), ACCEPT),)))
-    out.put(base.ZONE_IN, Element((name,), data=goto(chain), comment=interface.eni_id))
-    out.put(base.ZONE_OUT, Element((name,), data=goto(chain)))
+def _zone(out: _Builder, interface: Interface, subnet: Subnet) -> None:
+    """The ENI's connection table in both passes; in pass 1 also whether the packet stays in the subnet, where neither
+    network ACL nor route table have a say (ACL-32)."""
+    name, number = link(interface.number), interface.number
+    blocks: list[Network] = [*([subnet.ipv4] if subnet.ipv4 else []), *subnet.ipv6]
+    stays = tuple((Within(DADDR[b.version], b), ChangeMark(0xFFFFFFFF ^ TABLE_BITS, SAME_SUBNET)) for b in blocks)
+    enter: Rule = (SetZone(number), ACCEPT)
+    out.own(Chain(f"from-{number}", (*stays, enter)))
+    out.own(Chain(f"to-{number}", (enter,)))
+    out.put(base.ZONE_IN, Element((name,), data=goto(f"from-{number}"), comment=interface.eni_id))
+    out.put(base.ZONE_OUT, Element((name,), data=goto(f"to-{number}")))
 
 
 def link_local(mac: str) -> IPv6Address:
@@ -419,8 +410,8 @@ def _timeout_chain(out: _Builder, timeouts: Timeouts) -> str:
 
 def gate_piece(edge: Edge, table_number: int) -> Piece:
     """Packets from the internet gateway follow its route table, if it has one, else the VPC's own routes."""
-    mark = base.FROM_GATEWAY | (table_number if edge.table_id else 0)
-    return Piece((), ((INET, base.GATES.name, Element((base.GATEWAY,), data=mark)),))
+    mark = table_number if edge.table_id else 0
+    return Piece((), ((INET, base.GATES.name, Element((GATEWAY,), data=mark)),))
 
 
 def services_piece(vpc: Vpc) -> Piece:

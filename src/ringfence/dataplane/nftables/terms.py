@@ -13,7 +13,6 @@ from typing import Protocol
 
 from ringfence.dataplane.nftables import wire
 from ringfence.dataplane.nftables.fields import (
-    CT_MARK,
     FIRST_REGISTER,
     IP_SADDR,
     META_MARK,
@@ -255,23 +254,44 @@ class SetMark:
 
 
 @dataclass(frozen=True, slots=True)
-class OrConnectionMark:
-    """Set bits in the connection's mark."""
+class ChangeMark:
+    """Keep some bits of `meta mark`, set others."""
 
-    bits: int
+    keep: int
+    add: int = 0
 
     @property
     def text(self) -> str:
-        return f"ct mark set ct mark | 0x{self.bits:08x}"
+        added = f" | 0x{self.add:08x}" if self.add else ""
+        return f"meta mark set meta mark & 0x{self.keep:08x}{added}"
 
     @property
     def guard(self) -> tuple[bytes, ...]:
         return ()
 
     def wire(self) -> list[bytes]:
-        keep, flip = struct.pack("=I", ~self.bits & 0xFFFFFFFF), struct.pack("=I", self.bits)
+        change = bitwise(R, struct.pack("=I", self.keep & ~self.add), struct.pack("=I", self.add))
+        return [META_MARK.load(R), change, expression("meta", wire.be32(2, 3), wire.be32(3, R))]
+
+
+@dataclass(frozen=True, slots=True)
+class SetConnectionMark:
+    """Set the connection's mark."""
+
+    value: int
+
+    @property
+    def text(self) -> str:
+        return f"ct mark set 0x{self.value:08x}"
+
+    @property
+    def guard(self) -> tuple[bytes, ...]:
+        return ()
+
+    def wire(self) -> list[bytes]:
+        value = wire.nest(2, wire.attr(1, struct.pack("=I", self.value)))
         store = expression("ct", wire.be32(2, 3), wire.be32(4, R))
-        return [CT_MARK.load(R), bitwise(R, keep, flip), store]
+        return [expression("immediate", wire.be32(1, R), value), store]
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +348,42 @@ class UseTimeout:
 
     def wire(self) -> list[bytes]:
         return [expression("objref", wire.be32(1, 7), wire.text(2, self.name))]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The interface name begins with a prefix."""
+
+    field: Field
+    prefix: str
+
+    @property
+    def text(self) -> str:
+        return f'{self.field.text} "{self.prefix}*"'
+
+    @property
+    def guard(self) -> tuple[bytes, ...]:
+        return ()
+
+    def wire(self) -> list[bytes]:
+        return [self.field.load(R), compare(R, self.prefix.encode())]
+
+
+@dataclass(frozen=True, slots=True)
+class NoWayBack:
+    """The source address is not routed to the link the packet came from."""
+
+    @property
+    def text(self) -> str:
+        return "fib saddr . iif oif 0"
+
+    @property
+    def guard(self) -> tuple[bytes, ...]:
+        return ()
+
+    def wire(self) -> list[bytes]:
+        load = expression("fib", wire.be32(1, R), wire.be32(2, 1), wire.be32(3, 0x1 | 0x8))
+        return [load, compare(R, b"\0" * 4)]
 
 
 @dataclass(frozen=True, slots=True)

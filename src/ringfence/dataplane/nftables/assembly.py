@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ringfence.dataplane.nftables import edge as gateway
 from ringfence.dataplane.nftables import render
-from ringfence.dataplane.nftables.base import arp_table, inet_table
+from ringfence.dataplane.nftables.base import arp_table, inet_table, internet_table
 from ringfence.dataplane.nftables.pieces import EMPTY, Desired, Piece, TableChange
 from ringfence.policy.ir import (
     Acl,
@@ -26,7 +26,7 @@ from ringfence.policy.ir import (
 F = TypeVar("F")
 
 
-class VpcPlan:
+class VpcTables:
     """The filter of one VPC's namespace. Feed it fragments of that VPC only; it ignores kinds it has no use for.
 
     An interface whose subnet or route table is unknown has no elements, and so no traffic.
@@ -101,8 +101,6 @@ class VpcPlan:
                 return render.members_piece(fragment)
             case Acl():
                 return render.acl_piece(fragment)
-            case Subnet():
-                return render.subnet_piece(fragment) if self._get(Acl, fragment.acl_id) else EMPTY
             case Interface():
                 return self._interface(fragment)
             case Edge():
@@ -118,7 +116,7 @@ class VpcPlan:
         if subnet is None or table is None or self._get(Acl, subnet.acl_id) is None:
             return EMPTY
         groups = tuple(group for each in interface.groups if (group := self._get(Group, each)))
-        return render.interface_piece(interface, render.Surroundings(table.number, groups))
+        return render.interface_piece(interface, render.Surroundings(subnet, table.number, groups))
 
     def _gate(self, edge: Edge) -> Piece:
         if edge.table_id is None:
@@ -127,7 +125,7 @@ class VpcPlan:
         return render.gate_piece(edge, table.number) if table else EMPTY
 
 
-class EdgePlan:
+class EdgeTables:
     """The filter of one internet gateway's namespace: takes its `Edge` and its `Vpc`."""
 
     def __init__(self) -> None:
@@ -161,10 +159,28 @@ def _seen_by_others(fragment: Fragment | None) -> object:
         case Group():
             return fragment.opens_ingress, fragment.opens_egress
         case Subnet():
-            return fragment.table_id, fragment.acl_id
+            return fragment
         case RouteTable():
             return fragment.number
         case Acl():
             return True
         case _:
             return None
+
+
+class InternetTables:
+    """The filter of the namespace that plays the internet: never changes."""
+
+    def __init__(self) -> None:
+        self.desired = Desired(internet_table())
+
+    def change(self, put: Iterable[Fragment], drop: Iterable[Key]) -> list[TableChange]:
+        """Nothing to follow."""
+        return []
+
+    def interfaces(self) -> Iterator[Interface]:
+        """None."""
+        return iter(())
+
+
+Tables = VpcTables | EdgeTables | InternetTables

@@ -8,8 +8,8 @@ from ipaddress import IPv4Address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ringfence.dataplane.nftables.assembly import VpcTables
 from ringfence.dataplane.nftables.objects import text_of
-from ringfence.dataplane.nftables.plan import VpcPlan
 from ringfence.policy.ir import Fragment, GroupMembers, Interface, Key, key_of
 from tests.kernel.worlds import A, acl, allow, eni, entry, group, pair, subnet, table
 
@@ -31,7 +31,7 @@ KEYS = sorted({key_of(fragment) for fragment in VARIANTS})
 STEPS = st.lists(st.one_of(st.sampled_from(VARIANTS), st.sampled_from(KEYS)), max_size=25)
 
 
-def text(plan: VpcPlan) -> str:
+def text(plan: VpcTables) -> str:
     return "".join(text_of(each) for each in plan.desired.tables())
 
 
@@ -45,8 +45,8 @@ def state_after(steps: list[Fragment | Key]) -> dict[Key, Fragment]:
     return state
 
 
-def scratch(fragments: dict[Key, Fragment]) -> VpcPlan:
-    plan = VpcPlan()
+def scratch(fragments: dict[Key, Fragment]) -> VpcTables:
+    plan = VpcTables()
     plan.change(fragments.values(), ())
     return plan
 
@@ -54,7 +54,7 @@ def scratch(fragments: dict[Key, Fragment]) -> VpcPlan:
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_steps_equal_scratch(steps: list[Fragment | Key]) -> None:
-    plan = VpcPlan()
+    plan = VpcTables()
     for step in steps:
         if isinstance(step, tuple):
             plan.change((), (step,))
