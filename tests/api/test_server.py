@@ -1,0 +1,405 @@
+"""The HTTP server on a real socket: what it serves, and what it refuses to hang on (IAM-13, INF-13; hostile input)."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ringfence.api.pipeline import MAX_BODY
+from ringfence.api.server import MAX_HEADER_BYTES
+from tests.api.front import ACCOUNT, Front, signed
+from tests.api.live import Impatient, Live, answer, everything, live, raw
+
+IDENTITY = b"Action=GetCallerIdentity&Version=2011-06-15"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Live]:
+    with live() as server:
+        yield server
+
+
+def ask_identity(**how: object) -> bytes:
+    return raw(signed(IDENTITY, service="sts", **how))  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------- served
+def test_an_unmodified_client_is_served(running: Live) -> None:
+    assert running.client("sts").get_caller_identity()["Account"] == ACCOUNT
+    assert running.client().create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["State"]
+
+
+def test_a_connection_is_kept_for_the_next_request(running: Live) -> None:
+    with running.connection() as connection:
+        for _ in range(3):
+            connection.sendall(ask_identity())
+            assert answer(connection)[0] == 200
+
+
+def test_pipelined_requests_are_answered_in_order(running: Live) -> None:
+    forms = [b"Action=DescribeVpcs&MaxResults=%d" % number for number in (5, 1, 6, 2)]
+    with running.connection() as connection:
+        connection.sendall(b"".join(raw(signed(form)) for form in forms))
+        assert [answer(connection)[0] for _ in forms] == [200, 400, 200, 400]
+
+
+def test_a_request_in_small_pieces_is_served(running: Live) -> None:
+    with running.connection() as connection:
+        for byte in ask_identity():
+            connection.send(bytes((byte,)))
+        assert answer(connection)[0] == 200
+
+
+def test_a_chunked_body_is_served(running: Live) -> None:
+    request = signed(IDENTITY, service="sts")
+    head = (
+        raw(request)
+        .partition(b"\r\n\r\n")[0]
+        .replace(b"content-length: %d" % len(IDENTITY), b"transfer-encoding: chunked")
+    )
+    with running.connection() as connection:
+        connection.sendall(
+            head
+            + b"\r\n\r\n"
+            + b"%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (7, IDENTITY[:7], len(IDENTITY) - 7, IDENTITY[7:])
+        )
+        assert answer(connection)[0] == 200
+
+
+def test_expect_continue_is_honoured(running: Live) -> None:
+    head, _, body = raw(signed(IDENTITY, service="sts"), b"expect: 100-continue\r\n").partition(b"\r\n\r\n")
+    with running.connection() as connection:
+        connection.sendall(head + b"\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100")
+        connection.sendall(body)
+        assert answer(connection)[0] == 200
+
+
+def test_reads_are_answered_while_a_write_waits_for_the_disk() -> None:
+    front, begun, go_on = Front(), threading.Event(), threading.Event()
+    front.client("ec2").describe_vpcs()
+
+    def slow_disk() -> None:
+        begun.set()
+        go_on.wait(10)
+
+    front.pipeline.after_write = slow_disk
+    with live(front) as server, server.connection() as writing:
+        writing.sendall(raw(signed(b"Action=CreateVpc&CidrBlock=10.2.0.0/16")))
+        assert begun.wait(5)
+        assert server.client().describe_vpcs()["Vpcs"]
+        go_on.set()
+        assert answer(writing)[0] == 200
+
+
+def test_a_stop_lets_a_write_end_and_answer() -> None:
+    front, begun = Front(), threading.Event()
+    front.client("ec2").describe_vpcs()
+
+    def slow_disk() -> None:
+        begun.set()
+        time.sleep(0.3)
+
+    front.pipeline.after_write = slow_disk
+    server = Live(front)
+    try:
+        with server.connection() as writing:
+            writing.sendall(raw(signed(b"Action=CreateVpc&CidrBlock=10.2.0.0/16")))
+            assert begun.wait(5)
+            server.server.should_exit = True
+            assert answer(writing)[0] == 200
+    finally:
+        server.stop()
+
+
+# ---------------------------------------------------------------------- too large
+def _declaring(size: int) -> bytes:
+    return raw(signed(b"")).replace(b"content-length: 0", b"content-length: %d" % size)
+
+
+def test_a_body_that_is_too_large_is_refused_as_aws_does(running: Live) -> None:
+    """The client gets to read the refusal: what it still sends is taken and dropped."""
+    with pytest.raises(ClientError, match="RequestEntityTooLarge"):
+        running.client().create_security_group(GroupName="g", Description="x" * (4 * MAX_BODY))
+    assert running.front.audit()[-1]["errorCode"] == "Client.RequestEntityTooLarge"
+
+
+def test_the_largest_body_is_not_refused_for_its_size(running: Live) -> None:
+    form = b"Action=DescribeVpcs&x="
+    for size, status in ((MAX_BODY, b"UnknownParameter"), (MAX_BODY + 1, b"RequestEntityTooLarge")):
+        with running.connection() as connection:
+            connection.sendall(raw(signed(form + b"a" * (size - len(form)))))
+            assert status in answer(connection)[2]
+
+
+def test_a_body_declared_huge_is_refused_unread(running: Live) -> None:
+    with running.connection() as connection:
+        connection.sendall(_declaring(10**12))
+        status, _, body = answer(connection)
+        assert (status, b"RequestEntityTooLarge" in body) == (413, True)
+        assert everything(connection) == b""
+
+
+def test_a_large_body_is_not_asked_for(running: Live) -> None:
+    with running.connection() as connection:
+        connection.sendall(_declaring(MAX_BODY * 2).replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n"))
+        assert answer(connection)[0] == 413
+
+
+def test_a_chunked_body_without_end_is_cut_off(running: Live) -> None:
+    head = raw(signed(b"")).replace(b"content-length: 0", b"transfer-encoding: chunked")
+    chunk = b"10000\r\n" + b"a" * 0x10000 + b"\r\n"
+    with running.connection() as connection:
+        connection.sendall(head)
+        sent = 0
+        try:
+            while sent < 64 << 20:
+                connection.sendall(chunk)
+                sent += len(chunk)
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        assert sent < 64 << 20
+
+
+HEADERS: dict[str, bytes] = {
+    "one long header": b"x: " + b"a" * (MAX_HEADER_BYTES + 1),
+    "many headers": b"\r\n".join(b"x%d: y" % number for number in range(20_000)),
+    "a header without end": b"x: " + b"a" * (4 * MAX_HEADER_BYTES),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_headers_that_are_too_large_are_refused(running: Live, name: str) -> None:
+    end = b"" if name == "a header without end" else b"\r\n\r\n"
+    with running.connection() as connection:
+        begun = time.process_time()
+        try:
+            connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\n" + HEADERS[name] + end)
+            got = everything(connection)
+        except (ConnectionResetError, BrokenPipeError):
+            got = b""  # the kernel may drop the refusal when more was on its way
+        assert got == b"" or (got.startswith(b"HTTP/1.1 400") and b"<Code>InvalidRequest</Code>" in got)
+        assert time.process_time() - begun < 2
+    assert running.client("sts").get_caller_identity()
+
+
+def test_a_long_url_is_refused(running: Live) -> None:
+    with running.connection() as connection:
+        connection.sendall(b"GET /?" + b"a" * (MAX_HEADER_BYTES + 1) + b" HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b"InvalidRequest" in everything(connection)
+
+
+# ---------------------------------------------------------------------- too slow
+SLOW: dict[str, tuple[bytes, bytes]] = {
+    "silent": (b"", b""),
+    "half a request line": (b"POS", b"RequestTimeout"),
+    "headers without end": (b"POST / HTTP/1.1\r\nhost: x\r\n", b"RequestTimeout"),
+    "a body that does not come": (_declaring(10), b"RequestTimeout"),
+    "half a body": (_declaring(10) + b"12345", b"RequestTimeout"),
+    "chunks without end": (raw(signed(b"")).replace(b"content-length: 0", b"transfer-encoding: chunked") + b"5\r\nab", b"RequestTimeout"),
+    "an answered request, then half of one": (raw(signed(b"Action=X")) + b"POST / HT", b"RequestTimeout"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_slow_request_does_not_hold_its_connection(running: Live, name: str) -> None:
+    sent, expected = SLOW[name]
+    with running.connection() as connection:
+        connection.sendall(sent)
+        begun = time.monotonic()
+        got = everything(connection)
+        assert time.monotonic() - begun < 3
+        assert expected in got if expected else got == b""
+
+
+@pytest.mark.parametrize("drop", [b"a", b"\r\n"])
+def test_dripping_does_not_prolong_the_time(running: Live, drop: bytes) -> None:
+    """A byte now and then is no progress: the whole request has one deadline."""
+    with running.connection() as connection:
+        begun = time.monotonic()
+        try:
+            while time.monotonic() - begun < 5:
+                connection.sendall(drop)
+                time.sleep(0.05)
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        assert time.monotonic() - begun < 3
+
+
+def test_a_client_that_does_not_read_is_cut_off() -> None:
+    front = Front()
+    ec2 = front.client("ec2")
+    for number in range(40):
+        ec2.create_security_group(GroupName=f"g{number}", Description="d" * 200)
+    with live(front) as server, server.connection() as connection:
+        request = raw(signed(b"Action=DescribeSecurityGroups"))
+        try:
+            for _ in range(20_000):
+                connection.sendall(request)
+        except (ConnectionResetError, BrokenPipeError, TimeoutError):
+            pass
+        deadline = time.monotonic() + 5
+        while server.server.server_state.connections and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not server.server.server_state.connections
+
+
+def test_connections_are_limited() -> None:
+    with live() as server:
+        held = []
+        try:
+            for _ in range(Impatient.max_connections):
+                context = server.connection()
+                held.append(context)
+                context.__enter__()
+            with server.connection() as connection:
+                assert b"<Code>ServiceUnavailable</Code>" in everything(connection)
+        finally:
+            for context in held:
+                context.__exit__(None, None, None)
+        deadline = time.monotonic() + 5
+        while server.server.server_state.connections and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert server.client("sts").get_caller_identity()
+
+
+# ---------------------------------------------------------------------- not HTTP
+NOT_HTTP: dict[str, bytes] = {
+    "noise": b"\x00\x01\x02\xff\r\n\r\n",
+    "words": b"hello there\r\n\r\n",
+    "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 50,
+    "HTTP/0.9": b"GET /\r\n\r\n",
+    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "HTTP/9.9": b"GET / HTTP/9.9\r\nhost: x\r\n\r\n",
+    "unknown method": b"BREW / HTTP/1.1\r\nhost: x\r\n\r\n",
+    "bytes in the path": b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\n\r\n",
+    "NUL in a header": b"GET / HTTP/1.1\r\nhost: x\x00y\r\n\r\n",
+    "space before the colon": b"GET / HTTP/1.1\r\nhost : x\r\n\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+    "length and chunks": b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a negative length": b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+    "a length past all bounds": b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999999999999999\r\n\r\n",
+    "a bad chunk": b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+    "unknown transfer encoding": b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\nx",
+    "CONNECT": b"CONNECT example.com:443 HTTP/1.1\r\nhost: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", NOT_HTTP)
+def test_what_is_not_http_is_refused_in_an_aws_shape_and_closed(running: Live, name: str) -> None:
+    with running.connection() as connection:
+        connection.sendall(NOT_HTTP[name])
+        got = everything(connection)
+    assert got.startswith(b"HTTP/1.1 4"), got
+    assert b"<Code>" in got
+    assert running.front.pipeline.internal_errors == 0
+
+
+PROPER: dict[str, bytes] = {
+    "a target that is a star": b"OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n",
+    "absolute target": b"POST http://elsewhere/ HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+    "no host": b"POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
+    "HTTP/1.0": b"POST / HTTP/1.0\r\ncontent-length: 0\r\n\r\n",
+    "upgrade to a web socket": b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    "upgrade to HTTP/2": b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\n\r\n",
+    "escapes that are none": b"GET /%zz%?%=%&&=& HTTP/1.1\r\nhost: x\r\n\r\n",
+    "bytes in the query": b"GET /?\xff\xfe=\x80 HTTP/1.1\r\nhost: x\r\n\r\n",
+    "bytes in a header": b"GET / HTTP/1.1\r\nhost: \xff\xfe\r\nauthorization: \xc3\x28\r\n\r\n",
+    "proxy headers": b"POST /_ringfence/reset HTTP/1.1\r\nhost: x\r\norigin: http://evil.example\r\ncontent-length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", PROPER)
+def test_odd_but_proper_requests_get_an_aws_error(running: Live, name: str) -> None:
+    with running.connection() as connection:
+        connection.sendall(PROPER[name])
+        status, headers, body = answer(connection)
+    assert 400 <= status < 500
+    assert headers["content-type"].startswith(("text/xml", "application/json"))
+    assert b"Code" in body or b"message" in body
+    assert running.front.pipeline.internal_errors == 0
+
+
+def test_head_is_answered_without_a_body(running: Live) -> None:
+    with running.connection() as connection:
+        connection.sendall(b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n" + ask_identity())
+        assert answer(connection, "HEAD")[0] == 403
+        assert answer(connection)[0] == 200
+
+
+def test_forwarded_addresses_are_not_believed(running: Live) -> None:
+    """Only the peer of the connection decides what is loopback."""
+    with running.connection() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 192.0.2.9\r\ncontent-length: 0\r\n\r\n")
+        answer(connection)
+    assert running.front.audit()[-1]["sourceIPAddress"] == "127.0.0.1"
+
+
+# ---------------------------------------------------------------------- TLS
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    directory = tmp_path_factory.mktemp("tls")
+    chain, secret = directory / "chain.pem", directory / "key.pem"
+    chain.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return chain, secret
+
+
+@pytest.fixture(scope="module")
+def secured(certificate: tuple[Path, Path]) -> Iterator[Live]:
+    with live(tls=certificate) as server:
+        yield server
+
+
+def test_clients_are_served_over_tls(secured: Live) -> None:
+    """IAM-13."""
+    assert secured.client("sts").get_caller_identity()["Account"] == ACCOUNT
+
+
+@pytest.mark.parametrize(
+    ("version", "works"),
+    [(ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, True)],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tls_older_than_1_2_is_refused(secured: Live, version: ssl.TLSVersion, works: bool) -> None:
+    """IAM-13."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = version
+    with secured.connection() as connection:
+        if works:
+            assert context.wrap_socket(connection).version() == version.name.replace("v1_", "v1.")
+        else:
+            with pytest.raises((ssl.SSLError, ConnectionResetError)):
+                context.wrap_socket(connection)
+
+
+def test_plain_http_to_a_tls_port_gets_nothing(secured: Live) -> None:
+    with secured.connection() as connection:
+        connection.sendall(ask_identity())
+        with pytest.raises(ConnectionResetError):
+            answer(connection)
