@@ -8,7 +8,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import botocore.auth
 import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from ringfence.api.pipeline import MAX_BODY, Lane
@@ -128,6 +131,15 @@ def test_the_scope_that_is_signed_is_the_one_that_is_served(front: Front) -> Non
     ):
         headers = tuple((name, changed if name == "authorization" else value) for name, value in request.headers)
         assert Answer(front.pipeline.handle(replace(request, headers=headers))).status in (400, 403)
+
+
+def test_a_parameter_that_looks_like_a_scope_leads_nowhere_else(front: Front) -> None:
+    """Signed for EC2 by its owner, with a parameter that reads like a credential of STS."""
+    query = f"Action=GetCallerIdentity&xCredential={KEY}/20260101/us-east-1/sts/aws4_request"
+    request = AWSRequest(method="GET", url=f"{URL}/?{query}")
+    botocore.auth.SigV4QueryAuth(Credentials(KEY, SECRET), "ec2", "us-east-1").add_auth(request)
+    answer = Answer(front.pipeline.handle(http_request("GET", request.prepare().url, [], b"")))
+    assert answer.code == "IncompleteSignature"
 
 
 def test_two_authorization_headers_are_refused(front: Front) -> None:
@@ -418,6 +430,7 @@ def _begun(front: Front, form: str) -> Any:
 def test_writes_wait_on_the_writer_and_reads_do_not(front: Front) -> None:
     lane = front.pipeline.lane
     assert lane(_begun(front, "Action=DescribeVpcs")) is Lane.WRITER  # it would make the Region usable
+    assert lane(_begun(front, "Action=DescribeVpcs&DryRun=true")) is Lane.INLINE  # it would not
     front.client("ec2").describe_vpcs()
     assert lane(_begun(front, "Action=DescribeVpcs")) is Lane.INLINE
     assert lane(_begun(front, "Action=CreateVpc&CidrBlock=10.0.0.0/16")) is Lane.WRITER

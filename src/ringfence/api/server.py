@@ -43,9 +43,10 @@ class GuardedProtocol(HttpToolsProtocol):
     request_seconds, stall_seconds = REQUEST_SECONDS, STALL_SECONDS
     max_connections = MAX_CONNECTIONS
 
+    _active: Any = None  # the request (uvicorn's cycle) whose turn it is; pipelined ones wait behind it
     _deadline: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
-    _in_headers = False
+    _in_headers = _begun_now = False
     _header_bytes = 0
     _too_large = False
 
@@ -57,7 +58,14 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self._watch_request()
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._active = cycle
+        super()._start_asgi_task(cycle, app)
+
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._active is not None and not self._active.response_complete:
+            self._active.disconnected = True  # uvicorn tells only the newest of several pipelined requests
+            self._active.message_event.set()
         self._deadline = _stopped(self._deadline)
         self._stall = _stopped(self._stall)
         super().connection_lost(exc)
@@ -65,8 +73,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        self._begun_now = False
         super().data_received(data)
-        if self._in_headers:
+        # how much of the piece in which headers began is theirs cannot be told; all of the following ones is
+        if self._in_headers and not self._begun_now:
             self._header_bytes += len(data)
             if self._header_bytes > MAX_HEADER_BYTES:
                 self.answer_and_close(_headers_too_large())
@@ -74,7 +84,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_headers, self._header_bytes = True, 0
+        self._in_headers, self._begun_now, self._header_bytes = True, True, 0
 
     def on_headers_complete(self) -> None:
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEADER_BYTES:
@@ -107,16 +117,19 @@ class GuardedProtocol(HttpToolsProtocol):
         self.answer_and_close(fault("RequestTimeout", seconds=round(self.request_seconds)))
 
     def answer_and_close(self, error: ApiError) -> None:
-        """Refuse a request that never became one, unless an answer is under way, and end the connection."""
+        """Refuse what never became a request, after the answers that are due before it, and end the connection."""
         if self.transport.is_closing():
             return
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete or not cycle.response_started:
-            self.transport.write(_raw(wire_fault.render("ec2", error, "-")))
-        if cycle is not None:
-            cycle.disconnected = True
-            cycle.message_event.set()
         self.pipeline.clear()
+        active = self._active
+        if active is not None and not active.response_complete:
+            if not active.more_body:  # it is being executed: its answer is the last one
+                active.keep_alive = False
+                self.flow.pause_reading()
+                return
+            active.disconnected = True
+            active.message_event.set()
+        self.transport.write(_raw(wire_fault.render("ec2", error, "-")))
         self._close()
 
     # ------------------------------------------------------------------ the answer
