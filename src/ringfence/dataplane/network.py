@@ -99,6 +99,7 @@ class Network:
         self._internet: Routes | None = None
         self._tokens = Tokens()
         self._hosts: set[str] = set()
+        self._host_routes: set[str] = set()  # written when the hosts are made; kept while they are
         self._hosts_lock = threading.Lock()
         self.ir: Ir | None = None
         self._first = True
@@ -249,16 +250,17 @@ class Network:
         """Links of interfaces that are gone or have moved."""
         router = self._routers[vpc_id]
         wanted = {eni.eni_id: eni for eni in part.interfaces}
+        there = topology.namespaces()
         for eni_id, (eni, place) in list(router.plugged.items()):
             now = wanted.get(eni_id)
-            moved = now is None or self._place(now, machines) != place or place not in topology.namespaces()
+            moved = now is None or self._place(now, machines) != place or place not in there
             if moved or (now is not None and (now.number, now.mac) != (eni.number, eni.mac)):
                 _quietly(vpc_ns(vpc_id), f"link del {link(eni.number)}")
                 for routes in router.routes.values():
                     routes.link_gone(link(eni.number))
                 self._forget_connections(router, eni)
                 del router.plugged[eni_id]
-                if place == eni_ns(eni_id) and place in topology.namespaces():
+                if place == eni_ns(eni_id) and place in there:
                     topology.drop_namespace(place)
 
     def _forget_connections(self, router: Router, eni: Interface) -> None:
@@ -338,6 +340,7 @@ class Network:
             os.close(netns)
         self._internet = Routes(INTERNET_NS, "main", None if INTERNET_NS in present else set())
         self._hosts = {name for name in present if name.startswith("host-")}
+        self._host_routes = self._known_host_routes()
 
     def _edges_down(self, wanted: dict[str, VpcSlice]) -> None:
         keep = {part.edge.gateway_id for part in wanted.values() if part.edge}
@@ -387,9 +390,8 @@ class Network:
         routes = {route for held in self._edges.values() for route in topology.internet_routes(held.edge)}
         self._internet.sync(routes | self._host_routes)
 
-    @property
-    def _host_routes(self) -> set[str]:
-        """Routes to outside hosts are written when these are made; they are only kept here."""
+    def _known_host_routes(self) -> set[str]:
+        """Routes to the outside hosts an earlier agent made."""
         out = set()
         for item in (
             *topology.listed(INTERNET_NS, "-4", "route", "show"),
@@ -422,6 +424,7 @@ class Network:
             run_batch(INTERNET_NS, internet)
             run_batch(name, host)
             self._hosts.add(name)
+            self._host_routes |= {f"{address}/{32 if address.version == 4 else 128} dev h{name.removeprefix('host-')}"}
         return name
 
     # ------------------------------------------------------------------ for probes and exec
