@@ -52,18 +52,20 @@ _KIND_OF: dict[type, Kind[Any]] = {kind.row: kind for kind in KINDS.values()}
 Rows = Row | Iterable["Rows"]
 
 
-def _flat(rows: Iterable[Rows]) -> Iterable[Row]:
+def flat(rows: Iterable[Rows]) -> Iterable[Row]:
+    """Rows, and rows in rows."""
     for row in rows:
         if isinstance(row, Row):
             yield row
         else:
-            yield from _flat(row)
+            yield from flat(row)
 
 
 def world(*rows: Rows) -> World:
     """A World of these rows, completed."""
-    given = list(_flat(rows))
+    given = list(flat(rows))
     ids = {row.id for row in given}
+    assert len(ids) == len(given), "a row is given twice; use `changed` for a later version"
     extra = [part for row in given if isinstance(row, Vpc) for part in _defaults(row) if part.id not in ids]
     made = World().apply(Change(tuple(Put(_KIND_OF[type(row)], row) for row in (*given, *extra))))
     for kind in (NETWORK_INTERFACE, ROUTE_TABLE):
@@ -74,12 +76,12 @@ def world(*rows: Rows) -> World:
 
 def changed(before: World, *rows: Rows) -> World:
     """The World after these rows were put."""
-    return before.apply(Change(tuple(Put(_KIND_OF[type(row)], row) for row in _flat(rows))))
+    return before.apply(Change(tuple(Put(_KIND_OF[type(row)], row) for row in flat(rows))))
 
 
 def without(before: World, *rows: Rows) -> World:
     """The World after these rows were deleted."""
-    steps = [delete(_KIND_OF[type(row)], row.id) for row in _flat(rows)]
+    steps = [delete(_KIND_OF[type(row)], row.id) for row in flat(rows)]
     return before.apply(sum(steps, Change()))
 
 
