@@ -35,7 +35,8 @@ differential: setup
 	$(VENV)/python -m tests.differential.run
 
 bench: setup
-	$(VENV)/python -m bench
+	$(VENV)/python -m bench.compile_world
+	$(VENV)/python -m bench.rule_change 300 60
 
 lock:
 	scripts/lock.sh
