@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ringfence.api.ops.ec2 import lifecycle
 from ringfence.dataplane import linux
 from ringfence.dataplane.link import pack
 from ringfence.model.clock import SystemClock
+from ringfence.model.errors import ApiError
 from ringfence.model.kinds import INSTANCE
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.world import Change, World
@@ -27,6 +29,7 @@ from ringfence.store.store import Commit, Store
 
 log = logging.getLogger("ringfence.plane")
 RESTART_SECONDS = 0.5
+END_SECONDS = 20.0
 
 
 class PlaneUnavailable(Exception):
@@ -90,7 +93,8 @@ class NftablesPlane:
         self._send_lock = threading.Lock()
         self._door = self._make_door()
         self._start_agent()
-        threading.Thread(target=self._publish_forever, name="publisher", daemon=True).start()
+        self._publisher = threading.Thread(target=self._publish_forever, name="publisher", daemon=True)
+        self._publisher.start()
 
     # ------------------------------------------------------------------ what the installation uses
     def publish(self, world: World) -> None:
@@ -119,17 +123,26 @@ class NftablesPlane:
         """End the agent, the keeper, and with it every guest and namespace."""
         self._closing = True
         self._wake.set()
-        if self._agent is not None:
-            self._agent.kill()
-            self._agent.wait()
+        self._end_agent()  # this frees a publisher that waits for it
+        self._publisher.join()
+        self._end_agent()
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+                sock.settimeout(END_SECONDS)
                 sock.connect(str(self._keeper))
                 linux.send(sock, {"do": "end"})
                 linux.receive(sock)
+        except TimeoutError:
+            log.error("the keeper does not end: see %s", self._run / "keeper.log")
         except OSError as problem:
             log.debug("the keeper has gone already: %s", problem)
         self._keeper.unlink(missing_ok=True)
+
+    def _end_agent(self) -> None:
+        agent = self._agent
+        if agent is not None:
+            agent.kill()
+            agent.wait()
 
     # ------------------------------------------------------------------ the agent
     def _make_door(self) -> socket.socket:
@@ -163,21 +176,39 @@ class NftablesPlane:
             linux.send(self._link, message)
 
     def _publish_forever(self) -> None:
-        """Compile the newest World and send what changed; restart a dead agent."""
+        """Compile the newest World and send what changed; bring back an agent or a keeper that died."""
         while True:
             self._wake.wait()
             self._wake.clear()
             if self._closing:
                 return
-            if self._agent is not None and self._agent.poll() is not None:
-                log.warning("the agent ended (status %s); starting another", self._agent.returncode)
-                time.sleep(RESTART_SECONDS)
-                self._start_agent()
             try:
+                if self._agent is None or self._agent.poll() is not None:
+                    self._revive()
                 self._publish_once()
-            except OSError as problem:
-                log.warning("the agent did not take a delta: %s", problem)
-                self._wake.set()
+            except (OSError, PlaneUnavailable) as problem:
+                self._failed(f"the data plane did not take the rules: {problem}")
+            except Exception as problem:
+                log.exception("generation %d cannot be compiled", self._store.world.generation)
+                self._problem = f"the rules cannot be compiled, the packets stay as they were: {problem!r}"
+
+    def _failed(self, message: str) -> None:
+        """Say so, and try again soon."""
+        log.warning("%s", message)
+        self._problem = message
+        time.sleep(RESTART_SECONDS)
+        self._wake.set()
+
+    def _revive(self) -> None:
+        """Another agent; and if the keeper is gone, with it every guest and rule, another keeper first."""
+        if self._agent is not None:
+            log.warning("the agent ended (status %s); starting another", self._agent.returncode)
+            self._agent = None
+            time.sleep(RESTART_SECONDS)
+        self._keeper = _keeper(self._run, ephemeral=self._ephemeral)
+        if self._closing:
+            return
+        self._start_agent()
 
     def _publish_once(self) -> None:
         world = self._store.world
@@ -233,9 +264,16 @@ class NftablesPlane:
             return Commit(change=change)
 
         if lifecycle.transitional(self._store.world):
-            self._store.write(decide)
+            self._write(decide)
 
     def _settle_one(self, instance_id: str, message: str) -> None:
         if self._store.world.find(INSTANCE, instance_id) is not None:
             now = SystemClock().now()
-            self._store.write(lambda world: Commit(change=lifecycle.failed(world, instance_id, message, now)))
+            self._write(lambda world: Commit(change=lifecycle.failed(world, instance_id, message, now)))
+
+    def _write(self, decide: Callable[[World], Commit]) -> None:
+        """Record what the agent told. While the disk fails it is said again with the agent's next event."""
+        try:
+            self._store.write(decide)
+        except ApiError as problem:
+            log.error("what the data plane told cannot be recorded: %s", problem)

@@ -65,10 +65,8 @@ class Server:
 
     def __init__(self, host: Host, port: int, *options: str) -> None:
         self.port, self.endpoint = port, f"http://127.0.0.1:{port}"
-        self._ready, self._log = (
-            host.home / f"ready-{port}",
-            (host.home / f"log-{port}-{time.monotonic_ns()}").open("w+"),
-        )
+        mark = f"{port}-{len(host.servers)}"
+        self._ready, self._log = host.home / f"ready-{mark}", (host.home / f"log-{mark}").open("w+")
         self.process = subprocess.Popen(
             [*COMMAND, "up", "--listen", f"127.0.0.1:{port}", "--ready-file", str(self._ready), *options],
             env=host.env, stdout=self._log, stderr=subprocess.STDOUT,

@@ -29,10 +29,10 @@ def main(argv: list[str] | None = None) -> int:
     """`agent LINK_FD DOOR_FD KEEPER_FD`."""
     link, door, keeper = (socket.socket(fileno=int(number)) for number in argv or sys.argv[1:])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    linux.die_with_parent()
     linux.drop_root()
     try:
         enter(keeper)
+        linux.die_with_parent()  # only now: the kernel forgets it when a process changes its user or capabilities
         agent = Agent(link, Guests(keeper))
     except OSError as problem:
         linux.send(link, {"event": "problem", "message": f"the agent cannot start: {problem}"})
@@ -102,10 +102,18 @@ class Agent:
         self.say({"event": "applied", "generation": ir.generation})
 
     def _watch(self) -> None:
-        """Guests that end by themselves are started anew, as a machine is that was meant to run."""
+        """Guests that end by themselves are started anew, as a machine is that was meant to run.
+
+        Without the keeper every guest is gone, and nothing here can bring it back: the API process starts both anew.
+        """
         while True:
             time.sleep(1)
-            if self.network.guests.anyone_gone():
+            try:
+                gone = self.network.guests.anyone_gone()
+            except OSError as problem:
+                log.critical("the keeper is gone, so the agent ends: %s", problem)
+                os._exit(1)
+            if gone:
                 self._bring()
 
     def _probe(self, message: dict[str, Any]) -> None:
