@@ -203,12 +203,10 @@ def show(lab: Lab, row: Row) -> bool:
 
 
 def rule_text(rule: Any) -> str:
-    """The id of the rule that decided."""
-    if not rule:
-        return ""
-    return (
-        str(rule.get("id") or rule.get("number") or rule.get("destination") or rule) if isinstance(rule, dict) else rule
-    )
+    """The rule that decided: its id, number or destination, or why there is none."""
+    if not isinstance(rule, dict):
+        return str(rule or "")
+    return str(next((rule[name] for name in ("id", "number", "destination", "reason") if rule.get(name)), ""))
 
 
 def later_steps(lab: Lab) -> list[bool]:
