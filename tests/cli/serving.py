@@ -48,9 +48,11 @@ class Host:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def up(self, *options: str, port: int | None = None, dataplane: str = "none") -> Server:
-        """A started server; RuntimeError with its output when it does not come up."""
-        server = Server(self, port or free_port(), "--dataplane", dataplane, *options)
+    def up(
+        self, *options: str, port: int | None = None, dataplane: str = "none", before: tuple[str, ...] = ()
+    ) -> Server:
+        """A started server; RuntimeError with its output when it does not come up. `before`: words before the command."""
+        server = Server(self, port or free_port(), "--dataplane", dataplane, *options, before=before)
         self.servers.append(server)
         server.ready()
         return server
@@ -63,12 +65,12 @@ class Host:
 class Server:
     """One `ringfence up`."""
 
-    def __init__(self, host: Host, port: int, *options: str) -> None:
+    def __init__(self, host: Host, port: int, *options: str, before: tuple[str, ...] = ()) -> None:
         self.port, self.endpoint = port, f"http://127.0.0.1:{port}"
         mark = f"{port}-{len(host.servers)}"
         self._ready, self._log = host.home / f"ready-{mark}", (host.home / f"log-{mark}").open("w+")
         self.process = subprocess.Popen(
-            [*COMMAND, "up", "--listen", f"127.0.0.1:{port}", "--ready-file", str(self._ready), *options],
+            [*before, *COMMAND, "up", "--listen", f"127.0.0.1:{port}", "--ready-file", str(self._ready), *options],
             env=host.env, stdout=self._log, stderr=subprocess.STDOUT,
         )  # fmt: skip
 

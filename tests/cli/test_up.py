@@ -141,6 +141,34 @@ def test_res_08_kill_9_of_the_server_loses_nothing_acknowledged(host: Host) -> N
     assert host.json("status")["endpoint"] == server.endpoint  # not one of the notes that were left behind
 
 
+def test_a_disk_that_is_full_fails_calls_in_aws_s_way_and_loses_nothing(host: Host) -> None:
+    """RES-08: files of the server cannot grow past 300 KiB; what was acknowledged is there after a restart."""
+    data = str(host.home / "data")
+    small = ("sh", "-c", 'ulimit -f 600; exec "$@"', "sh")  # blocks of 512 bytes
+    server = host.up("--data", data, *GIVEN, before=small)
+    ec2 = client("ec2", server.endpoint, "FOOBARKEY", "FOOBARSECRET")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    made, failure = [], None
+    for number in range(400):
+        try:
+            made.append(ec2.create_security_group(GroupName=f"g{number}", Description="x" * 200, VpcId=vpc)["GroupId"])
+        except ClientError as problem:
+            failure = problem.response
+            break
+    assert failure is not None
+    assert (failure["Error"]["Code"], failure["ResponseMetadata"]["HTTPStatusCode"]) == ("InternalError", 500)
+    with pytest.raises(ClientError, match="InternalError"):  # refused too: it could not be audited
+        for _ in range(100):
+            ec2.describe_vpcs()
+    assert "nothing was changed" in server.output
+    assert "Traceback" not in server.output
+    server.stop()
+    server = host.up("--data", data, *GIVEN)
+    ec2 = client("ec2", server.endpoint, "FOOBARKEY", "FOOBARSECRET")
+    groups = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["SecurityGroups"]
+    assert [group["GroupId"] for group in groups if group["GroupName"] != "default"] == made
+
+
 def test_a_killed_ephemeral_server_is_swept_by_the_next(host: Host) -> None:
     killed = host.up("--ephemeral")
     living = host.up("--ephemeral")
