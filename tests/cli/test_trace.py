@@ -1,0 +1,83 @@
+"""`ringfence trace`: arguments, exit status, what people and programs read; over a real control socket."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ringfence import notes
+from ringfence.cli.main import main
+from ringfence.control import ControlServer
+from ringfence.insight.reach.trace import Tracer
+from tests.builders import ACCOUNT, ANY, OPEN, REGION, group, host, ident, ingress, subnet, vpc, world
+
+Run = Callable[..., int]
+SITE = world(
+    vpc(), subnet("a", "10.0.0.0/24"), group("g", ingress(ANY, "tcp", 80), *OPEN), host("x", "10.0.0.10", groups=["g"]),
+    host("y", "10.0.0.11", groups=["g"]),
+)  # fmt: skip
+X, Y = ident("i", "x"), ident("i", "y")
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """A control socket that answers traces of SITE; the requests it was asked."""
+    monkeypatch.setenv("RINGFENCE_HOME", str(tmp_path))
+    notes.write(
+        tmp_path,
+        notes.Note(
+            endpoint="http://127.0.0.1:1", pid=os.getpid(), run=str(tmp_path), region=REGION, account_id=ACCOUNT,
+            access_key="AKIA", secret_key="secret", started=1.0,
+        ),
+    )  # fmt: skip
+    requests: list[dict[str, Any]] = []
+    tracer = Tracer()
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        requests.append(request)
+        assert request["do"] == "trace"
+        return tracer.answer(SITE, request)
+
+    server = ControlServer(tmp_path / "api.sock", answer)
+    server.start()
+    yield requests
+    server.close()
+
+
+def test_json(asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trace", X, Y, "--port", "80", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["outcome"] == "ok"
+    assert main(["trace", X, Y, "--port", "81", "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["outcome"], answer["dropped_at"], answer["component"]) == ("dropped", "sg-ingress", ident("sg", "g"))
+
+
+def test_for_people(asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trace", X, Y, "--port", "81"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "dropped at sg-ingress"
+    assert [line.split()[:2] for line in lines[:-1]] == [
+        ["pass", "source-check"], ["pass", "sg-egress"], ["pass", "no-route"], ["DROP", "sg-ingress"],
+    ]  # fmt: skip
+
+
+def test_arguments(asked: list[dict[str, Any]]) -> None:
+    main(["trace", X, Y, "--protocol", "udp", "--port", "53", "--source-port", "2000"])
+    main(["trace", X, Y, "--protocol", "icmp", "--icmp-type", "13", "--icmp-code", "0", "--ipv6"])
+    udp, icmp = asked
+    assert (udp["protocol"], udp["port"], udp["source_port"], udp["ipv6"]) == ("udp", 53, 2000, False)
+    assert (icmp["icmp_type"], icmp["icmp_code"], icmp["ipv6"]) == (13, 0, True)
+
+
+def test_bad_usage_is_status_2(asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trace", ident("i", "nobody"), Y]) == 2
+    assert "there is no instance" in capsys.readouterr().err
+    assert main(["trace", X, Y, "--protocol", "quic"]) == 2
+    with pytest.raises(SystemExit) as ended:
+        main(["trace", X])
+    assert ended.value.code == 2
