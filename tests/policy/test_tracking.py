@@ -326,3 +326,32 @@ def test_refused_packets_leave_no_state() -> None:
     assert session.send("server", sent).verdict.dropped_at == "nacl-out"
     session.world = w
     assert session.send(INTERNET, packet(CLIENT, PUBLIC, "tcp", 40000, sport=443)).verdict.dropped_at == "sg-ingress"
+
+
+def test_answers_do_not_make_an_untracked_flow_tracked() -> None:
+    """Only a packet of the opening direction marks the entry: an error about the flow is still judged by rules."""
+    session = Session(server(HTTP, ALL_OUT))
+    there = session.send(INTERNET, to_server(80))
+    session.world = rules(session.world, HTTP, egress("203.0.113.0/24"))
+    answer = session.send("server", there.packet.reply())
+    assert answer.at == INTERNET
+    assert session.send(INTERNET, unreachable(answer.packet)).verdict.dropped_at == "sg-ingress"
+    assert session.round(INTERNET, to_server(80)) == "ok"  # now the client's packet has
+    assert session.send(INTERNET, unreachable(answer.packet)).at == ident("eni", "server")
+
+
+def test_an_appliance_keeps_what_it_tracks() -> None:
+    """In tracked, out untracked, by one interface: passing a packet on does not untrack the flow that came in."""
+    box = (ingress(ANY, "tcp"), egress(ANY, "tcp", 80))
+    w = world(
+        vpc(), *(subnet(n, f"10.0.{i}.0/24") for i, n in enumerate("abc")), group("open", ingress(ANY), *OPEN),
+        table("t", route("10.0.2.0/24", ident("eni", "box")), subnets=["a"]), group("box", *box),
+        host("left", "10.0.0.10", groups=["open"]), host("right", "10.0.2.10", subnet="c", groups=["open"]),
+        host("box", "10.0.1.10", subnet="b", groups=["box"], check=False),
+    )  # fmt: skip
+    session = Session(w)
+    sent = packet("10.0.0.10", "10.0.2.10", "tcp", 80)
+    assert session.send("left", sent).at == ident("eni", "right")
+    session.world = changed(w, group("box", egress(ANY, "tcp", 80)))
+    assert session.send("left", sent).at == ident("eni", "right")
+    assert session.send("left", replace(sent, sport=40001)).verdict.dropped_at == "sg-ingress"
