@@ -51,7 +51,12 @@ def measure(lab: Lab, home: Path, interfaces: int, changes: int) -> dict[str, ob
     built = time.monotonic() - started
     seconds = []
     for number in range(changes):
-        permission = {"IpProtocol": "udp", "FromPort": number, "ToPort": number, "IpRanges": [{"CidrIp": "10.9.0.0/16"}]}
+        permission = {
+            "IpProtocol": "udp",
+            "FromPort": number,
+            "ToPort": number,
+            "IpRanges": [{"CidrIp": "10.9.0.0/16"}],
+        }
         lab.ec2.authorize_security_group_ingress(GroupId=groups[number % 100], IpPermissions=[permission])
         replied = time.monotonic()
         ask(run, {"do": "wait", "timeout": 30})
