@@ -15,8 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from ringfence.control import ask
 from tests.e2e.lab import Lab
+
+from ringfence.control import ask
 
 
 def main() -> int:
