@@ -91,6 +91,8 @@ class Seen:
     dport: int
     marker: int | None
     body: bytes
+    offset: int = 0  # of a fragment, in bytes
+    ttl: int = 0
 
 
 def parse(frame: bytes) -> Seen | None:
@@ -99,12 +101,14 @@ def parse(frame: bytes) -> Seen | None:
     data = frame[14:]
     if kind == 0x0800:
         head, protocol = (data[0] & 15) * 4, data[9]
+        offset, ttl = (struct.unpack(">H", data[6:8])[0] & 0x1FFF) * 8, data[8]
         src, dst, body = (
             ip_address(data[12:16]),
             ip_address(data[16:20]),
             data[head : struct.unpack(">H", data[2:4])[0]],
         )
     elif kind == 0x86DD:
+        offset, ttl = 0, data[7]
         protocol, src, dst = data[6], IPv6Address(data[8:24]), IPv6Address(data[24:40])
         body = data[40 : 40 + struct.unpack(">H", data[4:6])[0]]
     else:
@@ -112,7 +116,7 @@ def parse(frame: bytes) -> Seen | None:
     sport, dport = struct.unpack(">HH", body[:4]) if len(body) >= 4 else (0, 0)
     at = body.find(MAGIC)
     marker = struct.unpack(">I", body[at + 2 : at + 6])[0] if at >= 0 and len(body) >= at + 6 else None
-    return Seen(src, dst, protocol, sport, dport, marker, body)
+    return Seen(src, dst, protocol, sport, dport, marker, body, offset, ttl)
 
 
 def packet_socket(interface: str) -> socket.socket:

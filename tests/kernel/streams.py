@@ -1,0 +1,117 @@
+"""Real sockets in the testbed's namespaces: echo servers, and conversations that can be resumed after a rule change."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+from tests.kernel.testbed import Namespace
+
+PATIENCE = 0.4
+
+
+def _family(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+@contextmanager
+def tcp_echo(place: Namespace, address: str, port: int) -> Iterator[None]:
+    """A server that sends back what it gets."""
+    listener = place.run(lambda: socket.socket(_family(address), socket.SOCK_STREAM))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen(16)
+
+    def converse(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while data := connection.recv(65536):
+                connection.sendall(data)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                Thread(target=converse, args=(listener.accept()[0],), daemon=True).start()
+
+    Thread(target=serve, daemon=True).start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+@contextmanager
+def udp_echo(place: Namespace, address: str, port: int) -> Iterator[list[tuple[str, int]]]:
+    """A server that sends back what it gets; yields the list of senders it has seen."""
+    seen: list[tuple[str, int]] = []
+    sock = place.run(lambda: socket.socket(_family(address), socket.SOCK_DGRAM))
+    sock.bind((address, port))
+    sock.settimeout(0.2)
+    running = [True]
+
+    def serve() -> None:
+        while running:
+            try:
+                data, peer = sock.recvfrom(65536)
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            seen.append((peer[0], peer[1]))
+            with contextlib.suppress(OSError):
+                sock.sendto(data, peer)
+
+    thread = Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        running.clear()
+        thread.join()
+        sock.close()
+
+
+def connect(place: Namespace, source: str, address: str, port: int, patience: float = PATIENCE) -> socket.socket | None:
+    """A TCP connection, or None when it does not come about in time."""
+    sock = place.run(lambda: socket.socket(_family(address), socket.SOCK_STREAM))
+    sock.settimeout(patience)
+    sock.bind((source, 0))
+    try:
+        sock.connect((address, port))
+    except OSError:
+        sock.close()
+        return None
+    return sock
+
+
+def alive(sock: socket.socket | None, patience: float = PATIENCE) -> bool:
+    """Does a byte make the round trip on this connection?"""
+    if sock is None:
+        return False
+    sock.settimeout(patience)
+    try:
+        sock.sendall(b"?")
+        return sock.recv(1) == b"?"
+    except OSError:
+        return False
+
+
+def datagram(place: Namespace, source: str, port: int = 0) -> socket.socket:
+    """A UDP socket bound to an address."""
+    sock = place.run(lambda: socket.socket(_family(source), socket.SOCK_DGRAM))
+    sock.bind((source, port))
+    sock.settimeout(PATIENCE)
+    return sock
+
+
+def asks(sock: socket.socket, address: str, port: int) -> bool:
+    """Does a datagram come back?"""
+    try:
+        sock.sendto(b"?", (address, port))
+        return sock.recvfrom(64)[0] == b"?"
+    except OSError:
+        return False
