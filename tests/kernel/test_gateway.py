@@ -74,6 +74,9 @@ def test_translation(bed: Testbed, make: object) -> None:
     assert str(out.src) == EIP_A
     (back,) = seen_at(bed, A, make(OUT, EIP_A), INTERNET)  # type: ignore[operator]
     assert (str(back.src), str(back.dst)) == (OUT, A4)
+    for seen in (out, back):
+        if seen.protocol in (6, 17):
+            assert frames.checksum(frames._pseudo(seen.src, seen.dst, seen.protocol, len(seen.body)) + seen.body) == 0
 
 
 def test_checksums_hold(bed: Testbed) -> None:
