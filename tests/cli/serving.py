@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,7 @@ class Host:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.scratch = home / "tmp"
-        self.scratch.mkdir()
+        self.scratch = Path(tempfile.mkdtemp(prefix="rf-"))  # short: a unix socket's path has at most 107 bytes
         self.env = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"} | {
             "RINGFENCE_HOME": str(home / "state"), "PYTHONPATH": str(SOURCE), "TMPDIR": str(self.scratch), "HOME": str(home),
         }  # fmt: skip
@@ -60,6 +61,7 @@ class Host:
     def close(self) -> None:
         for server in self.servers:
             server.stop(signal.SIGTERM)
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
 
 class Server:
