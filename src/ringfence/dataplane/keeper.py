@@ -8,6 +8,7 @@ guest and removes every namespace. Started as root it first becomes an unprivile
 from __future__ import annotations
 
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -17,6 +18,7 @@ from typing import Any
 from ringfence.dataplane import linux
 
 RUN = "/run/ringfence"  # inside the keeper's mount namespace
+GUEST_PROCESSES = 1024  # of one guest, so that none can take all of the host's
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -162,6 +164,8 @@ def _become_guest(go: socket.socket, message: dict[str, Any]) -> None:
         linux.die_with_parent()
         os.setsid()
         linux.new_user_namespace()  # the network namespace below is this user namespace's own
+        # a limit set earlier would count the processes of all guests together
+        resource.setrlimit(resource.RLIMIT_NPROC, (GUEST_PROCESSES, GUEST_PROCESSES))
         linux.unshare(linux.CLONE_NEWNET)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inner:
             netns = linux.network_namespace_of(inner)

@@ -125,13 +125,7 @@ class Network:
             if router.slice is None or part != router.slice:
                 router.filter.sync(part.filtered())
         yield from self._start_guests(wanted, machines)
-        for vpc_id, part in wanted.items():
-            self._plug(vpc_id, part, machines)
-            if part.edge is not None:
-                self._edge_up(part)
-            self._route(vpc_id, part)
-            self._resolve(vpc_id, part)
-            self._routers[vpc_id].slice = part
+        failures = [text for vpc_id, part in wanted.items() if (text := self._connect(vpc_id, part, machines))]
         self._sync_internet()
         for instance_id in machines:
             self.guests.go(instance_id)
@@ -139,6 +133,29 @@ class Network:
             self._sweep(wanted, machines)
             self._first = False
         yield from self._report(machines)
+        if failures:
+            raise TopologyError("; ".join(failures))
+
+    def _connect(self, vpc_id: str, part: VpcSlice, machines: dict[str, Machine]) -> str:
+        """Links and routes of one VPC. Says what went wrong, or nothing: one VPC's trouble stops no other VPC."""
+        try:
+            try:
+                self._lay(vpc_id, part, machines)
+            except TopologyError as problem:
+                log.warning("%s; trying again without the links that are lost", problem)
+                self._pull_lost(vpc_id)
+                self._lay(vpc_id, part, machines)
+        except TopologyError as problem:
+            return str(problem)
+        return ""
+
+    def _lay(self, vpc_id: str, part: VpcSlice, machines: dict[str, Machine]) -> None:
+        self._plug(vpc_id, part, machines)
+        if part.edge is not None:
+            self._edge_up(part)
+        self._route(vpc_id, part)
+        self._resolve(vpc_id, part)
+        self._routers[vpc_id].slice = part
 
     def _report(self, machines: dict[str, Machine]) -> Iterator[dict[str, Any]]:
         running = self.guests.running_ids()
@@ -255,13 +272,25 @@ class Network:
             now = wanted.get(eni_id)
             moved = now is None or self._place(now, machines) != place or place not in there
             if moved or (now is not None and (now.number, now.mac) != (eni.number, eni.mac)):
-                _quietly(vpc_ns(vpc_id), f"link del {link(eni.number)}")
-                for routes in router.routes.values():
-                    routes.link_gone(link(eni.number))
-                self._forget_connections(router, eni)
-                del router.plugged[eni_id]
+                self._pull(router, eni)
                 if place == eni_ns(eni_id) and place in there:
                     topology.drop_namespace(place)
+
+    def _pull(self, router: Router, eni: Interface) -> None:
+        """Take an interface's link away, and what went with it."""
+        _quietly(vpc_ns(router.vpc_id), f"link del {link(eni.number)}")
+        for routes in router.routes.values():
+            routes.link_gone(link(eni.number))
+        self._forget_connections(router, eni)
+        router.plugged.pop(eni.eni_id, None)
+
+    def _pull_lost(self, vpc_id: str) -> None:
+        """A guest is root of its interface: it may have deleted its end, and with it ours."""
+        router = self._routers[vpc_id]
+        there = topology.links(router.netns)
+        for eni, _ in list(router.plugged.values()):
+            if link(eni.number) not in there:
+                self._pull(router, eni)
 
     def _forget_connections(self, router: Router, eni: Interface) -> None:
         """The connections of an interface end with it: its number may be another's tomorrow."""
@@ -275,12 +304,31 @@ class Network:
             place = self._place(eni, machines)
             if place is None:
                 continue
-            held = router.plugged.get(eni.eni_id)
-            if held is None:
-                self._plug_in(name, eni, subnets[eni.subnet_id], place, known=link(eni.number) in there)
-            elif (held[0].ipv4, held[0].ipv6) != (eni.ipv4, eni.ipv6):
-                self._readdress(name, held[0], eni, subnets[eni.subnet_id], place)
-            router.plugged[eni.eni_id] = (eni, place)
+            known = link(eni.number) in there
+            try:
+                self._plug_or_readdress(router, eni, subnets[eni.subnet_id], place, known=known)
+            except TopologyError as problem:
+                if eni.instance_id is None:
+                    raise
+                self._plug_anew(router, eni, subnets[eni.subnet_id], place, problem)
+
+    def _plug_or_readdress(self, router: Router, eni: Interface, subnet: Subnet, place: str, *, known: bool) -> None:
+        held, name = router.plugged.get(eni.eni_id), vpc_ns(router.vpc_id)
+        if held is None:
+            self._plug_in(name, eni, subnet, place, known=known)
+        elif (held[0].ipv4, held[0].ipv6) != (eni.ipv4, eni.ipv6):
+            self._readdress(name, held[0], eni, subnet, place)
+        router.plugged[eni.eni_id] = (eni, place)
+
+    def _plug_anew(self, router: Router, eni: Interface, subnet: Subnet, place: str, problem: TopologyError) -> None:
+        """The guest deleted, renamed or occupied its end: give it a new link. If it bars that too, it has none."""
+        log.warning("%s of %s is plugged in anew: %s", eni.eni_id, eni.instance_id, problem)
+        self._pull(router, eni)
+        try:
+            self._plug_or_readdress(router, eni, subnet, place, known=False)
+        except TopologyError as again:
+            log.warning("%s stays unplugged, by its guest's doing: %s", eni.eni_id, again)
+            self._pull(router, eni)
 
     def _plug_in(self, name: str, eni: Interface, subnet: Subnet, place: str, *, known: bool) -> None:
         device = f"eth{eni.device_index or 0}"

@@ -46,6 +46,7 @@ def arguments(root: str, state: Path, *, hostname: str | None) -> list[str]:
     out += ["--ro-bind", str(state / "init.py"), "/.ringfence-init.py"]
     out += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/root"]
     out += ["--tmpfs", "/var", "--dir", "/var/tmp", "--dir", "/var/log"] if root == BUILTIN else []
+    out += ["--cap-drop", "ALL"]  # started with all of its user namespace's: without this, adding changes nothing
     for capability in ("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_NET_BIND_SERVICE", "CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN",
                        "CAP_DAC_OVERRIDE", "CAP_FOWNER"):  # fmt: skip
         out += ["--cap-add", capability]

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -132,6 +133,12 @@ def write_sysctls(descriptor: int, values: dict[str, str]) -> None:
             path = Path("/proc/sys") / name
             if path.exists():
                 path.write_text(value)
+
+
+def links(descriptor: int) -> set[str]:
+    """The names of a namespace's links."""
+    with linux.inside(descriptor):
+        return {name for _, name in socket.if_nameindex()}
 
 
 # ---------------------------------------------------------------------- a VPC's router
