@@ -71,6 +71,8 @@ OUT, OUT6 = packet(A, CLIENT, "tcp", 443), packet(f"{V6}:10", CLIENT6, "tcp", 44
         ("IGW-08", to_gateway(), packet(A, "172.31.255.255", "tcp", 80), "gateway"),
         ("IGW-08", to_gateway(), packet(A, "100.127.0.1", "udp", 80), "gateway"),
         ("IGW-08", to_gateway(), packet(A, "100.128.0.1", "udp", 80), "ok"),
+        ("IGW-08", to_gateway(), packet(A, "240.0.0.1", "udp", 80), "gateway"),
+        ("IGW-08", to_gateway(), packet(f"{V6}:10", "fd99::1", "tcp", 80), "gateway"),
         ("NET-13", to_gateway(), packet(A, "224.0.0.5", "udp", 80), "no-route"),
         ("NET-13", to_gateway(), packet(A, "255.255.255.255", "udp", 67), "no-route"),
         ("NET-13", (), packet(A, "10.0.0.255", "udp", 80), "no-route"),
@@ -193,8 +195,9 @@ def test_igw_08_private_sources_from_outside(source: str) -> None:
     assert dropped(site(*to_gateway()), INTERNET, packet(source, PUBLIC, "tcp", 80)) == "gateway"
 
 
-def test_igw_08_own_ipv6_from_outside() -> None:
-    assert dropped(site(*to_gateway()), INTERNET, packet(f"{V6}1::7", f"{V6}:10", "tcp", 80)) == "gateway"
+@pytest.mark.parametrize("source", [f"{V6}1::7", "fd99::1"])
+def test_igw_08_own_and_private_ipv6_from_outside(source: str) -> None:
+    assert dropped(site(*to_gateway()), INTERNET, packet(source, f"{V6}:10", "tcp", 80)) == "gateway"
 
 
 def test_igw_13_elastic_instead_of_the_lent_address() -> None:
@@ -250,6 +253,7 @@ CLOSED = (group("open"), acl("main"))
         ("UF-08", packet(A, CLIENT, "udp", 53), None),
         ("closed port", packet(A, "169.254.169.254", "tcp", 443), None),
         ("closed port", packet(A, "10.0.0.1", "tcp", 22), None),
+        ("no resolver", packet(A, "10.0.0.1", "udp", 53), None),
         ("closed port", packet(A, "10.0.0.2", "icmp"), None),
     ],
 )
@@ -259,6 +263,12 @@ def test_services_are_not_filtered(row: str, sent: Packet, expected: str | None)
     arrival = judge(compile_world(w), Flows(), sent, ident("eni", "a"))
     assert arrival.at == expected, row
     assert dropped(w, "a", sent) == ("ok" if expected else arrival.verdict.dropped_at)
+
+
+def test_dns_01_no_resolver_without_dns_support() -> None:
+    w = changed(site(), vpc(ipv6=[f"{V6}:/56"], dns_support=False))
+    assert dropped(w, "a", packet(A, "10.0.0.2", "udp", 53)) == "no-route"
+    assert dropped(w, "a", packet(A, "169.254.169.254", "tcp", 80)) == "ok"
 
 
 def test_services_still_ask_for_the_source() -> None:

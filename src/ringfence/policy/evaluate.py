@@ -40,11 +40,14 @@ INTERNET = "internet"
 SERVICE = "service"
 MAX_APPLIANCES = 8
 
-#: destinations the internet gateway never forwards, and sources it never accepts (IGW-08)
-PRIVATE = tuple(
-    IPv4Network(text)
-    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8")
-)
+#: what the internet gateway never forwards to and never accepts from (IGW-08, docs/adr/0003-edge-nat.md)
+PRIVATE: tuple[Network, ...] = (
+    *(IPv4Network(block) for block in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+        "192.168.0.0/16", "224.0.0.0/3",
+    )),
+    *(IPv6Network(block) for block in ("::/8", "fc00::/7", "fe80::/10", "ff00::/8")),
+)  # fmt: skip
 #: where no router forwards to (NET-13, RFC 4291)
 UNROUTED = (
     IPv4Network("224.0.0.0/4"), IPv4Network("255.255.255.255/32"), IPv4Network("127.0.0.0/8"), IPv4Network("0.0.0.0/8"),
@@ -292,7 +295,9 @@ class _Journey:
 
     def _to_router(self, sender: Interface, packet: Packet) -> Arrival:
         """The resolver and the metadata service take what is theirs, unfiltered; the router drops the rest (UF-01..UF-07)."""
-        dns = packet.dst not in METADATA and packet.protocol in PORTED and packet.dport == 53
+        vpc = self.index.get(Vpc, sender.vpc_id)
+        resolvers = (*RESOLVERS, *(block.network_address + 2 for block in vpc.ipv4)) if vpc.dns_support else ()
+        dns = packet.dst in resolvers and packet.protocol in PORTED and packet.dport == 53
         imds = packet.dst in METADATA and packet.protocol == Protocol.TCP and packet.dport == 80
         if dns or imds:
             return self._end(SERVICE, packet)
@@ -398,7 +403,8 @@ class _Journey:
 
     def _from_gateway(self, edge: Edge, packet: Packet) -> Arrival:
         """In: the public destination becomes the private one; then the gateway's own route table, if any (RT-13)."""
-        if within(packet.src, (*PRIVATE, *edge.ipv6)):
+        inner: tuple[Network, ...] = (*edge.ipv6, *self.index.get(Vpc, edge.vpc_id).ipv4)
+        if within(packet.src, (*PRIVATE, *inner)):
             self._gateway(False, edge, "spoofed source")
             return self._end(None, packet)
         inside: dict[Address, Address] = dict(edge.nat)
