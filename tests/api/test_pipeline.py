@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import botocore.auth
+import botocore.session
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -73,6 +74,12 @@ def test_the_regions_are_apart(front: Front) -> None:
     made = front.client("ec2", region="eu-west-1").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     assert made in [vpc["VpcId"] for vpc in front.client("ec2", region="eu-west-1").describe_vpcs()["Vpcs"]]
     assert made not in [vpc["VpcId"] for vpc in front.client("ec2").describe_vpcs()["Vpcs"]]
+
+
+@pytest.mark.parametrize("region", botocore.session.get_session().get_available_regions("ec2"))
+def test_every_region_that_clients_know_is_served(front: Front, region: str) -> None:
+    answer = front.ask({"Action": "DescribeAvailabilityZones"}, region=region)
+    assert (answer.status, answer.response.body.count(f"<zoneName>{region}".encode()) >= 3) == (200, True)
 
 
 # ---------------------------------------------------------------------- who asks

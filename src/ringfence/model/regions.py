@@ -27,9 +27,13 @@ _REGIONS: dict[str, tuple[str, str, str]] = {
     "sa-east-1": ("sae1", "abc", "opt-in-not-required"),
     "af-south-1": ("afs1", "abc", "opted-in"),
     "ap-east-1": ("ape1", "abc", "opted-in"),
+    "ap-east-2": ("ape2", "abc", "opted-in"),
     "ap-south-2": ("aps2", "abc", "opted-in"),
     "ap-southeast-3": ("apse3", "abc", "opted-in"),
     "ap-southeast-4": ("apse4", "abc", "opted-in"),
+    "ap-southeast-5": ("apse5", "abc", "opted-in"),
+    "ap-southeast-6": ("apse6", "abc", "opted-in"),
+    "ap-southeast-7": ("apse7", "abc", "opted-in"),
     "ca-west-1": ("caw1", "abc", "opted-in"),
     "eu-central-2": ("euc2", "abc", "opted-in"),
     "eu-south-1": ("eus1", "abc", "opted-in"),
@@ -37,6 +41,7 @@ _REGIONS: dict[str, tuple[str, str, str]] = {
     "il-central-1": ("ilc1", "abc", "opted-in"),
     "me-central-1": ("mec1", "abc", "opted-in"),
     "me-south-1": ("mes1", "abc", "opted-in"),
+    "mx-central-1": ("mxc1", "abc", "opted-in"),
 }
 
 
