@@ -18,15 +18,15 @@ test: setup check
 	$(VENV)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 check: setup
-	$(VENV)/ruff format --check src tests bench examples
-	$(VENV)/ruff check src tests bench examples
+	$(VENV)/ruff format --check src tests bench examples scripts
+	$(VENV)/ruff check src tests bench examples scripts
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 	$(VENV)/python scripts/coverage_table.py --check docs/operations.md
 
 format:
-	$(VENV)/ruff format src tests bench examples
-	$(VENV)/ruff check --fix src tests bench examples
+	$(VENV)/ruff format src tests bench examples scripts
+	$(VENV)/ruff check --fix src tests bench examples scripts
 
 docs:
 	$(VENV)/python scripts/coverage_table.py docs/operations.md

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import botocore.loaders
 import botocore.model
-import ringfence.api.ops.sts
 
-import ringfence.api.ops.ec2  # noqa: F401  fills the registry
 from ringfence.api.ops.registry import OPERATIONS
 
 
