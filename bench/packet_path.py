@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.kernel.testbed import GUEST_LINK, Namespace, Testbed
-from tests.kernel.worlds import A4, B4, A, B, acl, allow, eni, entry, group, pair, subnet
+from tests.kernel.worlds import B4, A, B, acl, allow, eni, entry, group, pair, subnet
 
 from ringfence.dataplane import topology
 from ringfence.policy.ir import Allow, Fragment, Interface, Subnet
