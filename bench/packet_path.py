@@ -100,6 +100,7 @@ def plain() -> Iterator[Path2]:
 @contextmanager
 def guarded(groups: int, count: int) -> Iterator[Path2]:
     with Testbed(filtered(groups, count)) as bed:
+        bed.unwatch()
         yield Path2(bed.guests[A], bed.guests[B])
 
 

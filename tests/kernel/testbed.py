@@ -146,6 +146,11 @@ class Testbed:
             with contextlib.suppress(OSError):
                 namespace.close()
 
+    def unwatch(self) -> None:
+        """Close the sockets that capture and craft packets: they cost every packet a copy."""
+        while self._raw:
+            self._raw.popitem()[1].close()
+
     # --- the topology -----------------------------------------------------------------------------------------------
 
     def _fixed_parts(self) -> None:
