@@ -100,7 +100,7 @@ def test_updates_never_touch_base_chains(pads: tuple[Namespace, Namespace]) -> N
     place, _ = pads
     filter_ = fresh(place, pair())
     handles = _handles(place)
-    assert len(handles) == 6
+    assert len(handles) == 5
     for rules in ([allow("tcp", "80")], [allow("udp", "1-9", "sg-a")], []):
         filter_.sync(pair(rules))
         assert _handles(place) == handles

@@ -47,6 +47,8 @@ ROUTER_SYSCTLS = {
     "net/ipv4/ip_forward": "1",
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/default/rp_filter": "0",
+    # sources are checked by the filter; without this the kernel looks up a route to every packet's source, in both passes
+    "net/ipv4/conf/all/accept_local": "1",
     "net/ipv4/conf/all/send_redirects": "0",
     "net/ipv4/conf/default/send_redirects": "0",
     "net/ipv4/conf/default/proxy_arp": "1",

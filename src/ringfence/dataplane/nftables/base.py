@@ -105,7 +105,8 @@ SG_IN_ACCEPTS, SG_OUT_ACCEPTS = "destination", "acl-out"
 SG_IN_TRACKS, SG_OUT_TRACKS = "track-in", "track-out"
 
 _GUARD: tuple[Rule, ...] = (
-    (Is(IIFNAME, LOOP_IN), ChangeMark(0xFFFFFFFF ^ PASS_ONE), goto("pass-2")),
+    # only the loop keeps marks: the kernel clears them when a packet comes from another namespace
+    (Bits(META_MARK, PASS_ONE, some=True), ChangeMark(0xFFFFFFFF ^ PASS_ONE), goto("pass-2")),
     (SetMark((IIFNAME, ETHER_SADDR, IP_SADDR), OWN4.name), goto("pass-1")),
     (SetMark((IIFNAME, ETHER_SADDR, IP6_SADDR), OWN6.name), goto("pass-1")),
     (SetMark((IIFNAME,), GATES.name), goto("pass-2")),
@@ -129,9 +130,12 @@ _FORWARD: tuple[Rule, ...] = (
     (Is(IIFNAME, GATEWAY), goto("in")),
     (goto("refuse-router"),),
 )
+#: a new flow gets the idle times of its ENI (CT-13..15); comes back
+_IDLE: Rule = (HasState("new"), Dispatch((CT_ZONE,), TIMEOUTS.name))
 _OUT: tuple[Rule, ...] = (
     (Dispatch((CT_MARK, CT_DIRECTION), STATE_OUT.name),),
     (HasState("related"), Is(CT_MARK, 0, differs=True), goto(SG_OUT_ACCEPTS)),
+    _IDLE,
     (Dispatch((IIFNAME,), SG_OUT.name),),
     (goto("refuse-sg-out"),),
 )
@@ -140,6 +144,7 @@ _IN: tuple[Rule, ...] = (
     (Bits(META_MARK, SAME_SUBNET, some=False), Dispatch((OIFNAME,), ACL_IN.name)),  # comes back when the ACL allows
     (Dispatch((CT_MARK, CT_DIRECTION), STATE_IN.name),),
     (HasState("related"), Is(CT_MARK, 0, differs=True), goto(SG_IN_ACCEPTS)),
+    _IDLE,
     (Dispatch((OIFNAME,), SG_IN.name),),
     (goto("refuse-sg-in"),),
 )
@@ -192,7 +197,6 @@ def inet_table() -> Table:
 def _inet_chains() -> tuple[Chain, ...]:
     return (
         Chain("guard", _GUARD, Hook("prerouting", -450)),  # before conntrack reassembles fragments (-400)
-        Chain("new", ((HasState("new"), Dispatch((CT_ZONE,), TIMEOUTS.name)), (ACCEPT,)), Hook("prerouting", -150)),
         Chain("forward", _FORWARD, Hook("forward", 0)),
         Chain("input", _INPUT, Hook("input", 0)),
         Chain("untrack", ((Untrack(), ACCEPT),), Hook("output", -300)),

@@ -350,7 +350,7 @@ def interface_piece(interface: Interface, around: Surroundings) -> Piece:
     for side, dispatch in ((IN, base.SG_IN), (OUT, base.SG_OUT)):
         chain = _class_chain(out, side, around.groups)
         out.put(dispatch, Element((name,), data=goto(chain)))
-    out.put(base.TIMEOUTS, Element((number,), data=goto(_timeout_chain(out, interface.timeouts))))
+    out.put(base.TIMEOUTS, Element((number,), data=jump(_timeout_chain(out, interface.timeouts))))
     return out.piece()
 
 
@@ -400,8 +400,8 @@ def _timeout_chain(out: _Builder, timeouts: Timeouts) -> str:
     rules: list[Rule] = []
     for timeout in (tcp, udp):
         out.own(timeout)
-        rules.append((Is(META_L4PROTO, timeout.protocol), UseTimeout(timeout.name), ACCEPT))
-    out.own(Chain(f"timeouts-{suffix}", (*rules, (ACCEPT,))))
+        rules.append((Is(META_L4PROTO, timeout.protocol), UseTimeout(timeout.name), RETURN))
+    out.own(Chain(f"timeouts-{suffix}", tuple(rules)))
     return f"timeouts-{suffix}"
 
 
