@@ -40,6 +40,7 @@ _LOOP_MACS = ("02:52:46:00:00:00", "02:52:46:00:00:01")
 _LOOP_HOP4, _LOOP_HOP6 = "169.254.255.1", "fe80::fffe"
 _GATEWAY_LINK = ("169.254.254.1", "169.254.254.2")  # VPC side, edge side
 _INTERNET_LINK = ("169.254.253.1", "169.254.253.2")  # internet side, edge side
+_EDGE_SPEAKS6 = "fd00:ec2::fffe"  # errors of the gateway need a source that routers pass on: "packet too big" (IGW-09)
 SERVICES4 = ("169.254.169.253", "169.254.169.254")
 SERVICES6 = ("fd00:ec2::253", "fd00:ec2::254")
 
@@ -256,6 +257,7 @@ def edge_base(gateway_id: str) -> tuple[list[str], list[str], list[str]]:
         f"addr replace fe80::2/64 dev {EDGE_VPC} nodad",
         f"addr replace {_INTERNET_LINK[1]}/30 dev {EDGE_INTERNET}",
         f"addr replace fe80::2/64 dev {EDGE_INTERNET} nodad",
+        f"addr replace {_EDGE_SPEAKS6}/128 dev lo nodad",
         f"link set {EDGE_VPC} up",
         f"link set {EDGE_INTERNET} up",
     ]
