@@ -37,6 +37,8 @@ differential: setup
 bench: setup
 	$(VENV)/python -m bench.compile_world
 	$(VENV)/python -m bench.rule_change 300 60
+	$(VENV)/python -m bench.eni_creation 300
+	$(VENV)/python -m bench.packet_path
 
 lock:
 	scripts/lock.sh
