@@ -9,6 +9,8 @@ from pathlib import Path
 import botocore.loaders
 import botocore.model
 
+import ringfence.api.ops.ec2
+import ringfence.api.ops.sts  # noqa: F401
 from ringfence.api.ops.registry import OPERATIONS
 
 
