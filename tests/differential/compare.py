@@ -73,7 +73,7 @@ class Run:
             if sent and self.chance.random() < 0.3:
                 source, packet = self.chance.choice(sent)
             else:
-                source, packet = generator.packet(self.chance, self.site)
+                source, packet = generator.packet(self.chance, self.site, odd=True)
             answer = self.step(source, packet, tally)
             sent.append((source, packet))
             if answer is not None and self.chance.random() < 0.9:

@@ -159,6 +159,14 @@ def test_spoofed_sources(bed: Testbed) -> None:
     assert not seen_at(bed, A, udp(OUT, A4, 9), INTERNET)  # a private destination from outside
 
 
+def test_ipv6_pool_is_public(bed: Testbed) -> None:
+    """IGW-07, IGW-08: the installation's own IPv6 blocks pass both ways; other unique local addresses do not."""
+    bed.apply(world())
+    for address, passes in (("fd52:4946:99::1", True), ("fd52:4947::1", False), ("fe80::7", False)):
+        assert bool(seen_at(bed, A, udp(address, A6, 9), INTERNET)) == passes, address
+        assert bool(seen_at(bed, INTERNET, udp(A6, address, 9), A)) == passes, address
+
+
 def test_moved_address_takes_effect_on_open_flows(bed: Testbed) -> None:
     """IGW-11: an Elastic IP that moves to another ENI takes existing flows along at once: stateless."""
     bed.apply(world(nat={EIP_A: A4}))

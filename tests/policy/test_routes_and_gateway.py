@@ -200,6 +200,20 @@ def test_igw_08_own_and_private_ipv6_from_outside(source: str) -> None:
     assert dropped(site(*to_gateway()), INTERNET, packet(source, f"{V6}:10", "tcp", 80)) == "gateway"
 
 
+def test_igw_08_own_public_address_from_outside() -> None:
+    """Nobody outside can have one of the VPC's public addresses; the same packet by way of the gateway is a hairpin."""
+    w = site(*to_gateway(), extra=(elastic_ip("198.18.0.2", "b", B),))
+    assert dropped(w, INTERNET, packet("198.18.0.2", PUBLIC, "tcp", 80)) == "gateway"
+    assert dropped(w, INTERNET, packet("198.18.0.3", PUBLIC, "tcp", 80)) == "ok"
+
+
+def test_igw_08_the_installations_ipv6_blocks_are_public() -> None:
+    """The pool is a unique local block on the outside, public address space within."""
+    w = site(*to_gateway())
+    assert dropped(w, INTERNET, packet("fd52:4946:77::1", f"{V6}:10", "tcp", 80)) == "ok"
+    assert dropped(w, INTERNET, packet("fd52:4947::1", f"{V6}:10", "tcp", 80)) == "gateway"
+
+
 def test_igw_13_elastic_instead_of_the_lent_address() -> None:
     w = changed(site(*to_gateway()), host("a", A, groups=["open"], public="198.18.9.9", ipv6=[f"{V6}:10"]))
     assert dropped(w, INTERNET, packet(CLIENT, "198.18.9.9", "tcp", 80)) == "no-route"

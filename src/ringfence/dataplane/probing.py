@@ -19,6 +19,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from dnslib import DNSRecord
+
 from ringfence.dataplane import linux, topology
 from ringfence.dataplane.network import Network
 from ringfence.model.net import Address, parse_address
@@ -26,6 +28,8 @@ from ringfence.model.net import Address, parse_address
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 _ANSWERS = {8: 0, 13: 14, 128: 129}
 _ETH_P_ALL = 3
+#: made now: an agent that has given up its privileges may be unable to read the codecs of Python any more
+_QUERY: bytes = DNSRecord.question("ringfence.probe").pack()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Spec:
     count: int
     size: int
     timeout: float
+    service: bool  # to the router itself: its resolver and metadata service answer only what they understand
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -64,6 +69,7 @@ def _probe(network: Network, request: dict[str, Any]) -> dict[str, Any]:
         inner=parse_address(request["inner"]), protocol=request["protocol"], port=request["port"],
         sport=request["source_port"], icmp_type=request["icmp_type"], icmp_code=request["icmp_code"],
         count=request["count"], size=request["size"], timeout=request["timeout"],
+        service=request["to"] is None and request["from"]["kind"] == "interface",
     )  # fmt: skip
     with ExitStack() as stack:
         sender = _open(stack, _place(network, request["from"]))
@@ -74,7 +80,8 @@ def _probe(network: Network, request: dict[str, Any]) -> dict[str, Any]:
         capture.settle(outcome, bool(answering))
     return {
         "outcome": outcome.name,
-        "forward_delivered": capture.forward > 0,
+        # nothing watches at the router's services: an answer shows that the question arrived
+        "forward_delivered": capture.forward > 0 or (spec.service and outcome.received > 0),
         "reply_delivered": capture.back > 0,
         "sent": outcome.sent,
         "received": outcome.received,
@@ -294,14 +301,15 @@ def _tcp(stack: ExitStack, spec: Spec, netns: int) -> Outcome:
         outcome.sent += 1
         try:
             sock.connect((str(spec.destination), spec.port))
-            sock.sendall(b"r" * spec.size)
-            got = 0
-            while got < spec.size:
+            question = _question(spec, 0)
+            sock.sendall(question)
+            got, wanted = 0, 1 if spec.service else len(question)
+            while got < wanted:
                 part = sock.recv(65536)
                 if not part:
                     break
                 got += len(part)
-            outcome.received += got >= spec.size
+            outcome.received += got >= wanted
         except ConnectionRefusedError:
             outcome.name = "refused"
         except TimeoutError:
@@ -318,7 +326,7 @@ def _udp(stack: ExitStack, spec: Spec, netns: int) -> Outcome:
     try:
         sock.connect((str(spec.destination), spec.port))
         for number in range(spec.count):
-            sock.send(number.to_bytes(4, "big") + b"r" * max(0, spec.size - 4))
+            sock.send(_question(spec, number))
             outcome.sent += 1
         while outcome.received < spec.count:
             sock.recv(65536)
@@ -330,6 +338,15 @@ def _udp(stack: ExitStack, spec: Spec, netns: int) -> Outcome:
     except OSError as problem:
         outcome.name = _named(problem)
     return _judged(outcome)
+
+
+def _question(spec: Spec, number: int) -> bytes:
+    """What a TCP or UDP probe says: something a service answers, else `size` bytes that begin with a number."""
+    if spec.service and spec.port == 53:
+        return _QUERY if spec.protocol == UDP else len(_QUERY).to_bytes(2, "big") + _QUERY
+    if spec.service and spec.port == 80 and spec.protocol == TCP:
+        return b"GET /latest/meta-data/ HTTP/1.0\r\nHost: metadata\r\n\r\n"
+    return number.to_bytes(4, "big")[: spec.size].ljust(spec.size, b"r")
 
 
 def _raw(stack: ExitStack, spec: Spec, netns: int) -> Outcome:

@@ -18,6 +18,19 @@ Network = IPv4Network | IPv6Network
 ANY_IPV4 = IPv4Network("0.0.0.0/0")
 ANY_IPV6 = IPv6Network("::/0")
 
+#: public IPv4 addresses come from the benchmarking block (RFC 2544): never routed on the real internet
+PUBLIC_POOL = IPv4Network("198.18.0.0/15")
+#: /56 blocks of VPCs come from a unique local /32: never routed on the real internet, public within the installation
+IPV6_POOL = IPv6Network("fd52:4946::/32")
+#: never beyond an internet gateway, except IPV6_POOL (IGW-08): RFC 1918, RFC 6598, and what else RFC 6890 keeps off the internet
+UNROUTABLE: tuple[Network, ...] = (
+    *(IPv4Network(block) for block in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+        "192.168.0.0/16", "224.0.0.0/3",
+    )),
+    *(IPv6Network(block) for block in ("::/8", "fc00::/7", "fe80::/10", "ff00::/8")),
+)  # fmt: skip
+
 
 class Family(enum.Enum):
     """IP version; rules of one family never match packets of the other (SG-75, ACL-33)."""

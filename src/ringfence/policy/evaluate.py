@@ -12,7 +12,7 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TypeVar
 
-from ringfence.model.net import PORTED, Address, Network, Protocol
+from ringfence.model.net import IPV6_POOL, PORTED, UNROUTABLE, Address, Network, Protocol
 from ringfence.policy.flows import Flows
 from ringfence.policy.ir import (
     Acl,
@@ -40,14 +40,6 @@ INTERNET = "internet"
 SERVICE = "service"
 MAX_APPLIANCES = 8
 
-#: what the internet gateway never forwards to and never accepts from (IGW-08, docs/adr/0003-edge-nat.md)
-PRIVATE: tuple[Network, ...] = (
-    *(IPv4Network(block) for block in (
-        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-        "192.168.0.0/16", "224.0.0.0/3",
-    )),
-    *(IPv6Network(block) for block in ("::/8", "fc00::/7", "fe80::/10", "ff00::/8")),
-)  # fmt: skip
 #: where no router forwards to (NET-13, RFC 4291)
 UNROUTED = (
     IPv4Network("224.0.0.0/4"), IPv4Network("255.255.255.255/32"), IPv4Network("127.0.0.0/8"), IPv4Network("0.0.0.0/8"),
@@ -380,31 +372,35 @@ class _Journey:
         if not known:
             self._gateway(False, edge, "no public address")
             return self._end(None, packet)
-        if within(packet.dst, PRIVATE):
+        if not _public(packet.dst):
             self._gateway(False, edge, "private destination")
             return self._end(None, packet)
         self._gateway(True, edge, "routed" if public is None else f"{packet.src} to {public}")
         return self._on_internet(_exchanged(packet, lambda a: outside.get(a, a), source=True))
 
-    def _on_internet(self, packet: Packet) -> Arrival:
+    def _on_internet(self, packet: Packet, *, outside: bool = False) -> Arrival:
         """To the VPC that has the address, else to the outside host itself."""
         for edge in self.index.edges.values():
             if within(packet.dst, edge.ipv6) or any(public == packet.dst for public, _ in edge.nat):
-                return self._from_gateway(edge, packet)
+                return self._from_gateway(edge, packet, outside=outside)
         return self._end(INTERNET, packet)
 
     def from_internet(self, packet: Packet) -> Arrival:
         """A packet an outside host sends."""
-        arrival = self._on_internet(packet)
+        arrival = self._on_internet(packet, outside=True)
         if arrival.at == INTERNET:
             self._hop(Layer.NO_ROUTE, False, RuleRef(component=INTERNET))
             return self._end(None, packet)
         return arrival
 
-    def _from_gateway(self, edge: Edge, packet: Packet) -> Arrival:
-        """In: the public destination becomes the private one; then the gateway's own route table, if any (RT-13)."""
+    def _from_gateway(self, edge: Edge, packet: Packet, *, outside: bool) -> Arrival:
+        """In: the public destination becomes the private one; then the gateway's own route table, if any (RT-13).
+
+        `outside`: from an outside host, which cannot have one of the gateway's own public addresses (IGW-08).
+        """
         inner: tuple[Network, ...] = (*edge.ipv6, *self.index.get(Vpc, edge.vpc_id).ipv4)
-        if within(packet.src, (*PRIVATE, *inner)):
+        mine = outside and any(packet.src == public for public, _ in edge.nat)
+        if mine or not _public(packet.src) or within(packet.src, inner):
             self._gateway(False, edge, "spoofed source")
             return self._end(None, packet)
         inside: dict[Address, Address] = dict(edge.nat)
@@ -417,6 +413,11 @@ class _Journey:
             self._hop(Layer.NO_ROUTE, False, RuleRef(component=edge.table_id, rule="back to the gateway"))
             target = None
         return self._arrive(target, packet, direct=False, inside=False)
+
+
+def _public(address: Address) -> bool:
+    """May it appear on the internet (IGW-08)?"""
+    return within(address, (IPV6_POOL,)) or not within(address, UNROUTABLE)
 
 
 def _exchanged(packet: Packet, exchange: Callable[[Address], Address], *, source: bool) -> Packet:

@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from ringfence.dataplane.nftables.base import DISCOVERY
 from ringfence.dataplane.nftables.fields import (
+    DADDR,
     IIFNAME,
     IP6_DADDR,
     IP6_SADDR,
@@ -22,28 +23,32 @@ from ringfence.dataplane.nftables.fields import (
     META_L4PROTO,
     META_NFPROTO,
     OIFNAME,
+    SADDR,
     TH_SPORT,
     Field,
 )
 from ringfence.dataplane.nftables.objects import INET, Chain, Element, Hook, Set, Table
 from ringfence.dataplane.nftables.pieces import Piece
-from ringfence.dataplane.nftables.terms import ACCEPT, DROP, Between, Is, Member, Rewrite, Rule, Within, goto, jump
+from ringfence.dataplane.nftables.terms import (
+    ACCEPT,
+    DROP,
+    RETURN,
+    Between,
+    Is,
+    Member,
+    Rewrite,
+    Rule,
+    Within,
+    goto,
+    jump,
+)
 from ringfence.dataplane.plan import EDGE_INTERNET, EDGE_VPC
+from ringfence.model.net import IPV6_POOL, UNROUTABLE
 from ringfence.policy.ir import Edge, Vpc
 
 PRIVATE = Set("private", (IPV4,), IPV4)  # public address → private address
 PUBLIC = Set("public", (IPV4,), IPV4)  # private address → public address
 OWN_PUBLIC = Set("own-public", (IPV4,))
-
-#: never beyond the gateway (IGW-08): RFC 1918, RFC 6598, and what else RFC 6890 keeps off the internet
-UNROUTABLE4 = tuple(
-    IPv4Network(block)
-    for block in (
-        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-        "192.168.0.0/16", "224.0.0.0/3",
-    )
-)  # fmt: skip
-UNROUTABLE6 = tuple(IPv6Network(block) for block in ("::/8", "fc00::/7", "fe80::/10", "ff00::/8"))
 
 REFUSE = goto("refuse-gateway")
 IPV6_ONLY, IPV4_ONLY = Is(META_NFPROTO, 10), Is(META_NFPROTO, 2)
@@ -54,14 +59,15 @@ def _errors(rewrite: Rewrite) -> tuple[Rule, ...]:
     return tuple((Is(META_L4PROTO, 1), Between(TH_SPORT, a << 8, b << 8 | 255), rewrite) for a, b in _ERRORS)
 
 
-def _refuse(four: Field, six: Field) -> tuple[Rule, ...]:
-    """Refuse what must not be on the internet, by source or by destination."""
-    return (*((Within(four, b), REFUSE) for b in UNROUTABLE4), *((Within(six, b), REFUSE) for b in UNROUTABLE6))
+def _refuse(fields: dict[int, Field]) -> tuple[Rule, ...]:
+    """Refuse what must not be on the internet, by source or by destination (IGW-08); else come back."""
+    ours = (Within(fields[6], IPV6_POOL), RETURN)
+    return (ours, *((Within(fields[block.version], block), REFUSE) for block in UNROUTABLE))
 
 
 _FROM_VPC: tuple[Rule, ...] = (
     DISCOVERY,
-    *_refuse(IP_DADDR, IP6_DADDR),
+    (jump("unroutable-destination"),),
     (jump("not-to-vpc"),),
     (IPV6_ONLY, goto("ipv6-from-vpc")),
     *_errors(Rewrite(2, 20, PRIVATE.name)),
@@ -70,7 +76,7 @@ _FROM_VPC: tuple[Rule, ...] = (
 )
 _FROM_INTERNET: tuple[Rule, ...] = (
     DISCOVERY,
-    *_refuse(IP_SADDR, IP6_SADDR),
+    (jump("unroutable-source"),),
     (jump("not-from-vpc"),),
     (Member((IP_SADDR,), OWN_PUBLIC.name), REFUSE),
     (IPV6_ONLY, goto("ipv6-to-vpc")),
@@ -119,6 +125,8 @@ def edge_table() -> Table:
         Chain("from-vpc", _FROM_VPC),
         Chain("from-internet", _FROM_INTERNET),
         Chain("to-public", _TO_PUBLIC),
+        Chain("unroutable-destination", _refuse(DADDR)),
+        Chain("unroutable-source", _refuse(SADDR)),
         Chain("refuse-gateway", ((DROP,),)),
         *_block_chains((), ()),
     )

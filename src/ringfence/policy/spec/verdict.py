@@ -10,7 +10,7 @@ A conversation is a packet and its answer. `Tables` remembers, per interface, th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from ringfence.model.kinds import (
     ELASTIC_IP,
@@ -23,7 +23,7 @@ from ringfence.model.kinds import (
     SUBNET,
     VPC,
 )
-from ringfence.model.net import Address
+from ringfence.model.net import IPV6_POOL, Address
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.nouns.network import InternetGateway, Subnet
 from ringfence.model.nouns.network_acl import NetworkAclEntry
@@ -35,11 +35,16 @@ from ringfence.policy.packet import Packet
 
 INTERNET = "internet"
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
-#: IGW-08: what must not cross an internet gateway
-NOT_PUBLIC = [
-    ip_network(n)
-    for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8")
-]
+#: IGW-08, RFC 6890: what must not cross an internet gateway, but for the installation's own IPv6 blocks
+NOT_PUBLIC = [ip_network(n) for n in (
+    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8", "0.0.0.0/8",
+    "224.0.0.0/3", "::/8", "fc00::/7", "fe80::/10", "ff00::/8")]  # fmt: skip
+#: NET-13, RT-09: what no route leads to
+NOT_FORWARDED = [ip_network(n) for n in (
+    "0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/127", "fe80::/10", "ff00::/8",
+    "169.254.168.0/22", "fd00:ec2::/32")]  # fmt: skip
+RESOLVERS = [ip_address("169.254.169.253"), ip_address("fd00:ec2::253")]
+METADATA = [ip_address("169.254.169.254"), ip_address("fd00:ec2::254")]
 QUESTIONS = {8: 0, 13: 14, 15: 16, 17: 18, 128: 129}  # ICMP types that are answered, and by which type
 
 
@@ -211,13 +216,20 @@ def in_subnet(subnet: Subnet, address: Address) -> bool:
     return address in subnet.cidr or any(address in association.block for association in subnet.ipv6)
 
 
-def is_service(world: World, subnet: Subnet, address: Address) -> bool:
-    """UF-01..UF-07."""
-    vpc = world.get(VPC, subnet.vpc_id)
-    if address.version == 6:
-        return address in ip_network("fd00:ec2::/32")
-    base = [association.block[2] for association in vpc.ipv4]
-    return address in ip_network("169.254.0.0/16") or address in [*base, subnet.cidr[1], subnet.cidr[2]]
+def to_service(world: World, vpc_id: str, packet: Packet) -> bool:
+    """UF-01, UF-03, UF-07: the resolver and the metadata service take their own; the router takes nothing else."""
+    vpc = world.get(VPC, vpc_id)
+    if packet.dst in METADATA:
+        served = (packet.protocol, packet.dport) == (TCP, 80)
+    elif packet.dst in [*RESOLVERS, *(association.block[2] for association in vpc.ipv4)]:
+        served = vpc.dns_support and packet.protocol in (TCP, UDP) and packet.dport == 53
+    elif any(packet.dst in (subnet.cidr[1], subnet.cidr[2]) for subnet in world.by(SUBNET, "vpc", vpc_id)):
+        served = False
+    else:
+        return False
+    if not served:
+        raise Dropped("no-route")
+    return True
 
 
 def table_of(world: World, subnet: Subnet) -> RouteTable:
@@ -227,6 +239,8 @@ def table_of(world: World, subnet: Subnet) -> RouteTable:
 
 def next_hop(world: World, table: RouteTable, address: Address) -> NetworkInterface | InternetGateway:
     """RT-01..RT-12: longest prefix; the local route covers every block of the VPC unless the table replaces it."""
+    if any(address in block for block in NOT_FORWARDED):
+        raise Dropped("no-route")
     vpc = world.get(VPC, table.vpc_id)
     own = {route.destination: route for route in table.routes}
     choices = [(block, own.get(block)) for block in [a.block for a in (*vpc.ipv4, *vpc.ipv6)]]
@@ -243,7 +257,7 @@ def next_hop(world: World, table: RouteTable, address: Address) -> NetworkInterf
             return gateway
     elif route.target is RouteTarget.NETWORK_INTERFACE:
         eni = world.find(NETWORK_INTERFACE, route.target_id)
-        if eni is not None and eni.attachment is not None:
+        if eni is not None and eni.attachment is not None and runs(world, eni):
             return eni
     raise Dropped("no-route")  # RT-12
 
@@ -283,7 +297,7 @@ def from_interface(
     subnet = world.get(SUBNET, eni.subnet_id)
     if eni.source_dest_check and not has(eni, packet.src):  # NET-21
         raise Dropped("source-check")
-    if is_service(world, subnet, packet.dst):
+    if to_service(world, subnet.vpc_id, packet):
         return Answer("service", packet)
     inside = in_subnet(subnet, packet.dst)
     snapshot = dict(tables.known)
@@ -316,12 +330,13 @@ def deliver(world: World, tables: Tables, eni: NetworkInterface, packet: Packet,
 def leave(world: World, tables: Tables, eni: NetworkInterface, packet: Packet, where: list[Packet]) -> Answer:
     """IGW-03..IGW-08: through the internet gateway."""
     if packet.family == 6:
-        if not any(packet.src in association.block for association in world.get(VPC, eni.vpc_id).ipv6):
+        own = any(packet.src in association.block for association in world.get(VPC, eni.vpc_id).ipv6)
+        if not own or not is_public(packet.dst):
             raise Dropped("gateway")
         return arrive_outside(world, tables, packet, where)
     sender = next((e for e in world.by(NETWORK_INTERFACE, "vpc", eni.vpc_id) if has(e, packet.src)), None)
     public = public_of(world, sender, packet.src) if sender is not None else None
-    if public is None or any(packet.dst in block for block in NOT_PUBLIC):
+    if public is None or not is_public(packet.dst):
         raise Dropped("gateway")
     return arrive_outside(world, tables, translated(packet, src=public), where)
 
@@ -331,7 +346,28 @@ def translated(packet: Packet, *, src: Address | None = None, dst: Address | Non
                   icmp_type=packet.icmp_type, icmp_code=packet.icmp_code)  # fmt: skip
 
 
+def is_public(address: Address) -> bool:
+    return address in IPV6_POOL or not any(address in block for block in NOT_PUBLIC)
+
+
+def behind(world: World, address: Address) -> tuple[InternetGateway, Address] | None:
+    """The gateway that leads to an address of the internet, and the address as the VPC knows it."""
+    for gateway in world.all(INTERNET_GATEWAY):
+        if gateway.vpc_id is None:
+            continue
+        if any(address in association.block for association in world.get(VPC, gateway.vpc_id).ipv6):
+            return gateway, address
+        for eni in world.by(NETWORK_INTERFACE, "vpc", gateway.vpc_id):
+            for private in eni.addresses:
+                if public_of(world, eni, private) == address:
+                    return gateway, private
+    return None
+
+
 def from_internet(world: World, tables: Tables, packet: Packet, where: list[Packet]) -> Answer:
+    there, mine = behind(world, packet.dst), behind(world, packet.src)
+    if there is not None and mine is not None and there[0] == mine[0]:
+        raise Dropped("gateway")  # IGW-08: nobody outside has an address of the VPC
     answer = arrive_outside(world, tables, packet, where)
     if answer.at == INTERNET:
         raise Dropped("no-route")
@@ -341,17 +377,10 @@ def from_internet(world: World, tables: Tables, packet: Packet, where: list[Pack
 def arrive_outside(world: World, tables: Tables, packet: Packet, where: list[Packet]) -> Answer:
     """On the internet: into the VPC that has the address, or to an outside host."""
     where.append(packet)
-    for gateway in world.all(INTERNET_GATEWAY):
-        if gateway.vpc_id is None:
-            continue
-        blocks = [association.block for association in world.get(VPC, gateway.vpc_id).ipv6]
-        for eni in world.by(NETWORK_INTERFACE, "vpc", gateway.vpc_id):
-            for private in eni.addresses:
-                if public_of(world, eni, private) == packet.dst:
-                    return enter(world, tables, gateway, packet, translated(packet, dst=private), where)
-        if any(packet.dst in block for block in blocks):
-            return enter(world, tables, gateway, packet, packet, where)
-    return Answer(INTERNET, packet)
+    found = behind(world, packet.dst)
+    if found is None:
+        return Answer(INTERNET, packet)
+    return enter(world, tables, found[0], packet, translated(packet, dst=found[1]), where)
 
 
 def enter(
@@ -359,8 +388,9 @@ def enter(
 ) -> Answer:
     """Into the VPC, by the gateway's own route table if it has one (RT-13, RT-14)."""
     assert gateway.vpc_id is not None
-    own = [association.block for association in world.get(VPC, gateway.vpc_id).ipv6]
-    if any(outside.src in block for block in [*NOT_PUBLIC, *own]):
+    vpc = world.get(VPC, gateway.vpc_id)
+    own = [association.block for association in (*vpc.ipv4, *vpc.ipv6)]
+    if not is_public(outside.src) or any(outside.src in block for block in own):
         raise Dropped("gateway")
     where.append(inside)
     tables_of_gateway = world.by(ROUTE_TABLE, "gateway", gateway.id)

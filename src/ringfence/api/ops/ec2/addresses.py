@@ -9,11 +9,12 @@ from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.describe import Values, apply_filters
-from ringfence.api.ops.ec2.addressing import PUBLIC_POOL, new_public_ip
+from ringfence.api.ops.ec2.addressing import new_public_ip
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
 from ringfence.model.kinds import ELASTIC_IP, INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE
+from ringfence.model.net import PUBLIC_POOL
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.nouns.network_interface import ElasticIp, NetworkInterface
 from ringfence.model.world import NOTHING, Change, World, delete, put

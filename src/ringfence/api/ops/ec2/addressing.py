@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Any
 
 from ringfence.api.ops.context import Call
 from ringfence.model.errors import fault
 from ringfence.model.kinds import ELASTIC_IP, NETWORK_INTERFACE, ROUTE_TABLE, VPC, Kind
+from ringfence.model.net import IPV6_POOL, PUBLIC_POOL
 from ringfence.model.nouns.network import Subnet
 from ringfence.model.world import World
 
 RESERVED_FIRST, RESERVED_LAST = 4, 1  # NET-11: network, router, DNS, future use; broadcast
-#: public IPv4 addresses come from the benchmarking block (RFC 2544): never routed on the internet
-PUBLIC_POOL = IPv4Network("198.18.0.0/15")
-#: /56 blocks for VPCs come from a unique local /32: never routed on the internet
-IPV6_POOL = IPv6Network("fd52:4946::/32")
 
 
 def is_reserved(subnet: Subnet, address: IPv4Address) -> bool:

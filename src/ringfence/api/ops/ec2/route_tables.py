@@ -12,7 +12,8 @@ from ringfence.api.ops.ec2.addressing import next_number
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
-from ringfence.model.kinds import INTERNET_GATEWAY, NETWORK_INTERFACE, ROUTE_TABLE, SUBNET, VPC
+from ringfence.model.kinds import INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, ROUTE_TABLE, SUBNET, VPC
+from ringfence.model.nouns.instance import RUNNABLE
 from ringfence.model.nouns.routing import Route, RouteTable, RouteTableAssociation, RouteTarget
 from ringfence.model.world import World, delete, put
 
@@ -31,13 +32,14 @@ def all_routes(world: World, table: RouteTable) -> list[Route]:
 
 
 def route_state(world: World, table: RouteTable, route: Route) -> str:
-    """`blackhole` when the target is gone (RT-12)."""
+    """`blackhole` when the target is gone, detached, or its instance does not run (RT-12)."""
     if route.target is RouteTarget.INTERNET_GATEWAY:
         gateway = world.find(INTERNET_GATEWAY, route.target_id)
         return "active" if gateway is not None and gateway.vpc_id == table.vpc_id else "blackhole"
     if route.target is RouteTarget.NETWORK_INTERFACE:
         eni = world.find(NETWORK_INTERFACE, route.target_id)
-        return "active" if eni is not None and eni.attachment is not None else "blackhole"
+        instance = world.find(INSTANCE, eni.attachment.instance_id) if eni is not None and eni.attachment else None
+        return "active" if instance is not None and instance.state in RUNNABLE else "blackhole"
     return "active"
 
 
