@@ -62,7 +62,10 @@ def count(bed: Testbed) -> int:
 
 @pytest.mark.skipif(int(LIMIT.read_text()) > MOST, reason="the kernel's connection tables are too large to fill")
 def test_ct_17_a_full_table_fails_closed() -> None:
-    with Testbed(pair([allow("tcp", "80", "10.0.0.0/8"), allow("udp", "53", "10.0.0.0/8")])) as bed, tcp_echo(bed.guests[B], B4, 80):
+    with (
+        Testbed(pair([allow("tcp", "80", "10.0.0.0/8"), allow("udp", "53", "10.0.0.0/8")])) as bed,
+        tcp_echo(bed.guests[B], B4, 80),
+    ):
         before = connect(bed.guests[A], A4, B4, 80)
         assert alive(before)
         assert bed.delivered([Shot(A, udp(A4, B4, 53))]) == [True]

@@ -21,6 +21,10 @@ from ringfence.policy.ir import Machine
 
 log = logging.getLogger("ringfence.imds")
 MAX_TTL = 21600
+_HOPS = {
+    socket.AF_INET: (socket.IPPROTO_IP, socket.IP_TTL),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
+}
 Who = Callable[[str], Machine | None]
 
 
@@ -62,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
         if machine is None or not machine.imds_enabled:
             self._say(403, "")
             return None
-        self.connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, machine.imds_hop_limit)
+        self.connection.setsockopt(*_HOPS[self.connection.family], machine.imds_hop_limit)
         return machine
 
     def _say(self, status: int, text: str, **headers: str) -> None:
