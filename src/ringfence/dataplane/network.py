@@ -177,6 +177,10 @@ class Network:
             return held
         name = vpc_ns(vpc_id)
         fresh = name not in present
+        if not fresh and not topology.router_is_whole(name):
+            log.warning("%s was left half made: made anew", name)
+            topology.drop_namespace(name)
+            fresh = True
         if fresh:
             topology.make_namespace(name)
         netns = topology.open_namespace(name)
@@ -185,17 +189,28 @@ class Network:
             topology.write_sysctls(netns, topology.ROUTER_SYSCTLS)
             run_batch(name, topology.router_base())
         else:
-            router.rules = {
-                int(rule["fwmark"], 16)
-                for rule in topology.listed(name, "rule", "show")
-                if rule.get("fwmask") == hex(TABLE_BITS)
-            }
+            router.rules = self._left_rules(name)
         with linux.inside(netns):
             dns = DnsServer(lambda: router.zone)
             imds = ImdsServer(lambda source: self._caller(vpc_id, source), self._tokens)
         router.services = (dns, imds)
         self._routers[vpc_id] = router
         return router
+
+    @staticmethod
+    def _left_rules(name: str) -> set[int]:
+        """Route tables whose policy rules an earlier agent left; one that it wrote for one family only is taken away."""
+        four, six = (
+            {
+                int(rule["fwmark"], 16)
+                for rule in topology.listed(name, family, "rule", "show")
+                if rule.get("fwmask") == hex(TABLE_BITS)
+            }
+            for family in ("-4", "-6")
+        )
+        half = [("-4", number) for number in four - six] + [("-6", number) for number in six - four]
+        run_batch(name, [f"{family} rule del pref {kernel_table(number)}" for family, number in half])
+        return four & six
 
     def _drop_router(self, vpc_id: str) -> None:
         router = self._routers.pop(vpc_id)
@@ -236,7 +251,8 @@ class Network:
                 for family in ("-4", "-6")
             ]
         run_batch(name, lines)
-        router.addresses, router.rules = addresses, router.rules | numbers
+        self._drop_tables(router, router.rules - numbers)
+        router.addresses, router.rules = addresses, numbers
         plugged = {id: eni for id, (eni, _) in router.plugged.items()}
         wanted = {"main": topology.main_routes(part.vpc, plugged.values())}
         for table in part.tables:
@@ -246,6 +262,15 @@ class Network:
         for table_name in [*wanted, *(set(router.routes) - wanted.keys())]:
             held = router.routes.setdefault(table_name, Routes(name, table_name, set() if router.fresh else None))
             held.sync(wanted.get(table_name, set()))
+
+    def _drop_tables(self, router: Router, gone: set[int]) -> None:
+        """Tables that are no more; an agent that knows nothing finds them by their policy rules, so these go last."""
+        name, tables = vpc_ns(router.vpc_id), [kernel_table(number) for number in sorted(gone)]
+        both = [(family, table) for family in ("-4", "-6") for table in tables]
+        run_batch(name, [f"{family} route flush table {table}" for family, table in both], may_fail=True)
+        run_batch(name, [f"{family} rule del pref {table}" for family, table in both])
+        for table in tables:
+            router.routes.pop(str(table), None)
 
     def _resolve(self, vpc_id: str, part: VpcSlice) -> None:
         """The names the VPC's resolver answers (DNS-01, DNS-02)."""
@@ -299,7 +324,7 @@ class Network:
     def _plug(self, vpc_id: str, part: VpcSlice, machines: dict[str, Machine]) -> None:
         router, name = self._routers[vpc_id], vpc_ns(vpc_id)
         subnets = {subnet.subnet_id: subnet for subnet in part.subnets}
-        there = {item["ifname"] for item in topology.listed(name, "link", "show")} if self._first else set()
+        there = self._left_links(name, part) if self._first else set()
         for eni in part.interfaces:
             place = self._place(eni, machines)
             if place is None:
@@ -311,6 +336,14 @@ class Network:
                 if eni.instance_id is None:
                     raise
                 self._plug_anew(router, eni, subnets[eni.subnet_id], place, problem)
+
+    def _left_links(self, name: str, part: VpcSlice) -> set[str]:
+        """Links an earlier agent left; those of interfaces that are no more are taken away, so that numbers are free."""
+        there = {item["ifname"] for item in topology.listed(name, "link", "show")}
+        wanted = {link(eni.number) for eni in part.interfaces}
+        for stale in sorted(each for each in there - wanted if each[0] == "e" and each[1:].isdigit()):
+            _quietly(name, f"link del {stale}")
+        return there & wanted
 
     def _plug_or_readdress(self, router: Router, eni: Interface, subnet: Subnet, place: str, *, known: bool) -> None:
         held, name = router.plugged.get(eni.eni_id), vpc_ns(router.vpc_id)
@@ -334,8 +367,9 @@ class Network:
         device = f"eth{eni.device_index or 0}"
         if place not in topology.namespaces():
             topology.make_namespace(place)
-        in_place = any(item["ifname"] == device for item in topology.listed(place, "link", "show")) if known else False
-        if known and not in_place:  # the place is new: the old link led to one that is gone
+        ends = topology.listed(place, "link", "show") if known else []
+        in_place = any((end["ifname"], end["address"]) == (device, eni.mac) for end in ends)
+        if known and not in_place:  # the old link led to a place that is gone, or was another interface's
             _quietly(name, f"link del {link(eni.number)}")
         router, guest = topology.plug(eni, subnet, place, device)
         run_batch(name, router[1:] if known and in_place else router)
@@ -379,13 +413,13 @@ class Network:
             return
         if INTERNET_NS not in present:
             topology.make_namespace(INTERNET_NS)
-            netns = topology.open_namespace(INTERNET_NS)
-            topology.write_sysctls(netns, topology.ROUTER_SYSCTLS)
-            run_batch(INTERNET_NS, topology.internet_base())
-            rules = Filter(netns, InternetTables)
-            rules.converge(())
-            rules.close()
-            os.close(netns)
+        netns = topology.open_namespace(INTERNET_NS)  # an earlier agent may have died before all of this was done
+        topology.write_sysctls(netns, topology.ROUTER_SYSCTLS)
+        run_batch(INTERNET_NS, topology.internet_base())
+        rules = Filter(netns, InternetTables)
+        rules.converge(())
+        rules.close()
+        os.close(netns)
         self._internet = Routes(INTERNET_NS, "main", None if INTERNET_NS in present else set())
         self._hosts = {name for name in present if name.startswith("host-")}
         self._host_routes = self._known_host_routes()
@@ -419,6 +453,11 @@ class Network:
     def _new_edge(self, edge: Edge, vpc: Vpc) -> EdgeState:
         name = edge_ns(edge.gateway_id)
         fresh = name not in topology.namespaces()
+        if not fresh and not topology.edge_is_whole(edge.gateway_id, vpc_ns(vpc.vpc_id)):
+            log.warning("%s was left half made: made anew", name)
+            topology.drop_namespace(name)
+            _quietly(vpc_ns(vpc.vpc_id), f"link del {GATEWAY}")
+            fresh = True
         if fresh:
             topology.make_namespace(name)
         netns = topology.open_namespace(name)
@@ -436,7 +475,7 @@ class Network:
     def _sync_internet(self) -> None:
         assert self._internet is not None
         routes = {route for held in self._edges.values() for route in topology.internet_routes(held.edge)}
-        self._internet.sync(routes | self._host_routes)
+        self._internet.sync(routes | self._host_routes | topology.NOWHERE_ELSE)
 
     def _known_host_routes(self) -> set[str]:
         """Routes to the outside hosts an earlier agent made."""

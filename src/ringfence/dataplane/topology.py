@@ -41,6 +41,8 @@ _LOOP_HOP4, _LOOP_HOP6 = "169.254.255.1", "fe80::fffe"
 _GATEWAY_LINK = ("169.254.254.1", "169.254.254.2")  # VPC side, edge side
 _INTERNET_LINK = ("169.254.253.1", "169.254.253.2")  # internet side, edge side
 _EDGE_SPEAKS6 = "fd00:ec2::fffe"  # errors of the gateway need a source that routers pass on: "packet too big" (IGW-09)
+#: the end of every table: what no route leads to is dropped silently
+NOWHERE_ELSE = {"blackhole 0.0.0.0/0 metric 20000", "blackhole ::/0 metric 20000"}
 SERVICES4 = ("169.254.169.253", "169.254.169.254")
 SERVICES6 = ("fd00:ec2::253", "fd00:ec2::254")
 
@@ -157,11 +159,16 @@ def router_base() -> Iterator[str]:
     yield f"-6 route replace default via {_LOOP_HOP6} dev {LOOP_OUT} table {LOOP_TABLE}"
     for family in ("-4", "-6"):
         yield f"{family} rule add pref 100 fwmark {PASS_ONE:#x}/{PASS_ONE:#x} lookup {LOOP_TABLE}"
-        yield f"{family} route replace blackhole default metric 20000"
     for address in SERVICES4:
         yield f"addr replace {address}/32 dev lo"
     for address in SERVICES6:
         yield f"addr replace {address}/128 dev lo nodad"
+
+
+def router_is_whole(name: str) -> bool:
+    """Did an earlier agent come to the end of `router_base`? Its last command is the last service address."""
+    found = listed(name, "addr", "show", "dev", "lo")
+    return any(address.get("local") == SERVICES6[-1] for link in found for address in link.get("addr_info", ()))
 
 
 def router_addresses(vpc: Vpc, subnets: Iterable[Subnet]) -> set[str]:
@@ -175,7 +182,7 @@ def router_addresses(vpc: Vpc, subnets: Iterable[Subnet]) -> set[str]:
 
 def main_routes(vpc: Vpc, plugged: Iterable[Interface]) -> set[str]:
     """The VPC's own addresses; what nobody has is dropped silently."""
-    out = {f"blackhole {block}" for block in (*vpc.ipv4, *vpc.ipv6)}
+    out = {f"blackhole {block}" for block in (*vpc.ipv4, *vpc.ipv6)} | NOWHERE_ELSE
     for eni in plugged:
         out |= {
             f"{address}/{32 if address.version == 4 else 128} dev {link(eni.number)}"
@@ -186,10 +193,7 @@ def main_routes(vpc: Vpc, plugged: Iterable[Interface]) -> set[str]:
 
 def table_routes(table: RouteTable, plugged: dict[str, Interface], *, gateway: bool) -> set[str]:
     """One route table as kernel routes of its table (RT-05, RT-12)."""
-    return {_kernel_route(route, plugged, gateway=gateway) for route in table.routes} | {
-        "blackhole 0.0.0.0/0 metric 20000",
-        "blackhole ::/0 metric 20000",
-    }
+    return {_kernel_route(route, plugged, gateway=gateway) for route in table.routes} | NOWHERE_ELSE
 
 
 def _kernel_route(route: Route, plugged: dict[str, Interface], *, gateway: bool) -> str:
@@ -265,6 +269,13 @@ def edge_base(gateway_id: str) -> tuple[list[str], list[str], list[str]]:
     return vpc, edge, internet
 
 
+def edge_is_whole(gateway_id: str, vpc_namespace: str) -> bool:
+    """Did an earlier agent come to the end of `edge_base`? It ends by raising the internet's end; the VPC's came first."""
+    outside = listed(INTERNET_NS, "link", "show", "dev", f"x{suffix(gateway_id)}")
+    inside = listed(vpc_namespace, "link", "show", "dev", GATEWAY)
+    return all(link and "UP" in link[0]["flags"] for link in (outside, inside))
+
+
 def edge_routes(edge: Edge, vpc: Vpc) -> set[str]:
     """Towards the VPC and towards the internet."""
     out = {f"{block} via {_GATEWAY_LINK[0]} dev {EDGE_VPC}" for block in vpc.ipv4}
@@ -280,8 +291,7 @@ def internet_base() -> list[str]:
     return [
         "link set lo up",
         f"addr replace {_INTERNET_LINK[0]}/32 dev lo",
-        "-4 route replace blackhole default metric 20000",
-        "-6 route replace blackhole default metric 20000",
+        *(f"{_family(route)} route replace {route}" for route in sorted(NOWHERE_ELSE)),
     ]
 
 

@@ -1,0 +1,134 @@
+"""What the kernel holds in every namespace of a data plane, in words that do not depend on how it came about.
+
+Numbers of interfaces and of route tables are given out in the order of creation: they are replaced by ids. Handles, link
+indexes and the router's own random MACs say nothing and are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ringfence.dataplane import topology
+from ringfence.dataplane.plan import TABLE_BASE, TABLE_BITS, vpc_ns
+from ringfence.model.kinds import NETWORK_INTERFACE, ROUTE_TABLE
+from ringfence.model.world import World
+
+Say = Callable[[str, int], str]  # kind and number → id
+MARKS = frozenset({"own4", "own6", "any-source", "gates"})  # maps to packet marks
+LINK, ZONE_CHAIN = re.compile(r"e(\d+)"), re.compile(r"(from|to)-(\d+)")
+
+
+def everything(world: World) -> dict[str, list[str]]:
+    """Namespace → its lines, sorted."""
+    return {name: sorted(_lines(name, _sayer(world, name))) for name in sorted(topology.namespaces())}
+
+
+def _sayer(world: World, namespace: str) -> Say:
+    held = {
+        (kind, row.number): row.id
+        for kind, rows in (("interface", world.all(NETWORK_INTERFACE)), ("table", world.all(ROUTE_TABLE)))
+        for row in rows
+        if vpc_ns(row.vpc_id) == namespace
+    }
+    return lambda kind, number: held.get((kind, number), f"{kind} {number}")
+
+
+def _lines(name: str, say: Say) -> Iterator[str]:
+    places: Counter[tuple[str, str]] = Counter()  # chain → rules so far: their order matters
+    for each in _json("nft", "-j", "list", "ruleset", inside=name)["nftables"]:
+        if rule := each.get("rule"):
+            places[rule["family"], rule["chain"]] += 1
+            place = places[rule["family"], rule["chain"]]
+            yield f"rule {rule['family']} {_word(rule['chain'], say)} {place:03} {json.dumps(_plain(rule['expr'], say))}"
+        else:
+            yield from _ruleset(each, say)
+    for link in _json("ip", "-n", name, "-j", "addr", "show"):
+        own = [f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if _ours(a)]
+        mac = link["address"] if name.startswith(("i-", "eni-")) else ""
+        yield f"link {_word(link['ifname'], say)} {link['mtu']} {sorted(link['flags'])} {sorted(own)} {mac}"
+    for family in ("-4", "-6"):
+        for rule in _json("ip", "-n", name, "-j", family, "rule", "show"):
+            yield f"rule {family} {_rule(rule, say)}"
+        for route in _json("ip", "-n", name, "-j", family, "route", "show", "table", "all"):
+            if route.get("table") != "local" and route.get("protocol") != "kernel":
+                yield f"route {family} {_route(route, say)}"
+    for neighbour in _json("ip", "-n", name, "-j", "neigh", "show", "nud", "permanent"):
+        yield f"neighbour {neighbour['dst']} {neighbour['lladdr']} {_word(neighbour['dev'], say)}"
+
+
+def _json(*command: str, inside: str = "") -> Any:
+    prefix = ["ip", "netns", "exec", inside] if inside else []
+    done = subprocess.run([*prefix, *command], check=True, capture_output=True, text=True, timeout=60)
+    return json.loads(done.stdout or "[]")
+
+
+def _ours(address: dict[str, Any]) -> bool:
+    """Not what the kernel derives from a link's MAC."""
+    return not (address.get("scope") == "link" and ":" in address["local"] and "ff:fe" in address["local"])
+
+
+def _word(text: str, say: Say) -> str:
+    if found := LINK.fullmatch(text):
+        return say("interface", int(found[1]))
+    if found := ZONE_CHAIN.fullmatch(text):
+        return f"{found[1]} {say('interface', int(found[2]))}"
+    return text
+
+
+def _table(text: str, say: Say) -> str:
+    return say("table", int(text) - TABLE_BASE) if text.isdigit() and int(text) > TABLE_BASE else text
+
+
+def _rule(rule: dict[str, Any], say: Say) -> str:
+    table = _table(rule["table"], say)
+    if table != rule["table"]:  # one rule per route table: preference, mark and table are the same number
+        assert rule["priority"] == int(rule["table"])
+        assert int(rule["fwmark"], 16) == int(rule["table"]) - TABLE_BASE
+        return f"route table {table} {rule.get('fwmask')}"
+    return json.dumps(rule, sort_keys=True)
+
+
+def _route(route: dict[str, Any], say: Say) -> str:
+    kept = {n: v for n, v in route.items() if n in ("type", "dst", "gateway", "metric", "flags", "via")}
+    return f"{_table(route.get('table', 'main'), say)} {_word(route.get('dev', ''), say)} {json.dumps(kept, sort_keys=True)}"
+
+
+# ---------------------------------------------------------------------- rules
+def _ruleset(item: dict[str, Any], say: Say) -> Iterator[str]:
+    (kind, body), *_ = item.items()
+    if kind == "metainfo":
+        return
+    body = dict(body)
+    body.pop("handle", None)
+    elements = body.pop("elem", []) if kind in ("set", "map") else []
+    yield f"{kind} {json.dumps(_plain(body, say), sort_keys=True)}"
+    for element in elements:
+        plain = _element(body["name"], element, say)
+        yield f"{kind} {body['name']} holds {json.dumps(plain, sort_keys=True)}"
+
+
+def _element(name: str, element: Any, say: Say) -> Any:
+    if name == "timeouts":
+        return [say("interface", element[0]), _plain(element[1], say)]
+    if name in MARKS:
+        mark = element[1]
+        return [_plain(element[0], say), hex(mark & ~TABLE_BITS), say("table", mark & TABLE_BITS)]
+    return _plain(element, say)
+
+
+def _plain(value: Any, say: Say) -> Any:
+    """With links and zones named; handles gone."""
+    if isinstance(value, str):
+        return _word(value, say)
+    if isinstance(value, list):
+        return [_plain(item, say) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("key") == {"ct": {"key": "zone"}} and isinstance(value.get("value"), int):
+        return {"zone": say("interface", value["value"])}
+    return {name: _plain(item, say) for name, item in value.items() if name != "handle"}
