@@ -7,10 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from ringfence.policy.ir import Allow, Fragment
+from ringfence.policy.packet import Packet
 from tests.kernel.testbed import Shot, Testbed
 from tests.kernel.worlds import (
     A4,
+    A6,
     B4,
+    B6,
     INTERNET_ROUTES,
     LOCAL_ROUTES,
     A,
@@ -121,3 +124,14 @@ def test_gateway_route_table_leads_inbound_traffic_through_the_appliance(bed: Te
     inside = udp("203.0.113.9", B4, 53)
     assert bed.delivered([Shot("internet", arriving, C), Shot("internet", arriving, B)]) == [True, False]
     assert bed.delivered([Shot(C, inside, B)]) == [True]
+
+
+@pytest.mark.parametrize("packet", [udp(A4, B4, 53), udp(A6, B6, 53)], ids=["IPv4", "IPv6"])
+def test_an_appliance_without_its_link_is_not_bypassed(packet: Packet) -> None:
+    """RT-12: the appliance's guest deletes its interface, and the kernel drops the routes through it with it. What they led
+    to the appliance must not take the shorter local route then."""
+    routes = (*LOCAL_ROUTES, to_eni("10.0.2.0/24", C), to_eni("2001:db8:1:2::/64", C))
+    with Testbed(world(OPEN, table("rtb-1", 1, routes))) as own:
+        assert own.delivered([Shot(A, packet, C), Shot(A, packet, B)]) == [True, False]
+        own.guests[C].ip("link del eth0")
+        assert own.delivered([Shot(A, packet, B)]) == [False]

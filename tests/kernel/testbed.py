@@ -11,6 +11,7 @@ Works as root and inside `unshare -Urnm`. Namespaces have no names: they vanish 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -308,7 +309,9 @@ class Testbed:
             while True:
                 try:
                     data, origin = raw.recvfrom(70000)
-                except BlockingIOError:
+                except OSError as problem:  # nothing more; or a guest has lost its link
+                    if problem.errno not in (errno.EAGAIN, errno.ENETDOWN):
+                        raise
                     break
                 if origin[2] == socket.PACKET_OUTGOING:
                     continue

@@ -193,7 +193,9 @@ def main_routes(vpc: Vpc, plugged: Iterable[Interface]) -> set[str]:
 
 def table_routes(table: RouteTable, plugged: dict[str, Interface], *, gateway: bool) -> set[str]:
     """One route table as kernel routes of its table (RT-05, RT-12)."""
-    return {_kernel_route(route, plugged, gateway=gateway) for route in table.routes} | NOWHERE_ELSE
+    # a guest may delete its interface, and the kernel the routes through it: no wider route must take their place
+    behind = {f"blackhole {route.destination} metric 20000" for route in table.routes if route.via is Via.INTERFACE}
+    return {_kernel_route(route, plugged, gateway=gateway) for route in table.routes} | behind | NOWHERE_ELSE
 
 
 def _kernel_route(route: Route, plugged: dict[str, Interface], *, gateway: bool) -> str:
