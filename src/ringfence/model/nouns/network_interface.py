@@ -52,6 +52,8 @@ class NetworkInterface(Row):
     requester_id: str | None = None
     attachment: Attachment | None = None
     auto_public_ip: IPv4Address | None = None
+    #: decided at launch and kept: whether a start of the instance lends a public address again (NET-15)
+    associate_public_ip: bool = False
     #: None = never set by the user: the defaults apply and Describe does not list them
     timeouts: ConnectionTimeouts | None = None
 

@@ -129,8 +129,16 @@ def refuse_prefixes(params: Params) -> None:
                  "AssociateCarrierIpAddress", "EnablePrimaryIpv6", "PrimaryIpv6"):  # fmt: skip
         if params.get(name):
             raise fault("UnsupportedOperation", message=f"The parameter {name} is not supported by this installation")
+    refuse_hardware(params)
     if params.get("InterfaceType") not in (None, "interface"):
         raise fault("UnsupportedOperation", message=f"InterfaceType {params['InterfaceType']} is not supported")
+
+
+def refuse_hardware(params: Params) -> None:
+    """Network cards, queues and transports of particular hardware, and interfaces run by a service."""
+    for name in ("NetworkCardIndex", "EnaQueueCount", "EnaSrdSpecification", "Operator"):
+        if params.get(name):
+            raise fault("UnsupportedOperation", message=f"The parameter {name} is not supported by this installation")
 
 
 def _new_mac(call: Call) -> str:

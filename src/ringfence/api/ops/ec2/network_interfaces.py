@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv6Address
 from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
@@ -18,6 +19,7 @@ from ringfence.api.ops.ec2.interfaces import (
     interface_view,
     new_interface,
     parse_timeouts,
+    refuse_hardware,
     refuse_prefixes,
 )
 from ringfence.api.ops.registry import operation
@@ -63,6 +65,7 @@ describe(
         "requester-id": lambda _, eni: (eni.requester_id or eni.owner_id,),
         "requester-managed": lambda _, eni: (eni.requester_managed,),
         "operator.managed": lambda _, eni: (False,),
+        "operator.principal": lambda _, eni: (),
         "source-dest-check": lambda _, eni: (eni.source_dest_check,),
         "status": lambda _, eni: ("in-use" if eni.attachment else "available",),
         "private-ip-address": lambda _, eni: (str(eni.addresses[0]),),
@@ -94,9 +97,14 @@ describe(
 def editable(call: Call, world: World, id: str) -> NetworkInterface:
     """The caller's interface, unless a service manages it (NET-23)."""
     eni = call.get(world, NETWORK_INTERFACE, id)
+    refuse_managed(eni)
+    return eni
+
+
+def refuse_managed(eni: NetworkInterface) -> None:
+    """NET-23."""
     if eni.requester_managed:
         raise fault("OperationNotPermitted", message=f"You do not have permission to change {eni.id}: it is managed")
-    return eni
 
 
 # ---------------------------------------------------------------------- create and delete
@@ -138,7 +146,7 @@ def describe_network_interface_attribute(call: Call, world: World, params: Param
         "groupSet": {"Groups": group_identifiers(world, eni.groups)},
         "sourceDestCheck": {"SourceDestCheck": {"Value": eni.source_dest_check}},
         "attachment": {"Attachment": attachment_view(eni.attachment, eni.owner_id)} if eni.attachment else {},
-        "associatePublicIpAddress": {"AssociatePublicIpAddress": eni.auto_public_ip is not None},
+        "associatePublicIpAddress": {"AssociatePublicIpAddress": eni.associate_public_ip},
     }
     if attribute is None:
         raise fault("MissingParameter", name="attribute")
@@ -189,6 +197,7 @@ def reset_network_interface_attribute(call: Call, world: World, params: Params) 
 @operation("ec2:AttachNetworkInterface")
 def attach_network_interface(call: Call, world: World, params: Params) -> Outcome:
     """To a running or stopped instance of the same VPC and zone."""
+    refuse_hardware(params)
     eni = editable(call, world, params["NetworkInterfaceId"])
     instance = call.get(world, INSTANCE, params["InstanceId"])
     if eni.attachment:
@@ -218,10 +227,10 @@ def attach_network_interface(call: Call, world: World, params: Params) -> Outcom
 def detach_network_interface(call: Call, world: World, params: Params) -> Outcome:
     """Not the primary interface."""
     id = params["AttachmentId"]
-    found = [e for e in world.by(NETWORK_INTERFACE, "attachment", id) if e.owner_id == call.account_id]
-    if not found:
+    found = world.by(NETWORK_INTERFACE, "attachment", id)
+    if not found or (found[0].owner_id, found[0].region) != (call.account_id, call.region):
         raise fault("InvalidAttachmentID.NotFound", id=id)
-    eni = found[0]
+    eni = editable(call, world, found[0].id)
     if eni.attachment and eni.attachment.device_index == 0:
         raise fault(
             "OperationNotPermitted",
@@ -258,6 +267,7 @@ def _taken_over(world: World, eni: NetworkInterface, named: Any) -> Change:
     for other in world.by(NETWORK_INTERFACE, "subnet", eni.subnet_id):
         moved = {address for address in other.addresses[1:] if str(address) in named}
         if other.id != eni.id and moved:
+            refuse_managed(other)
             change += put(
                 NETWORK_INTERFACE, replace(other, addresses=tuple(a for a in other.addresses if a not in moved))
             )
@@ -306,12 +316,22 @@ def unassign_ipv6_addresses(call: Call, world: World, params: Params) -> Outcome
     """The addresses must be the interface's."""
     refuse_prefixes(params)
     eni = editable(call, world, params["NetworkInterfaceId"])
-    gone = set(params.get("Ipv6Addresses") or ())
-    if not gone or not gone <= {str(address) for address in eni.ipv6}:
+    gone = {_ipv6(text) for text in params.get("Ipv6Addresses") or ()}
+    if not gone:
+        raise fault("MissingParameter", name="ipv6Addresses")
+    if not gone <= set(eni.ipv6):
         raise fault(
-            "InvalidParameterValue" if gone else "MissingParameter",
+            "InvalidParameterValue",
             message="Some of the specified IPv6 addresses are not assigned to interface " + eni.id,
         )
-    rest = tuple(address for address in eni.ipv6 if str(address) not in gone)
-    reply = {"NetworkInterfaceId": eni.id, "UnassignedIpv6Addresses": sorted(gone)}
+    rest = tuple(address for address in eni.ipv6 if address not in gone)
+    reply = {"NetworkInterfaceId": eni.id, "UnassignedIpv6Addresses": [str(address) for address in sorted(gone)]}
     return Outcome(reply, put(NETWORK_INTERFACE, replace(eni, ipv6=rest)))
+
+
+def _ipv6(text: str) -> IPv6Address:
+    """However it is written: `2001:DB8:0::1` is `2001:db8::1`."""
+    try:
+        return IPv6Address(text)
+    except ValueError:
+        raise fault("InvalidParameterValue", message=f"Invalid value '{text}' for ipv6Address") from None

@@ -11,6 +11,7 @@ from ringfence.api.ops.ec2.security_group_rules import RULE_NOUN, find_rule
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import parse_tags
 from ringfence.model.errors import fault
+from ringfence.model.ids import well_formed
 from ringfence.model.kinds import KINDS, SECURITY_GROUP
 from ringfence.model.row import Tags
 from ringfence.model.world import Change, World, put
@@ -27,7 +28,7 @@ def _retagged(call: Call, world: World, id: str, retag: _Retag) -> Change:
         rules = tuple(changed if rule is found.rule else rule for rule in found.group.rules)
         return put(SECURITY_GROUP, replace(found.group, rules=rules))
     kind = _BY_PREFIX.get(id.rpartition("-")[0] + "-")
-    if kind is None:
+    if kind is None or not well_formed(kind.prefix, id):  # error codes: tagging has one code for all malformed ids
         raise fault("InvalidID", id=id)
     row = call.get(world, kind, id)
     return put(kind, replace(row, tags=retag(row.tags)))
