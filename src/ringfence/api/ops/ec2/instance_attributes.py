@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
-from ringfence.api.ops.ec2.instances import check_user_data, metadata_options, metadata_view, named_instances
+from ringfence.api.ops.ec2.instance_describe import named_instances
+from ringfence.api.ops.ec2.instance_metadata import metadata_options, metadata_view
+from ringfence.api.ops.ec2.instances import check_user_data
 from ringfence.api.ops.ec2.interfaces import group_identifiers, groups_of
 from ringfence.api.ops.registry import operation
 from ringfence.model.errors import fault

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-IMPORTS
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ringfence.api.ops.context import Call, Outcome, Params
+from ringfence.api.ops.describe import Values, apply_filters, page
+from ringfence.api.ops.ec2.instance_views import instance_view, interfaces_of, reservation_view
+from ringfence.api.ops.ec2.interfaces import private_dns_name, public_address
+from ringfence.api.ops.registry import operation
+from ringfence.model.errors import fault
+from ringfence.model.kinds import INSTANCE, SECURITY_GROUP
+from ringfence.model.nouns.instance import Instance, InstanceState
+from ringfence.model.world import World
+
 
 def _via_interfaces(value: Any) -> Values:
     return lambda world, instance: (item for eni in interfaces_of(world, instance) for item in value(world, eni))

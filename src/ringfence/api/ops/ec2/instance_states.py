@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-IMPORTS
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ringfence.api.ops.context import Call, Outcome, Params
+from ringfence.api.ops.ec2 import lifecycle
+from ringfence.api.ops.ec2.addressing import new_public_ip
+from ringfence.api.ops.ec2.instance_describe import named_instances
+from ringfence.api.ops.ec2.instance_views import interfaces_of
+from ringfence.api.ops.ec2.interfaces import public_address
+from ringfence.api.ops.registry import operation
+from ringfence.model.errors import fault
+from ringfence.model.kinds import INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE
+from ringfence.model.nouns.instance import Instance, InstanceState
+from ringfence.model.world import Change, World, put
+
 
 @dataclass(frozen=True, slots=True)
 class _Verb:
@@ -80,14 +94,13 @@ def stop_instances(call: Call, world: World, params: Params) -> Outcome:
 
 @operation("ec2:StartInstances")
 def start_instances(call: Call, world: World, params: Params) -> Outcome:
-    """A started instance gets a public address again where its subnet gives them."""
+    """A started instance gets a public address again where its launch gave it one (NET-15)."""
     changed, outcome = _moved(call, world, params["InstanceIds"], _START)
     change = outcome.change
     for instance in changed:
         for eni in interfaces_of(world, instance)[:1]:
-            subnet = world.get(SUBNET, eni.subnet_id)
             attached = world.count(INTERNET_GATEWAY, "vpc", eni.vpc_id)
-            if subnet.map_public_ip_on_launch and attached and public_address(world, eni, eni.addresses[0]) is None:
+            if eni.associate_public_ip and attached and public_address(world, eni, eni.addresses[0]) is None:
                 lent = replace(eni, auto_public_ip=new_public_ip(call, world.apply(change)))
                 change += put(NETWORK_INTERFACE, lent)
     return Outcome(outcome.reply, change)

@@ -4,42 +4,33 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
-from ringfence.api.ops.describe import Values, apply_filters, page
-from ringfence.api.ops.ec2 import lifecycle
 from ringfence.api.ops.ec2.addressing import new_public_ip
 from ringfence.api.ops.ec2.images import visible_image
+from ringfence.api.ops.ec2.instance_metadata import metadata_options
+from ringfence.api.ops.ec2.instance_views import reservation_view
 from ringfence.api.ops.ec2.interfaces import (
-    attachment_view,
-    common_view,
-    group_identifiers,
     groups_of,
     new_interface,
-    private_dns_name,
-    public_address,
-    public_dns_name,
+    refuse_hardware,
 )
 from ringfence.api.ops.ec2.security_groups import default_vpc, named_group
 from ringfence.api.ops.registry import operation
-from ringfence.api.ops.tagging import tag_list, tags_on_create
+from ringfence.api.ops.tagging import tags_on_create
 from ringfence.model.errors import fault
 from ringfence.model.kinds import (
-    IMAGE,
     INSTANCE,
-    INTERNET_GATEWAY,
     KEY_PAIR,
     NETWORK_INTERFACE,
-    SECURITY_GROUP,
     SUBNET,
-    VPC,
 )
 from ringfence.model.nouns.instance import Instance, InstanceState, MetadataOptions
 from ringfence.model.nouns.network import Subnet
 from ringfence.model.nouns.network_interface import Attachment, NetworkInterface
+from ringfence.model.regions import REGIONS
 from ringfence.model.row import Tags
 from ringfence.model.world import Change, World, put
 
