@@ -22,6 +22,7 @@ from ringfence.api.ops.ec2 import default_vpc
 from ringfence.api.pipeline import Pipeline
 from ringfence.api.wire.http import HttpRequest, HttpResponse
 from ringfence.identity.credentials import Credential, RootKeys, root_key
+from ringfence.identity.principal import Principal, PrincipalKind
 from ringfence.model.clock import SystemClock
 from ringfence.model.ids import SeededIds
 from ringfence.store.store import MemoryStore
@@ -49,7 +50,11 @@ class Front:
     clock: SkewedClock = field(default_factory=SkewedClock)
 
     def __post_init__(self) -> None:
-        user = Credential(USER_KEY, USER_SECRET, ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/ann", "AIDAANN", False)
+        ann = Principal(
+            account_id=ACCOUNT, arn=f"arn:aws:iam::{ACCOUNT}:user/ann", user_id="AIDAANN", access_key_id=USER_KEY,
+            kind=PrincipalKind.USER, name="ann",
+        )  # fmt: skip
+        user = Credential(USER_SECRET, ann)
         keys = RootKeys(root_key(ACCOUNT, KEY, SECRET), root_key(OTHER_ACCOUNT, OTHER_KEY, SECRET), user)
         self.pipeline = Pipeline(
             store=self.store, credentials=keys, clock=self.clock, ids=SeededIds(), reset=self.store.reset,

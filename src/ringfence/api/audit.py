@@ -71,7 +71,7 @@ def record(call: Call, params: Params | None, *, read_only: bool, error: ApiErro
     event: dict[str, Any] = {
         "eventVersion": "1.11",
         "userIdentity": {
-            "type": "Root" if principal.is_root else "IAMUser",
+            "type": principal.kind.value,
             "principalId": principal.user_id,
             "arn": principal.arn,
             "accountId": principal.account_id,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ringfence.api import audit
-from ringfence.api.ops.context import Call, Outcome, Params, Principal
+from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import OPERATIONS, Operation
 from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire import model
@@ -234,12 +234,8 @@ class Pipeline:
         return signature, found
 
     def _call(self, request: HttpRequest, claim: Claim, region: str, found: Credential, request_id: str) -> Call:
-        principal = Principal(
-            account_id=found.account_id, arn=found.arn, user_id=found.user_id,
-            access_key_id=found.access_key_id, is_root=found.is_root,
-        )  # fmt: skip
         return Call(
-            service=claim.service, action=claim.action, region=region, principal=principal, request_id=request_id,
+            service=claim.service, action=claim.action, region=region, principal=found.principal, request_id=request_id,
             now=self.clock.now(), ids=self.ids, limits=self.limits, source_ip=request.peer,
             user_agent=request.header("user-agent")[:512],
         )  # fmt: skip

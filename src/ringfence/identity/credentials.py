@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from ringfence.identity.principal import Principal
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
     """An access key and the identity it stands for."""
 
-    access_key_id: str
     secret: str
-    account_id: str
-    arn: str
-    user_id: str
-    is_root: bool
+    principal: Principal
+
+    @property
+    def access_key_id(self) -> str:
+        return self.principal.access_key_id
 
 
 class Credentials(Protocol):
@@ -36,4 +38,12 @@ class RootKeys:
 
 def root_key(account_id: str, access_key_id: str, secret: str) -> Credential:
     """The root key of an account."""
-    return Credential(access_key_id, secret, account_id, f"arn:aws:iam::{account_id}:root", account_id, True)
+    return Credential(
+        secret,
+        Principal(
+            account_id=account_id,
+            arn=f"arn:aws:iam::{account_id}:root",
+            user_id=account_id,
+            access_key_id=access_key_id,
+        ),
+    )

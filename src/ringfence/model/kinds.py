@@ -9,6 +9,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from ringfence.model.nouns.identity import (
+    AccessKey,
+    Group,
+    IamAccount,
+    IamEntity,
+    InstanceProfile,
+    ManagedPolicy,
+    MfaDevice,
+    OidcProvider,
+    Role,
+    SamlProvider,
+    User,
+)
 from ringfence.model.nouns.instance import Image, Instance, KeyPair
 from ringfence.model.nouns.network import DhcpOptions, InternetGateway, RegionState, Subnet, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl
@@ -31,9 +44,12 @@ class Kind(Generic[R]):
     not_found: str
     malformed: str
     indexes: Mapping[str, Keys] = field(default_factory=dict)
+    service: str = "ec2"
 
     def arn(self, row: Row) -> str:
-        """`arn:aws:ec2:region:account:type/id`; images have no account (IAM-23)."""
+        """`arn:aws:ec2:region:account:type/id`; images have no account (IAM-23). IAM's: `arn:aws:iam::account:user/path/name`."""
+        if isinstance(row, IamEntity):
+            return f"arn:aws:iam::{row.owner_id}:{self.noun.removeprefix('iam-')}{row.path}{row.name}"
         owner = "" if self.noun == "image" else row.owner_id
         return f"arn:aws:ec2:{row.region}:{owner}:{self.noun}/{row.id}"
 
@@ -44,6 +60,13 @@ KINDS: dict[str, Kind[Any]] = {}
 def _kind(noun: str, row: type[R], prefix: str, not_found: str, malformed: str, **indexes: Keys) -> Kind[R]:
     kind = Kind(noun, row, prefix, not_found, malformed, indexes)
     KINDS[noun] = kind
+    return kind
+
+
+def _iam(noun: str, row: type[R], prefix: str, **indexes: Keys) -> Kind[R]:
+    """A kind of IAM's: nouns carry the service's name, so that they never meet EC2's resource types."""
+    kind = Kind(f"iam-{noun}", row, prefix, "NoSuchEntity", "NoSuchEntity", indexes, "iam")
+    KINDS[kind.noun] = kind
     return kind
 
 
@@ -150,3 +173,25 @@ IMAGE = _kind("image", Image, "ami-", "InvalidAMIID.NotFound", "InvalidAMIID.Mal
 KEY_PAIR = _kind(
     "key-pair", KeyPair, "key-", "InvalidKeyPair.NotFound", "InvalidKeyPair.NotFound", name=lambda k: (k.name,)
 )
+
+
+# ---------------------------------------------------------------------- IAM
+def _named(entity: IamEntity) -> tuple[str, ...]:
+    return (f"{entity.owner_id}/{entity.name.lower()}",)
+
+
+USER = _iam(
+    "user", User, "AIDA", name=_named, group=lambda u: u.groups, policy=lambda u: u.managed,
+    boundary=lambda u: _maybe(u.boundary),
+)  # fmt: skip
+GROUP = _iam("group", Group, "AGPA", name=_named, policy=lambda g: g.managed)
+ROLE = _iam(
+    "role", Role, "AROA", name=_named, policy=lambda r: r.managed, boundary=lambda r: _maybe(r.boundary)
+)  # fmt: skip
+MANAGED_POLICY = _iam("policy", ManagedPolicy, "ANPA", name=_named)
+INSTANCE_PROFILE = _iam("instance-profile", InstanceProfile, "AIPA", name=_named, role=lambda p: _maybe(p.role))
+ACCESS_KEY = _iam("access-key", AccessKey, "AKIA", user=lambda k: _maybe(k.user_id))
+MFA_DEVICE = _iam("mfa-device", MfaDevice, "arn:", user=lambda d: _maybe(d.user_id))
+OIDC_PROVIDER = _iam("oidc-provider", OidcProvider, "arn:")
+SAML_PROVIDER = _iam("saml-provider", SamlProvider, "arn:")
+IAM_ACCOUNT = _iam("account", IamAccount, "")

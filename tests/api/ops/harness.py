@@ -6,11 +6,12 @@ from typing import Any
 
 import ringfence.api.ops.ec2
 import ringfence.api.ops.sts  # noqa: F401
-from ringfence.api.ops.context import Call, Memo, Principal
+from ringfence.api.ops.context import Call, Memo
 from ringfence.api.ops.ec2 import default_vpc, lifecycle
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.wire import model
 from ringfence.api.wire.xml import XmlSerializer
+from ringfence.identity.principal import Principal
 from ringfence.model.clock import ManualClock
 from ringfence.model.errors import ApiError
 from ringfence.model.ids import SeededIds
@@ -47,7 +48,7 @@ class Api:
 
     def _context(self, action: str) -> Call:
         principal = Principal(
-            account_id=ACCOUNT, arn=f"arn:aws:iam::{ACCOUNT}:root", user_id=ACCOUNT, access_key_id="AKIA", is_root=True
+            account_id=ACCOUNT, arn=f"arn:aws:iam::{ACCOUNT}:root", user_id=ACCOUNT, access_key_id="AKIA"
         )
         return Call(
             service="ec2", action=action, region=REGION, principal=principal, request_id="test", now=self.clock.now(),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
+from ringfence.identity.principal import Principal
 from ringfence.model.errors import fault
 from ringfence.model.ids import IdSource, well_formed
 from ringfence.model.kinds import Kind
@@ -18,17 +19,6 @@ R = TypeVar("R", bound=Row)
 
 #: a parsed request or a reply, by the member names of the botocore model
 Params = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Principal:
-    """Who calls: an authenticated identity."""
-
-    account_id: str
-    arn: str
-    user_id: str
-    access_key_id: str
-    is_root: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from ringfence.model.kinds import KINDS, SECURITY_GROUP
 from ringfence.model.row import Tags
 from ringfence.model.world import Change, World, put
 
-_BY_PREFIX = {kind.prefix: kind for kind in KINDS.values() if kind.prefix}
+_BY_PREFIX = {kind.prefix: kind for kind in KINDS.values() if kind.prefix and kind.service == "ec2"}
 _Retag = Callable[[Tags], Tags]
 
 
@@ -100,7 +100,7 @@ def describe_tags(call: Call, world: World, params: Params) -> Outcome:
     found = [
         _Tagged(kind.noun, row.id, key, value)
         for kind in KINDS.values()
-        if kind.prefix
+        if kind.prefix and kind.service == "ec2"
         for row in call.mine(world, kind)
         for key, value in row.tags
     ]
