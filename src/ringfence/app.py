@@ -19,7 +19,7 @@ from typing import Any
 
 import ringfence.api.ops.ec2
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
-from ringfence import notes
+from ringfence import keyfile, notes
 from ringfence.api.ops.ec2 import default_vpc, lifecycle
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.pipeline import Pipeline
@@ -120,6 +120,7 @@ class Installation:
         self.store = SqliteStore(self.data / "ringfence.db", durable=not settings.ephemeral)
         end.callback(self.store.close)
         self.root = root_of(settings, self.data)
+        self.sealer = keyfile.sealer_of(self.data)
         self.note = notes.Note(
             endpoint=settings.endpoint, pid=os.getpid(), run=str(self.run_directory), region=settings.region,
             account_id=self.root.account_id, access_key=self.root.access_key, secret_key=self.root.secret_key,
