@@ -88,5 +88,8 @@ def report(found: Trial, *, as_json: bool) -> int:
     else:
         for check, wrong in results:
             print(f"MISS  {check.name}: {wrong}  ->  {check.remedy}" if wrong else f"ok    {check.name}")
+        print(
+            "note: guests keep to 1 GiB of memory by resource limits and a watch in the keeper, not by a control group"
+        )
         print("note: flow logs (and so exact packet counts) are not there yet")
     return 0 if not any(wrong for _, wrong in results) else 1

@@ -8,22 +8,20 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ringfence.dataplane import linux, sandbox, topology
+from ringfence.dataplane import confinement, linux, sandbox, topology
 from ringfence.dataplane.keeper import RUN
 from ringfence.dataplane.network import Network
 from ringfence.model.net import parse_address
 
 log = logging.getLogger("ringfence.door")
 _NSENTER = "/usr/bin/nsenter"
-_ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
-    "USER": "root",
-    "LANG": "C.UTF-8",
-}
+
+_PROBLEMS = (OSError, ValueError, subprocess.SubprocessError, sandbox.ImageError, topology.TopologyError)
 
 
 class Door:
@@ -47,9 +45,10 @@ class Door:
                 return
             request, stdio = got
             try:
-                argv = self._command(request["place"], request["argv"])
-                reply = _run(connection, argv, stdio, {**_ENVIRONMENT, "TERM": str(request.get("term", "dumb"))})
-            except (OSError, ValueError, sandbox.ImageError, topology.TopologyError) as problem:
+                argv, enter = self._command(request["place"], request["argv"])
+                environment = {**sandbox.ENVIRONMENT, "TERM": str(request.get("term", "dumb"))}
+                reply = _run(connection, argv, stdio, environment, enter)
+            except _PROBLEMS as problem:
                 reply = {"error": str(problem)}
             finally:
                 for descriptor in stdio:
@@ -59,23 +58,13 @@ class Door:
             except OSError:
                 log.debug("the caller of %s did not wait", request.get("argv"))
 
-    def _command(self, place: dict[str, Any], argv: list[str]) -> list[str]:
-        """The command line that gets there. ValueError when the place does not exist."""
+    def _command(self, place: dict[str, Any], argv: list[str]) -> tuple[list[str], Callable[[], None] | None]:
+        """The command line that gets there, and what its process does first. ValueError when there is no such place."""
         if place["kind"] == "instance":
             pid = self._network.guests.pid_inside(place["id"])
             if pid is None:
                 raise ValueError(f"{place['id']} is not running")
-            kinds = ["--user", "--mount", "--uts", "--ipc", "--net", "--pid"]
-            return [
-                _NSENTER,
-                f"--target={pid}",
-                *kinds,
-                f"--root=/proc/{pid}/root",
-                "--wdns=/root",
-                "--preserve-credentials",
-                "--",
-                *argv,
-            ]
+            return argv, partial(confinement.enter, pid)
         if place["kind"] == "interface":
             name = self._network.place_of(place["id"])
         else:
@@ -83,14 +72,18 @@ class Door:
         state = Path(RUN) / "outside"
         sandbox.write_state(state, hostname="outside", resolver="192.0.2.53", user_data=None, domain="example")
         inner = sandbox.arguments(sandbox.BUILTIN, state, hostname="outside")
-        return [_NSENTER, f"--net={topology.NETNS / name}", "--", *inner, *argv]
+        return [_NSENTER, f"--net={topology.NETNS / name}", "--", *inner, *argv], None
 
 
-def _run(connection: socket.socket, argv: list[str], stdio: list[int], environment: dict[str, str]) -> dict[str, Any]:
+def _run(
+    connection: socket.socket, argv: list[str], stdio: list[int], environment: dict[str, str],
+    enter: Callable[[], None] | None,
+) -> dict[str, Any]:  # fmt: skip
     """Run it to its end; signals come over the connection, and its loss kills."""
     process = subprocess.Popen(
-        argv, stdin=stdio[0], stdout=stdio[1], stderr=stdio[2], env=environment, start_new_session=True
-    )
+        argv, stdin=stdio[0], stdout=stdio[1], stderr=stdio[2], env=environment, start_new_session=True,
+        preexec_fn=enter,  # noqa: PLW1509  touches only system calls: no lock of another thread is taken
+    )  # fmt: skip
 
     def listen() -> None:
         try:

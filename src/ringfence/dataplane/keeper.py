@@ -1,24 +1,25 @@
 """The keeper: holds the data plane's namespaces and is the parent of every guest (docs/adr/0005).
 
 A tiny process that makes one user, mount and network namespace and then does three things on request: hand out
-descriptors of its namespaces, start a guest, list the guests. It outlives agents. When it ends, the kernel ends every
-guest and removes every namespace. Started as root it first becomes an unprivileged user.
+descriptors of its namespaces, start a guest, list the guests. Unasked it keeps every guest to its memory. It outlives
+agents. When it ends, the kernel ends every guest and removes every namespace. Started as root it first becomes an
+unprivileged user.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import selectors
 import signal
 import socket
 import sys
 from typing import Any
 
-from ringfence.dataplane import linux
+from ringfence.dataplane import confinement, linux
+from ringfence.dataplane.memory import Watch
 
 RUN = "/run/ringfence"  # inside the keeper's mount namespace
-GUEST_PROCESSES = 1024  # of one guest, so that none can take all of the host's
+TICK_SECONDS = 0.1
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -59,6 +60,7 @@ class Keeper:
         self._listener = listener
         self._guests: dict[str, tuple[int, dict[str, Any]]] = {}
         self._exited: dict[str, int] = {}
+        self._watch = Watch()
         self._selector.register(listener, selectors.EVENT_READ, None)
 
     def run(self) -> None:
@@ -66,13 +68,14 @@ class Keeper:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         while True:
-            for key, _ in self._selector.select(1.0):
+            for key, _ in self._selector.select(TICK_SECONDS):
                 if key.fileobj is self._listener:
                     connection, _ = self._listener.accept()
                     self._selector.register(connection, selectors.EVENT_READ, connection)
                 else:
                     self._serve(key.data)
             self._reap()
+            self._watch.tick({name: pid for name, (pid, _) in self._guests.items()})
 
     def _reap(self) -> None:
         while True:
@@ -163,9 +166,10 @@ def _become_guest(go: socket.socket, message: dict[str, Any]) -> None:
     try:
         linux.die_with_parent()
         os.setsid()
+        confinement.die_first()
         linux.new_user_namespace()  # the network namespace below is this user namespace's own
-        # a limit set earlier would count the processes of all guests together
-        resource.setrlimit(resource.RLIMIT_NPROC, (GUEST_PROCESSES, GUEST_PROCESSES))
+        confinement.limit()  # in the guest's user namespace: earlier, it would count the processes of all guests together
+        confinement.no_namespaces_within()
         linux.unshare(linux.CLONE_NEWNET)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inner:
             netns = linux.network_namespace_of(inner)

@@ -10,14 +10,15 @@ import os
 import signal
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 4096, 16384, 1 << 18, 2
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 23, 24, 38
+_CAPABILITY_VERSION_3 = 0x20080522
 _SIOCGSKNS = 0x894C
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -53,6 +54,26 @@ def unmount(target: str) -> None:
 def die_with_parent() -> None:
     """SIGKILL this process when its parent ends."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+
+
+def hide() -> None:
+    """Nobody without privileges over us may look into this process or open its files by /proc, until it executes."""
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl")
+
+
+def confine(capabilities: Collection[int]) -> None:
+    """Hold these capabilities, and never gain another: not by executing, not by being root (capabilities(7))."""
+    for number in range(64):
+        if _libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) < 0:
+            break  # the kernel knows no more
+        if number not in capabilities:
+            _check(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0), "prctl")
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+    held = sum(1 << number for number in capabilities)
+    low, high = held & 0xFFFFFFFF, held >> 32
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)  # effective, permitted, inheritable; twice
+    _check(_libc.capset(header, data), "capset")
 
 
 def drop_root(uid: int = 65534, gid: int = 65534) -> None:

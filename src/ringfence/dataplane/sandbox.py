@@ -19,6 +19,29 @@ _ETC = (
     "services",
     "localtime",
 )
+#: what a guest's root may, by number (linux/capability.h), over its own user namespace
+CAPABILITIES: dict[str, int] = {
+    "CAP_CHOWN": 0,
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_FOWNER": 3,
+    "CAP_KILL": 5,
+    "CAP_SETGID": 6,
+    "CAP_SETUID": 7,
+    "CAP_NET_BIND_SERVICE": 10,
+    "CAP_NET_ADMIN": 12,
+    "CAP_NET_RAW": 13,
+}
+PROCESSES = 1024  # of one guest, so that none can take all of the host's
+MEMORY = 1 << 30  # of one guest, files in memory included (memory.py)
+#: where a guest can write: file systems in memory, each this large at most
+_TMPFS_SIZE = MEMORY // 4
+WRITABLE = ("/", "/dev/shm", "/tmp", "/run", "/root", "/var")
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "USER": "root",
+    "LANG": "C.UTF-8",
+}
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
 GROUP = "root:x:0:\nnogroup:x:65534:\n"
 
@@ -44,20 +67,15 @@ def arguments(root: str, state: Path, *, hostname: str | None) -> list[str]:
     for name in ("passwd", "group", "hosts", "resolv.conf", "hostname"):
         out += ["--ro-bind", str(state / name), f"/etc/{name}"]
     out += ["--ro-bind", str(state / "init.py"), "/.ringfence-init.py"]
-    out += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/root"]
-    out += ["--tmpfs", "/var", "--dir", "/var/tmp", "--dir", "/var/log"] if root == BUILTIN else []
+    out += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+    for path in ("/dev/shm", "/tmp", "/run", "/root", *(["/var"] if root == BUILTIN else [])):
+        out += ["--size", str(_TMPFS_SIZE), "--tmpfs", path]
+    out += ["--dir", "/var/tmp", "--dir", "/var/log"] if root == BUILTIN else []
     out += ["--cap-drop", "ALL"]  # started with all of its user namespace's: without this, adding changes nothing
-    for capability in ("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_NET_BIND_SERVICE", "CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN",
-                       "CAP_DAC_OVERRIDE", "CAP_FOWNER"):  # fmt: skip
+    for capability in CAPABILITIES:
         out += ["--cap-add", capability]
-    environment = {
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": "/root",
-        "USER": "root",
-        "LANG": "C.UTF-8",
-    }
     out += ["--clearenv"]
-    for name, value in environment.items():
+    for name, value in ENVIRONMENT.items():
         out += ["--setenv", name, value]
     return [*out, "--chdir", "/root"]
 
