@@ -82,7 +82,7 @@ def _run(
     """Run it to its end; signals come over the connection, and its loss kills."""
     process = subprocess.Popen(
         argv, stdin=stdio[0], stdout=stdio[1], stderr=stdio[2], env=environment, start_new_session=True,
-        preexec_fn=enter,  # noqa: PLW1509  touches only system calls: no lock of another thread is taken
+        preexec_fn=enter,  # it touches only system calls: no lock of another thread is taken
     )  # fmt: skip
 
     def listen() -> None:
