@@ -12,11 +12,12 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from ringfence.api.server import GuardedProtocol, server
+from ringfence.api.connection import Connection
+from ringfence.api.server import server
 from tests.api.front import KEY, SECRET, Front
 
 
-class Impatient(GuardedProtocol):
+class Impatient(Connection):
     """The real protocol with limits a test can wait for."""
 
     request_seconds, stall_seconds, max_connections = 0.4, 0.4, 20
@@ -26,7 +27,7 @@ class Live:
     """A running server."""
 
     def __init__(
-        self, front: Front, tls: tuple[Path, Path] | None = None, protocol: type[GuardedProtocol] = Impatient
+        self, front: Front, tls: tuple[Path, Path] | None = None, protocol: type[Connection] = Impatient
     ) -> None:
         self.front, self.tls = front, tls
         ready = threading.Event()

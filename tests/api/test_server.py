@@ -16,8 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from ringfence.api.connection import MAX_HEADER_BYTES
 from ringfence.api.pipeline import MAX_BODY
-from ringfence.api.server import MAX_HEADER_BYTES
+from ringfence.api.wire.http import HttpResponse
 from tests.api.front import ACCOUNT, Front, signed
 from tests.api.live import Impatient, Live, answer, everything, live, raw
 
@@ -116,6 +117,51 @@ def test_a_client_that_leaves_does_not_stop_a_write(caplog: pytest.LogCaptureFix
         assert begun.wait(5)
     assert [event["eventName"] for event in front.audit()].count("CreateVpc") == 1
     assert "Exception" not in caplog.text
+
+
+def test_an_idle_connection_ends_after_its_time() -> None:
+    class Brief(Impatient):
+        idle_seconds = 0.8
+
+    with live(protocol=Brief) as server, server.connection() as connection:
+        for _ in range(3):
+            connection.sendall(ask_identity())
+            assert answer(connection)[0] == 200
+            time.sleep(0.5)
+        begun = time.monotonic()
+        assert everything(connection) == b""
+        assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize("action", [b"DescribeVpcs", b"CreateVpc"])
+def test_a_bug_outside_the_pipeline_is_answered_and_the_connection_goes_on(action: bytes) -> None:
+    front = Front()
+
+    def broken(begun: object) -> HttpResponse:
+        raise RuntimeError(begun)
+
+    front.pipeline.finish = broken  # type: ignore[assignment, method-assign]
+    with live(front) as server, server.connection() as connection:
+        for _ in range(2):
+            connection.sendall(raw(signed(b"Action=" + action)))
+            status, _, body = answer(connection)
+            assert (status, b"<Code>InternalError</Code>" in body) == (500, True)
+
+
+def test_a_long_answer_comes_whole_and_in_order() -> None:
+    """Past the size that is copied behind its head, and past what the socket takes at once."""
+    front = Front()
+    ec2 = front.client("ec2")
+    for number in range(300):
+        ec2.create_security_group(GroupName=f"g{number}", Description="d" * 255)
+    request = raw(signed(b"Action=DescribeSecurityGroups"))
+    with live(front) as server, server.connection() as connection:
+        connection.sendall(request * 12 + ask_identity())
+        for _ in range(12):
+            status, _, body = answer(connection)
+            assert (status, body.count(b"<groupName>g")) == (200, 300)
+            assert body.endswith(b"</DescribeSecurityGroupsResponse>")
+        assert b"GetCallerIdentityResponse" in answer(connection)[2]
 
 
 def test_a_request_in_small_pieces_is_served(running: Live) -> None:
