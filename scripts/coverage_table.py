@@ -10,6 +10,7 @@ import botocore.loaders
 import botocore.model
 
 import ringfence.api.ops.ec2
+import ringfence.api.ops.iam
 import ringfence.api.ops.sts  # noqa: F401
 from ringfence.api.ops.registry import OPERATIONS
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ringfence.api.ops.ec2
+import ringfence.api.ops.iam
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
 from ringfence import keyfile, notes
 from ringfence.api.ops.ec2 import default_vpc, lifecycle
@@ -26,7 +27,7 @@ from ringfence.api.pipeline import Pipeline
 from ringfence.api.server import server
 from ringfence.console import NO_PLANE, Console, Plane
 from ringfence.control import ControlServer
-from ringfence.identity.credentials import RootKeys, root_key
+from ringfence.identity.credentials import Chain, RootKeys, StoredKeys, Uses, root_key
 from ringfence.model.clock import SystemClock
 from ringfence.model.errors import ApiError
 from ringfence.model.ids import RandomIds
@@ -121,6 +122,7 @@ class Installation:
         end.callback(self.store.close)
         self.root = root_of(settings, self.data)
         self.sealer = keyfile.sealer_of(self.data)
+        self.uses = Uses()
         self.note = notes.Note(
             endpoint=settings.endpoint, pid=os.getpid(), run=str(self.run_directory), region=settings.region,
             account_id=self.root.account_id, access_key=self.root.access_key, secret_key=self.root.secret_key,
@@ -169,7 +171,12 @@ class Installation:
     def _pipeline(self) -> Pipeline:
         return Pipeline(
             store=self.store,
-            credentials=RootKeys(root_key(self.root.account_id, self.root.access_key, self.root.secret_key)),
+            credentials=Chain(
+                RootKeys(root_key(self.root.account_id, self.root.access_key, self.root.secret_key)),
+                StoredKeys(lambda: self.store.world, self.sealer),
+            ),
+            sealer=self.sealer,
+            uses=self.uses,
             clock=SystemClock(),
             ids=RandomIds(),
             limits=self.limits,
@@ -179,7 +186,7 @@ class Installation:
         )
 
     def _start_housekeeping(self) -> Any:
-        """Forgets terminated instances after an hour. Returns what ends it."""
+        """Forgets terminated instances after an hour; writes down when keys were last used. Returns what ends it."""
         stop, clock = threading.Event(), SystemClock()
 
         def keep() -> None:
@@ -189,6 +196,7 @@ class Installation:
                         self.store.write(lambda world: Commit(change=lifecycle.forgotten(world, clock.now())))
                     except ApiError as problem:
                         log.error("terminated instances are not forgotten yet: %s", problem)
+                self._write_uses()
 
         thread = threading.Thread(target=keep, name="housekeeping", daemon=True)
         thread.start()
@@ -196,8 +204,18 @@ class Installation:
         def finish() -> None:
             stop.set()
             thread.join()
+            self._write_uses()
 
         return finish
+
+    def _write_uses(self) -> None:
+        """One commit for the last uses of all keys and roles since the last time."""
+        try:
+            if self.uses.change(self.store.world):
+                self.store.write(lambda world: Commit(change=self.uses.change(world)))
+            self.uses.written(self.store.world)
+        except ApiError as problem:
+            log.error("the last uses of access keys are not written down yet: %s", problem)
 
     def _ready(self) -> None:
         settings = self.settings

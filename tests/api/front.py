@@ -17,12 +17,14 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 import ringfence.api.ops.ec2
+import ringfence.api.ops.iam
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
 from ringfence.api.ops.ec2 import default_vpc
 from ringfence.api.pipeline import Pipeline
 from ringfence.api.wire.http import HttpRequest, HttpResponse
-from ringfence.identity.credentials import Credential, RootKeys, root_key
+from ringfence.identity.credentials import Chain, Credential, RootKeys, StoredKeys, root_key
 from ringfence.identity.principal import Principal, PrincipalKind
+from ringfence.identity.sealing import Sealer, new_key
 from ringfence.model.clock import SystemClock
 from ringfence.model.ids import SeededIds
 from ringfence.store.store import MemoryStore
@@ -56,8 +58,10 @@ class Front:
         )  # fmt: skip
         user = Credential(USER_SECRET, ann)
         keys = RootKeys(root_key(ACCOUNT, KEY, SECRET), root_key(OTHER_ACCOUNT, OTHER_KEY, SECRET), user)
+        self.sealer = Sealer([new_key()])
         self.pipeline = Pipeline(
-            store=self.store, credentials=keys, clock=self.clock, ids=SeededIds(), reset=self.store.reset,
+            store=self.store, credentials=Chain(keys, StoredKeys(lambda: self.store.world, self.sealer)),
+            clock=self.clock, ids=SeededIds(), reset=self.store.reset, sealer=self.sealer,
             prepare={"ec2": (default_vpc.initialise,)},
         )  # fmt: skip
 

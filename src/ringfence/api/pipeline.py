@@ -25,7 +25,8 @@ from ringfence.api.wire.query import QueryParser, build_tree
 from ringfence.api.wire.route import Claim, Form, claim_of, read_form
 from ringfence.api.wire.xml import XmlSerializer, document
 from ringfence.identity import sigv4
-from ringfence.identity.credentials import Credential, Credentials
+from ringfence.identity.credentials import Credential, Credentials, Use, Uses
+from ringfence.identity.sealing import Sealer
 from ringfence.model.clock import Clock
 from ringfence.model.errors import ApiError, fault
 from ringfence.model.ids import IdSource
@@ -98,6 +99,8 @@ class Pipeline:
     limits: Limits = field(default_factory=Limits)
     prepare: Mapping[str, Sequence[Prepare]] = field(default_factory=dict)
     authorise: Authorise = only_root
+    sealer: Sealer | None = None
+    uses: Uses = field(default_factory=Uses)
     reset: Callable[[], None] | None = None
     check: Callable[[World], None] | None = None  # invariants, in debug installations
     after_write: Callable[[], None] | None = None  # without a data plane: settles what the write left in transition
@@ -234,10 +237,12 @@ class Pipeline:
         return signature, found
 
     def _call(self, request: HttpRequest, claim: Claim, region: str, found: Credential, request_id: str) -> Call:
+        now = self.clock.now()
+        self.uses.note(found.principal, Use(float(int(now.timestamp())), claim.service, region))
         return Call(
             service=claim.service, action=claim.action, region=region, principal=found.principal, request_id=request_id,
-            now=self.clock.now(), ids=self.ids, limits=self.limits, source_ip=request.peer,
-            user_agent=request.header("user-agent")[:512],
+            now=now, ids=self.ids, limits=self.limits, source_ip=request.peer,
+            user_agent=request.header("user-agent")[:512], sealer=self.sealer, uses=self.uses,
         )  # fmt: skip
 
     def _parse(self, request: HttpRequest, claim: Claim, call: Call, *, presigned: bool) -> Begun:

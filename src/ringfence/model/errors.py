@@ -193,7 +193,32 @@ _EC2: dict[str, ErrorKind] = {
     "VpcLimitExceeded": _bad("The maximum number of VPCs has been reached."),
 }
 
-ERRORS: dict[str, ErrorKind] = {**_GENERAL, **_EC2}
+#: IAM API Reference, "Errors" of each action; the statuses are the service model's
+_IAM: dict[str, ErrorKind] = {
+    "ConcurrentModification": _bad("{message}", 409),
+    "DeleteConflict": _bad("{message}", 409),
+    "EntityAlreadyExists": _bad("{message}", 409),
+    "EntityTemporarilyUnmodifiable": _bad("{message}", 409),
+    "InvalidAuthenticationCode": _bad("{message}", 403),
+    "InvalidCertificate": _bad("{message}"),
+    "InvalidUserType": _bad("{message}"),
+    "LimitExceeded": _bad("Cannot exceed quota for {quota}: {limit}", 409),
+    "MalformedCertificate": _bad("{message}"),
+    "MalformedPolicyDocument": _bad("{message}"),
+    "NoSuchEntity": _bad("The entity {id} cannot be found.", 404),
+    "NotSupportedService": _bad("{message}", 404),
+    "PasswordPolicyViolation": _bad("{message}"),
+    "PolicyEvaluation": _bad("{message}", 500),
+    "PolicyNotAttachable": _bad("{message}"),
+    "ReportExpired": _bad("{message}", 410),
+    "ReportInProgress": _bad("{message}", 404),
+    "ReportNotPresent": _bad("{message}", 410),
+    "ServiceFailure": _bad("The request processing has failed because of an internal error.", 500),
+    "UnmodifiableEntity": _bad("{message}"),
+    "ValidationError": _bad("{message}"),
+}
+
+ERRORS: dict[str, ErrorKind] = {**_GENERAL, **_EC2, **_IAM}
 
 
 class _Fields(dict[str, Any]):

@@ -1,4 +1,5 @@
-"""Service quotas as dated data (Amazon VPC User Guide: "Amazon VPC quotas", read 2026-11; spec section 15)."""
+"""Service quotas as dated data (Amazon VPC User Guide: "Amazon VPC quotas"; IAM User Guide: "IAM and AWS STS quotas";
+both read 2026-11; spec section 15)."""
 
 from __future__ import annotations
 
@@ -8,12 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """One quota: Service Quotas code (or our name where AWS has none), default, hard maximum, error code."""
+    """One quota: Service Quotas code (or our name where AWS has none), default, hard maximum, error code, name in errors."""
 
     code: str
     default: int
     maximum: int | None
     error: str
+    label: str = ""
 
 
 QUOTAS: dict[str, Quota] = {
@@ -32,7 +34,32 @@ QUOTAS: dict[str, Quota] = {
     "route-tables-per-vpc": Quota("L-589F43AA", 200, None, "RouteTableLimitExceeded"),
     "routes-per-table": Quota("L-93826ACB", 500, 1000, "RouteLimitExceeded"),
     "tags-per-resource": Quota("tags", 50, 50, "TagLimitExceeded"),
+    "iam-users": Quota("L-F55AF5E4", 5000, 5000, "LimitExceeded", "UsersPerAccount"),
+    "iam-groups": Quota("L-F4A5425F", 300, 500, "LimitExceeded", "GroupsPerAccount"),
+    "iam-roles": Quota("L-FE177D64", 1000, 10_000, "LimitExceeded", "RolesPerAccount"),
+    "iam-policies": Quota("L-E95E4862", 1500, 10_000, "LimitExceeded", "PoliciesPerAccount"),
+    "iam-instance-profiles": Quota("L-6E65F664", 1000, 10_000, "LimitExceeded", "InstanceProfilesPerAccount"),
+    "iam-oidc-providers": Quota("L-858F3967", 100, 700, "LimitExceeded", "OpenIdConnectProvidersPerAccount"),
+    "iam-saml-providers": Quota("L-DB618D39", 100, 1000, "LimitExceeded", "SamlProvidersPerAccount"),
+    "iam-access-keys-per-user": Quota("L-8758042E", 2, 2, "LimitExceeded", "AccessKeysPerUser"),
+    "iam-groups-per-user": Quota("L-7A1621EC", 10, 10, "LimitExceeded", "GroupsPerUser"),
+    "iam-mfa-devices-per-user": Quota("mfa-devices-per-user", 8, 8, "LimitExceeded", "MfaDevicesPerUser"),
+    "iam-policies-per-user": Quota("L-4019AD8B", 10, 20, "LimitExceeded", "PoliciesPerUser"),
+    "iam-policies-per-group": Quota("L-384571C4", 10, 10, "LimitExceeded", "PoliciesPerGroup"),
+    "iam-policies-per-role": Quota("L-0DA4ABF3", 10, 25, "LimitExceeded", "PoliciesPerRole"),
+    "iam-trust-policy-size": Quota("L-C07B4B0D", 2048, 4096, "LimitExceeded", "ACLSizePerRole"),
+    "iam-policy-size": Quota("policy-size", 6144, 6144, "LimitExceeded", "PolicySize"),
+    "iam-tags": Quota("iam-tags", 50, 50, "LimitExceeded", "TagsPerResource"),
+    "iam-client-ids-per-provider": Quota(
+        "client-ids-per-provider", 100, 100, "LimitExceeded", "ClientIdsPerOpenIdConnectProvider"
+    ),
+    "iam-thumbprints-per-provider": Quota(
+        "thumbprints-per-provider", 5, 5, "LimitExceeded", "ThumbprintsPerOpenIdConnectProvider"
+    ),
 }
+#: characters, whitespace not counted, that all inline policies of one identity may have; these are not adjustable
+INLINE_POLICY_SIZE = {"user": 2048, "role": 10_240, "group": 5120}
+POLICY_VERSIONS = 5
 
 #: what `--quotas lab` (the default of `--ephemeral`) raises: counts per Region only, never rule limits
 LAB: dict[str, int] = {"vpcs": 1000, "internet-gateways": 1000, "elastic-ips": 1000}

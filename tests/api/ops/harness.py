@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ringfence.api.ops.ec2
+import ringfence.api.ops.iam
 import ringfence.api.ops.sts  # noqa: F401
 from ringfence.api.ops.context import Call, Memo
 from ringfence.api.ops.ec2 import default_vpc, lifecycle

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
+from ringfence.identity.credentials import Uses
 from ringfence.identity.principal import Principal
+from ringfence.identity.sealing import Sealer
 from ringfence.model.errors import fault
 from ringfence.model.ids import IdSource, well_formed
 from ringfence.model.kinds import Kind
@@ -35,6 +38,8 @@ class Call:
     limits: Limits = field(default_factory=Limits)
     source_ip: str = "127.0.0.1"
     user_agent: str = ""
+    sealer: Sealer | None = None  # None: an installation without secrets of its own
+    uses: Uses = field(default_factory=Uses)
 
     @property
     def account_id(self) -> str:
@@ -56,6 +61,18 @@ class Call:
         """All rows of a kind that the caller's account has in this Region, in order of creation."""
         return world.all(kind, self.account_id, self.region)
 
+    def seal(self, secret: bytes, purpose: str) -> str:
+        """A secret as it may be stored (DATA-04). ApiError ServiceFailure without a sealing key."""
+        if self.sealer is None:
+            raise fault("ServiceFailure")
+        return base64.b64encode(self.sealer.seal(secret, purpose)).decode()
+
+    def unseal(self, sealed: str, purpose: str) -> bytes:
+        """What `seal` was given. ApiError ServiceFailure without the key; SealError."""
+        if self.sealer is None:
+            raise fault("ServiceFailure")
+        return self.sealer.open(base64.b64decode(sealed), purpose)
+
     def owned(self) -> dict[str, Any]:
         """`owner_id` and `region` for a new row."""
         return {"owner_id": self.account_id, "region": self.region}
@@ -63,7 +80,8 @@ class Call:
     def check_quota(self, name: str, wanted: int, **fields: Any) -> None:
         """ApiError with the quota's own code when `wanted` (the count after this call) exceeds it."""
         if wanted > self.limits[name]:
-            raise fault(QUOTAS[name].error, limit=self.limits[name], **fields)
+            quota = QUOTAS[name]
+            raise fault(quota.error, limit=self.limits[name], quota=quota.label, **fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class Role(IamEntity):
     service_linked: str | None = None  # the service's principal, e.g. vpc-flow-logs.amazonaws.com
     revoked_before: float | None = None  # sessions issued earlier are refused
     last_used: float | None = None
+    last_region: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,7 @@ class ManagedPolicy(IamEntity):
     versions: tuple[PolicyVersion, ...]
     default: str
     next_version: int = 2
+    updated: float | None = None
 
     @property
     def text(self) -> str:
