@@ -20,11 +20,14 @@ class ErrorKind:
 
 
 class ApiError(Exception):
-    """A fault the client is told about: `code`, HTTP `status`, `message`. Anything else is our bug."""
+    """A fault the client is told about: `code`, HTTP `status`, `message`. Anything else is our bug.
 
-    def __init__(self, code: str, status: int, message: str) -> None:
+    `detail`: where in the request the fault is, when AWS's own sentence does not tell.
+    """
+
+    def __init__(self, code: str, status: int, message: str, detail: str = "") -> None:
         super().__init__(f"{code}: {message}")
-        self.code, self.status, self.message = code, status, message
+        self.code, self.status, self.message, self.detail = code, status, message, detail
 
 
 def _bad(template: str, status: int = 400) -> ErrorKind:
@@ -49,6 +52,7 @@ _GENERAL: dict[str, ErrorKind] = {
     "InvalidParameterCombination": _bad("{message}"),
     "InvalidParameterValue": _bad("{message}"),
     "InvalidRequest": _bad("{message}"),
+    "MalformedPolicyDocument": _bad("{message}"),
     "MalformedQueryString": _bad("{message}", 404),
     "MissingAction": _bad("The request must contain the parameter Action."),
     "MissingAuthenticationToken": _bad("Request is missing Authentication Token", 403),
@@ -232,4 +236,4 @@ def fault(code: str, **fields: Any) -> ApiError:
     """The error to raise for `code`. KeyError if the table does not know it (a bug, not a client fault)."""
     kind = ERRORS[code]
     message = fields["message"] if "message" in fields else kind.template.format_map(_Fields(fields))
-    return ApiError(code, kind.status, str(message))
+    return ApiError(code, kind.status, str(message), str(fields.get("detail", "")))

@@ -32,6 +32,17 @@ def _query(code: str, message: str, request_id: str, status: int) -> str:
     )
 
 
+def _detailed(detail: str) -> _Render:
+    """The Query shape with its optional Detail, which clients show beside the message (`Error.Detail` in boto3)."""
+
+    def shape(code: str, message: str, request_id: str, status: int) -> str:
+        return _query(code, message, request_id, status).replace(
+            "</Message></Error>", f"</Message><Detail>{escaped(detail)}</Detail></Error>"
+        )
+
+    return _xml(shape)
+
+
 def _s3(code: str, message: str, request_id: str, _status: int) -> str:
     return f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{request_id}</RequestId></Error>"
 
@@ -62,4 +73,9 @@ PROTOCOLS = frozenset(_RENDER)
 
 def render(protocol: str, error: ApiError, request_id: str) -> HttpResponse:
     """The response for a fault. `protocol` is one of PROTOCOLS; KeyError for another."""
-    return _RENDER[protocol](error.code, printable(error.message), request_id, error.status)
+    message = printable(error.message)
+    if error.detail and protocol == "query":
+        return _detailed(printable(error.detail))(error.code, message, request_id, error.status)
+    if error.detail:
+        message = f"{message} ({printable(error.detail)})"
+    return _RENDER[protocol](error.code, message, request_id, error.status)
