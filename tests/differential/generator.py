@@ -43,6 +43,7 @@ PROTOCOLS = ("-1", "6", "17", "1", "58", "47", "50")
 #: the router's services and its own addresses, what is reserved, and what no internet has (UF-01..07, RT-09, NET-13, IGW-08)
 ODD = (
     "169.254.169.254", "169.254.169.253", "10.0.0.2", "10.0.1.1", "169.254.168.1", "169.254.7.7", "0.0.0.7", "127.0.0.1",
+    "169.254.169.123", "fd00:ec2::123",
     "224.0.0.5", "240.0.0.1", "255.255.255.255", "172.16.0.1", "192.168.0.1", "100.64.0.1", "198.18.0.77",
     "fd00:ec2::254", "fd00:ec2::253", "fd00:ec2::9", "fd52:4946:ffff::1", "fd99::1", "fe80::9", "ff02::1", "::1", "::9:9",
 )  # fmt: skip
@@ -267,7 +268,7 @@ def packet(chance: random.Random, site: Site, *, odd: bool = False) -> tuple[str
     made = Packet(
         src=source, dst=target, protocol=protocol,
         sport=chance.choice((40000, 1024, 2000, 32768, 65535)) if protocol in (6, 17) else 0,
-        dport=chance.choice((*PORTS, 53)) if protocol in (6, 17) else 0,
+        dport=chance.choice((*PORTS, 53, 67, 123)) if protocol in (6, 17) else 0,
         icmp_type=chance.choice((8, 8, 8, 0, 3, 11)) if protocol == 1 else chance.choice((128, 128, 1, 129)) if protocol == 58 else 0,
         icmp_code=chance.choice((0, 0, 4)) if protocol in (1, 58) else 0,
     )  # fmt: skip

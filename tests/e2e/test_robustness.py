@@ -253,6 +253,52 @@ def test_uf_01_03_resolver_and_metadata_with_everything_closed(pair: Lab) -> Non
     pair.check([Row("NET-03", "closed1", "closed2", "sg-egress", 22)])
 
 
+DHCP = """
+import fcntl, json, socket, struct
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(3)
+mac = fcntl.ioctl(s.fileno(), 0x8927, struct.pack("256s", b"eth0"))[18:24]
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1); s.bind(("", 68))
+head = struct.pack(">BBBBIHH16s16s192s", 1, 1, 6, 0, 7, 0, 0, b"", mac, b"") + bytes.fromhex("63825363")
+s.sendto(head + bytes((53, 1, 1, 255)), ("255.255.255.255", 67))
+reply, at, options = s.recv(1500), 240, {}
+while reply[at] != 255:
+    options[reply[at]] = reply[at + 2:at + 2 + reply[at + 1]].hex()
+    at += 2 + reply[at + 1]
+print(json.dumps({"address": socket.inet_ntoa(reply[16:20]), "options": options}))
+"""
+
+
+def test_uf_02_dhcp_options_of_the_vpc(pair: Lab) -> None:
+    """UF-02, DNS-04, DNS-05, DNS-07: what a client in a guest is told, before and after the VPC gets another options set."""
+
+    def told() -> dict[str, str]:
+        pair.wait()
+        done = python(pair, "a", DHCP)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert found["address"] == pair.interface("a")["PrivateIpAddress"]
+        options: dict[str, str] = found["options"]
+        return options
+
+    first = told()
+    assert (first["1"], first["3"], first["6"], first["51"]) == ("ffffff00", "0a090001", "0a090002", "00000e10")
+    assert bytes.fromhex(first["15"]) == b"ec2.internal"
+    assert "42" not in first
+    given = {
+        "domain-name": ["example.org"],
+        "domain-name-servers": ["10.9.0.77", "AmazonProvidedDNS"],
+        "ntp-servers": ["169.254.169.123"],
+    }
+    options = pair.ec2.create_dhcp_options(DhcpConfigurations=[{"Key": k, "Values": v} for k, v in given.items()])
+    vpc = pair.ec2.describe_instances(InstanceIds=[pair.names["a"]])["Reservations"][0]["Instances"][0]["VpcId"]
+    pair.ec2.associate_dhcp_options(DhcpOptionsId=options["DhcpOptions"]["DhcpOptionsId"], VpcId=vpc)
+    second = told()
+    assert (second["6"], second["42"]) == ("0a09004d0a090002", "a9fea97b")
+    assert bytes.fromhex(second["15"]) == b"example.org"
+    pair.ec2.associate_dhcp_options(DhcpOptionsId="default", VpcId=vpc)
+    assert not {"6", "15", "42"} & told().keys()
+
+
 def test_user_data_and_stop_start(pair: Lab) -> None:
     """User data runs at launch; a stopped instance is gone from the network, a started one is back."""
     id = pair.names["a"]

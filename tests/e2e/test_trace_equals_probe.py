@@ -33,13 +33,17 @@ def two(lab: Lab) -> Lab:
 
 
 RESOLVERS = ("169.254.169.253", "fd00:ec2::253", "10.8.0.2")
+TIME = ("169.254.169.123", "fd00:ec2::123")
 METADATA = ("169.254.169.254", "fd00:ec2::254")
 
 
 def test_uf_01_uf_03_the_routers_services(two: Lab) -> None:
-    """UF-01, UF-03, UF-07: answered with everything closed; the router takes nothing else."""
+    """UF-01..UF-07: answered with everything closed; the router takes nothing else."""
     rows = [Row("UF-01", "shut", a, "ok", 53, protocol=p) for a in RESOLVERS for p in ("tcp", "udp")]
     rows += [Row("UF-03", "shut", a, "ok", 80) for a in METADATA]
+    rows += [Row("UF-02", "shut", a, "ok", 67, protocol="udp") for a in ("10.8.0.1", "255.255.255.255")]
+    rows += [Row("UF-05", "shut", a, "ok", 123, protocol="udp") for a in TIME]
+    rows += [Row("UF-05", "left", a, "no-route", 123) for a in TIME]
     rows += [Row("UF-07", "left", a, "no-route", 81) for a in (*RESOLVERS, *METADATA, "10.8.0.1")]
     rows += [Row("UF-08", "shut", CLIENT, "sg-egress", 53, protocol="udp")]
     two.check(rows)

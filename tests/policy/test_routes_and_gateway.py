@@ -74,7 +74,9 @@ OUT, OUT6 = packet(A, CLIENT, "tcp", 443), packet(f"{V6}:10", CLIENT6, "tcp", 44
         ("IGW-08", to_gateway(), packet(A, "240.0.0.1", "udp", 80), "gateway"),
         ("IGW-08", to_gateway(), packet(f"{V6}:10", "fd99::1", "tcp", 80), "gateway"),
         ("NET-13", to_gateway(), packet(A, "224.0.0.5", "udp", 80), "no-route"),
-        ("NET-13", to_gateway(), packet(A, "255.255.255.255", "udp", 67), "no-route"),
+        ("NET-13", to_gateway(), packet(A, "255.255.255.255", "udp", 9), "no-route"),
+        ("UF-02", (), packet(A, "255.255.255.255", "udp", 67), "ok"),
+        ("UF-02", (), packet(A, "255.255.255.255", "tcp", 67), "no-route"),
         ("NET-13", (), packet(A, "10.0.0.255", "udp", 80), "no-route"),
         ("NET-13", to_gateway(), packet(f"{V6}:10", "ff02::1", "udp", 80), "no-route"),
         ("RT-09", to_gateway(), packet(A, "169.254.168.1", "tcp", 80), "no-route"),
@@ -264,6 +266,15 @@ CLOSED = (group("open"), acl("main"))
         ("UF-01", packet(f"{V6}:10", "fd00:ec2::253", "udp", 53), SERVICE),
         ("UF-03", packet(A, "169.254.169.254", "tcp", 80), SERVICE),
         ("UF-03", packet(f"{V6}:10", "fd00:ec2::254", "tcp", 80), SERVICE),
+        ("UF-02", packet(A, "10.0.0.1", "udp", 67), SERVICE),
+        ("UF-02", packet(A, "10.0.1.1", "udp", 67), SERVICE),
+        ("UF-02", packet(A, "255.255.255.255", "udp", 67), SERVICE),
+        ("UF-02", packet(A, "10.0.0.2", "udp", 67), None),
+        ("UF-02", packet(A, CLIENT, "udp", 67), None),
+        ("UF-05", packet(A, "169.254.169.123", "udp", 123), SERVICE),
+        ("UF-05", packet(f"{V6}:10", "fd00:ec2::123", "udp", 123), SERVICE),
+        ("UF-05", packet(A, "169.254.169.123", "tcp", 123), None),
+        ("UF-05", packet(A, "169.254.169.254", "udp", 123), None),
         ("UF-08", packet(A, CLIENT, "udp", 53), None),
         ("closed port", packet(A, "169.254.169.254", "tcp", 443), None),
         ("closed port", packet(A, "10.0.0.1", "tcp", 22), None),
@@ -272,7 +283,7 @@ CLOSED = (group("open"), acl("main"))
     ],
 )
 def test_services_are_not_filtered(row: str, sent: Packet, expected: str | None) -> None:
-    """UF-01..UF-03, UF-07: with no egress rule and an ACL that denies all. What nothing serves, the router drops."""
+    """UF-01..UF-05, UF-07: with no egress rule and an ACL that denies all. What nothing serves, the router drops."""
     w = changed(site(*to_gateway()), *CLOSED)
     arrival = judge(compile_world(w), Flows(), sent, ident("eni", "a"))
     assert arrival.at == expected, row

@@ -28,8 +28,10 @@ from ringfence.dataplane.plan import (
     vpc_ns,
 )
 from ringfence.dataplane.sandbox import ImageError
+from ringfence.dataplane.services.dhcp import DhcpServer, Lease
 from ringfence.dataplane.services.dns import DnsServer, Zone
 from ringfence.dataplane.services.imds import ImdsServer, Tokens
+from ringfence.dataplane.services.ntp import NtpServer
 from ringfence.dataplane.topology import Routes, TopologyError, run_batch
 from ringfence.model.net import Address
 from ringfence.policy import ir as nodes
@@ -75,7 +77,7 @@ class Router:
     slice: VpcSlice | None = None
     zone: Zone | None = None
     names: nodes.Names | None = None
-    services: tuple[DnsServer, ImdsServer] | None = None
+    services: tuple[DnsServer | ImdsServer | DhcpServer | NtpServer, ...] = ()
 
 
 @dataclass
@@ -193,7 +195,8 @@ class Network:
         with linux.inside(netns):
             dns = DnsServer(lambda: router.zone)
             imds = ImdsServer(lambda source: self._caller(vpc_id, source), self._tokens)
-        router.services = (dns, imds)
+            dhcp = DhcpServer(netns, lambda link_name: _lease(router, link_name))
+            router.services = (dns, imds, dhcp, NtpServer())
         self._routers[vpc_id] = router
         return router
 
@@ -214,9 +217,8 @@ class Network:
 
     def _drop_router(self, vpc_id: str) -> None:
         router = self._routers.pop(vpc_id)
-        if router.services:
-            for service in router.services:
-                service.close()
+        for service in router.services:
+            service.close()
         for eni_id in router.plugged:
             if eni_ns(eni_id) in topology.namespaces():
                 topology.drop_namespace(eni_ns(eni_id))
@@ -522,6 +524,17 @@ class Network:
             if held is not None:
                 return held[1]
         raise ValueError(f"{eni_id} is not plugged in: does its instance run?")
+
+
+def _lease(router: Router, link_name: str) -> Lease | None:
+    """What DHCP tells the interface at the other end of a link; None for one without IPv4, or that is being plugged in."""
+    part = router.slice
+    eni = next((eni for eni, _ in list(router.plugged.values()) if link(eni.number) == link_name), None)
+    subnet = next((each for each in part.subnets if eni and each.subnet_id == eni.subnet_id), None) if part else None
+    if part is None or part.vpc is None or eni is None or subnet is None or subnet.ipv4 is None or not eni.ipv4:
+        return None
+    hostname = f"ip-{str(eni.ipv4[0]).replace('.', '-')}"
+    return Lease(eni.mac, eni.ipv4[0], subnet.ipv4, hostname, topology.MTU, part.vpc.dhcp)
 
 
 def _quietly(netns: str, line: str) -> None:

@@ -17,17 +17,20 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 
 from dnslib import DNSRecord
 
 from ringfence.dataplane import linux, topology
 from ringfence.dataplane.network import Network
+from ringfence.dataplane.services import dhcp, ntp
 from ringfence.model.net import Address, parse_address
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 _ANSWERS = {8: 0, 13: 14, 128: 129}
 _ETH_P_ALL = 3
+EVERYONE = IPv4Address("255.255.255.255")
 #: made now: an agent that has given up its privileges may be unable to read the codecs of Python any more
 _QUERY: bytes = DNSRecord.question("ringfence.probe").pack()
 
@@ -324,9 +327,13 @@ def _udp(stack: ExitStack, spec: Spec, netns: int) -> Outcome:
     outcome = Outcome()
     sock = _bound(stack, spec, netns, socket.SOCK_DGRAM)
     try:
-        sock.connect((str(spec.destination), spec.port))
+        to = (str(spec.destination), spec.port)
+        if spec.destination == EVERYONE:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        else:
+            sock.connect(to)  # then refusals are heard
         for number in range(spec.count):
-            sock.send(_question(spec, number))
+            sock.sendto(_question(spec, number), to)
             outcome.sent += 1
         while outcome.received < spec.count:
             sock.recv(65536)
@@ -344,6 +351,10 @@ def _question(spec: Spec, number: int) -> bytes:
     """What a TCP or UDP probe says: something a service answers, else `size` bytes that begin with a number."""
     if spec.service and spec.port == 53:
         return _QUERY if spec.protocol == UDP else len(_QUERY).to_bytes(2, "big") + _QUERY
+    if spec.service and spec.protocol == UDP and spec.port == dhcp.SERVER_PORT and isinstance(spec.source, IPv4Address):
+        return dhcp.inform(spec.source)
+    if spec.service and spec.protocol == UDP and spec.port == ntp.PORT:
+        return ntp.question()
     if spec.service and spec.port == 80 and spec.protocol == TCP:
         return b"GET /latest/meta-data/ HTTP/1.0\r\nHost: metadata\r\n\r\n"
     return number.to_bytes(4, "big")[: spec.size].ljust(spec.size, b"r")

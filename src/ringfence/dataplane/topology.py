@@ -43,8 +43,8 @@ _INTERNET_LINK = ("169.254.253.1", "169.254.253.2")  # internet side, edge side
 _EDGE_SPEAKS6 = "fd00:ec2::fffe"  # errors of the gateway need a source that routers pass on: "packet too big" (IGW-09)
 #: the end of every table: what no route leads to is dropped silently
 NOWHERE_ELSE = {"blackhole 0.0.0.0/0 metric 20000", "blackhole ::/0 metric 20000"}
-SERVICES4 = ("169.254.169.253", "169.254.169.254")
-SERVICES6 = ("fd00:ec2::253", "fd00:ec2::254")
+SERVICES4 = ("169.254.169.253", "169.254.169.254", "169.254.169.123")
+SERVICES6 = ("fd00:ec2::253", "fd00:ec2::254", "fd00:ec2::123")
 
 ROUTER_SYSCTLS = {
     "net/ipv4/ip_forward": "1",

@@ -46,6 +46,8 @@ UNROUTED = (
     IPv6Network("ff00::/8"), IPv6Network("fe80::/10"), IPv6Network("::/127"),
 )  # fmt: skip
 RESOLVERS: frozenset[Address] = frozenset({IPv4Address("169.254.169.253"), IPv6Address("fd00:ec2::253")})
+TIME: frozenset[Address] = frozenset({IPv4Address("169.254.169.123"), IPv6Address("fd00:ec2::123")})
+EVERYONE = IPv4Address("255.255.255.255")
 METADATA: frozenset[Address] = frozenset({IPv4Address("169.254.169.254"), IPv6Address("fd00:ec2::254")})
 
 
@@ -112,7 +114,15 @@ class Index:
 
     def is_router(self, vpc_id: str, address: Address) -> bool:
         """Is it one of the VPC router's own addresses (NET-11, UF-01, UF-03, UF-07)?"""
-        return address in RESOLVERS or address in METADATA or (vpc_id, address) in self._routers
+        return address in RESOLVERS | METADATA | TIME or (vpc_id, address) in self._routers
+
+    @cached_property
+    def _firsts(self) -> frozenset[tuple[str, Address]]:
+        return frozenset((s.vpc_id, s.ipv4.network_address + 1) for s in self.all(Subnet) if s.ipv4)
+
+    def is_first(self, vpc_id: str, address: Address) -> bool:
+        """Is it the router of a subnet, and so its DHCP server (UF-02)?"""
+        return (vpc_id, address) in self._firsts
 
     def running(self, interface: Interface) -> bool:
         """The interfaces of an instance work while it runs; an unattached one is a bare host on the network."""
@@ -272,7 +282,7 @@ class _Journey:
         passes = direct or not sender.source_dest_check
         if not self._hop(Layer.SOURCE_CHECK, passes, RuleRef(component=sender.eni_id), sender.eni_id):
             return self._end(None, packet)
-        if self.index.is_router(sender.vpc_id, packet.dst):
+        if self.index.is_router(sender.vpc_id, packet.dst) or _asks_dhcp(packet):
             return self._to_router(sender, packet)
         subnet = self.index.get(Subnet, sender.subnet_id)
         # one subnet: no network ACL, and the routes of the subnet are not asked (ACL-32, RT-16)
@@ -286,12 +296,15 @@ class _Journey:
         return self._arrive(target, packet, direct=direct, inside=inside)
 
     def _to_router(self, sender: Interface, packet: Packet) -> Arrival:
-        """The resolver and the metadata service take what is theirs, unfiltered; the router drops the rest (UF-01..UF-07)."""
+        """The router's services take what is theirs, unfiltered; the router drops the rest (UF-01..UF-07)."""
         vpc = self.index.get(Vpc, sender.vpc_id)
         resolvers = (*RESOLVERS, *(block.network_address + 2 for block in vpc.ipv4)) if vpc.dns_support else ()
         dns = packet.dst in resolvers and packet.protocol in PORTED and packet.dport == 53
         imds = packet.dst in METADATA and packet.protocol == Protocol.TCP and packet.dport == 80
-        if dns or imds:
+        time = packet.dst in TIME and packet.protocol == Protocol.UDP and packet.dport == 123
+        dhcp = packet.protocol == Protocol.UDP and packet.dport == 67
+        dhcp = dhcp and (packet.dst == EVERYONE or self.index.is_first(sender.vpc_id, packet.dst))
+        if dns or imds or time or dhcp:
             return self._end(SERVICE, packet)
         self._hop(Layer.NO_ROUTE, False, RuleRef(component=sender.vpc_id, rule="router"))
         return self._end(None, packet)
@@ -413,6 +426,11 @@ class _Journey:
             self._hop(Layer.NO_ROUTE, False, RuleRef(component=edge.table_id, rule="back to the gateway"))
             target = None
         return self._arrive(target, packet, direct=False, inside=False)
+
+
+def _asks_dhcp(packet: Packet) -> bool:
+    """A DHCP client asks everyone; only the VPC's server hears it (UF-02)."""
+    return packet.dst == EVERYONE and packet.protocol == Protocol.UDP and packet.dport == 67
 
 
 def _public(address: Address) -> bool:

@@ -191,7 +191,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vpc:
-    """A VPC: its blocks and resolver settings."""
+    """A VPC: its blocks, resolver settings and DHCP options."""
 
     vpc_id: str
     region: str
@@ -200,6 +200,7 @@ class Vpc:
     dns_support: bool
     dns_hostnames: bool
     domain: str  # ec2.internal or REGION.compute.internal
+    dhcp: tuple[tuple[str, tuple[str, ...]], ...] = ()  # options its DHCP server tells, servers as addresses (UF-02)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import pytest
 
 from ringfence.model.net import PortRange
 from ringfence.model.nouns.instance import InstanceState, MetadataOptions
+from ringfence.model.nouns.network import DhcpOptions
 from ringfence.model.nouns.network_interface import ConnectionTimeouts
 from ringfence.model.nouns.routing import Route as RouteRow
 from ringfence.model.nouns.security_group import SecurityGroupRule
@@ -62,6 +63,7 @@ from tests.builders import (
 )
 
 F = TypeVar("F")
+PROVIDED = ("domain-name-servers", ("AmazonProvidedDNS",))
 
 
 def made(w: World, kind: type[F], id: str) -> F:
@@ -361,3 +363,27 @@ def test_everything_of_a_world_is_in_the_ir() -> None:
     }  # fmt: skip
     assert ip_address("10.0.0.10") in made(w, Interface, ENI).ipv4
     assert isinstance(made(w, Interface, ENI).ipv4[0], IPv4Address)
+
+
+@pytest.mark.parametrize(
+    ("options", "ipv6", "expected"),
+    [
+        ((("domain-name", ("ec2.internal",)), PROVIDED), (),
+         (("domain-name", ("ec2.internal",)), ("domain-name-servers", ("10.0.0.2",)))),
+        ((PROVIDED,), ("fd52:4946:0:100::/56",), (("domain-name-servers", ("10.0.0.2", "fd00:ec2::253")),)),
+        ((("domain-name-servers", ("10.1.1.1", "AmazonProvidedDNS")),), (),
+         (("domain-name-servers", ("10.1.1.1", "10.0.0.2")),)),
+        ((("ntp-servers", ("169.254.169.123",)),), (), (("ntp-servers", ("169.254.169.123",)),)),
+        (None, (), ()),
+    ],
+)  # fmt: skip
+def test_uf_02_dhcp_options_reach_the_data_plane(
+    options: tuple[tuple[str, tuple[str, ...]], ...] | None, ipv6: tuple[str, ...], expected: object
+) -> None:
+    """DNS-04..DNS-07: the resolver as its addresses; nothing for "default"."""
+    id = ident("dopt", "d") if options is not None else "default"
+    w = world(vpc(ipv6=ipv6, dhcp_options_id=id))
+    if options is not None:
+        made_options = DhcpOptions(id=id, owner_id="123456789012", region="us-east-1", options=options)
+        w = changed(w, made_options)
+    assert made(w, Vpc, ident("vpc", "main")).dhcp == expected

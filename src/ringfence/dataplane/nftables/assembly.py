@@ -107,6 +107,8 @@ class VpcTables:
                 return self._gate(fragment)
             case Vpc():
                 return render.services_piece(fragment)
+            case Subnet():
+                return render.router_piece(fragment)
             case _:
                 return EMPTY
 

@@ -16,6 +16,8 @@ entering, the other way round. Untracked flows are asked for every packet (CT-04
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from ringfence.dataplane.nftables.fields import (
     ARP_SADDR_ETHER,
     ARP_SADDR_IP,
@@ -104,18 +106,26 @@ ARP_OWN = Set("own", (IFNAME, ETHER, IPV4))
 SG_IN_ACCEPTS, SG_OUT_ACCEPTS = "destination", "acl-out"
 SG_IN_TRACKS, SG_OUT_TRACKS = "track-in", "track-out"
 
+#: a client that has no address yet asks every DHCP server there is; only the VPC's is there (UF-02)
+_ASKS_FOR_ADDRESS: Rule = (
+    Is(IP_SADDR, IPv4Address("0.0.0.0")),  # noqa: S104  an address in a packet, not one to bind to
+    Is(IP_DADDR, IPv4Address("255.255.255.255")),
+    Is(META_L4PROTO, 17),
+    Is(TH_DPORT, 67),
+)
 _GUARD: tuple[Rule, ...] = (
     # only the loop keeps marks: the kernel clears them when a packet comes from another namespace
     (Bits(META_MARK, PASS_ONE, some=True), ChangeMark(0xFFFFFFFF ^ PASS_ONE), goto("pass-2")),
     (SetMark((IIFNAME, ETHER_SADDR, IP_SADDR), OWN4.name), goto("pass-1")),
     (SetMark((IIFNAME, ETHER_SADDR, IP6_SADDR), OWN6.name), goto("pass-1")),
     (SetMark((IIFNAME,), GATES.name), goto("pass-2")),
+    (*_ASKS_FOR_ADDRESS, Untrack(), ACCEPT),
     (SetMark((IIFNAME, ETHER_SADDR), ANY_SOURCE.name), goto("pass-1")),
     (Is(IIFNAME, "lo"), ACCEPT),
     (goto("refuse-spoof"),),
 )
 _PASS_1: tuple[Rule, ...] = (
-    (Member((IP_DADDR,), SERVICES4.name), Untrack(), ACCEPT),  # resolver and metadata: no rule applies to them
+    (Member((IP_DADDR,), SERVICES4.name), Untrack(), ACCEPT),  # resolver, metadata, time, DHCP: no rule applies to them
     (Member((IP6_DADDR,), SERVICES6.name), Untrack(), ACCEPT),
     (Dispatch((IIFNAME,), ZONE_IN.name),),  # also: is the destination in the ENI's own subnet?
     (goto("refuse-spoof"),),
@@ -164,6 +174,7 @@ DISCOVERY: Rule = (Is(META_L4PROTO, 58), Is(IP6_HOPLIMIT, 255), Between(TH_SPORT
 _INPUT: tuple[Rule, ...] = (
     (Is(IIFNAME, "lo"), ACCEPT),
     (Is(IIFNAME, GATEWAY), *DISCOVERY),
+    (*_ASKS_FOR_ADDRESS, ACCEPT),
     (Bits(META_MARK, OWN_SOURCE, some=False), goto("refuse-router")),
     DISCOVERY,
     (Member((IP_DADDR, META_L4PROTO, TH_DPORT), LISTEN4.name), ACCEPT),

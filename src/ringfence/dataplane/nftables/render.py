@@ -415,7 +415,7 @@ def gate_piece(edge: Edge, table_number: int) -> Piece:
 
 
 def services_piece(vpc: Vpc) -> Piece:
-    """Resolver and metadata addresses: reached without groups and ACLs, untracked."""
+    """Addresses of the router's services: reached without groups and ACLs, untracked."""
     out = _Builder()
     listeners = list(service_listeners(vpc))
     for family, services, listen in ((4, base.SERVICES4, base.LISTEN4), (6, base.SERVICES6, base.LISTEN6)):
@@ -426,14 +426,29 @@ def services_piece(vpc: Vpc) -> Piece:
     return out.piece()
 
 
+def router_piece(subnet: Subnet) -> Piece:
+    """The subnet's router as its DHCP server: asked anew by clients that have an address (UF-02, UF-07)."""
+    if subnet.ipv4 is None:
+        return Piece((), ())
+    router, out = subnet.ipv4.network_address + 1, _Builder()
+    out.put(base.SERVICES4, Element((router,)))
+    out.put(base.LISTEN4, Element((router, 17, 67)))
+    return out.piece()
+
+
 METADATA4, METADATA6 = IPv4Address("169.254.169.254"), IPv6Address("fd00:ec2::254")
 RESOLVER4, RESOLVER6 = IPv4Address("169.254.169.253"), IPv6Address("fd00:ec2::253")
+TIME4, TIME6 = IPv4Address("169.254.169.123"), IPv6Address("fd00:ec2::123")
+EVERYONE = IPv4Address("255.255.255.255")  # whom a DHCP client asks
 
 
 def service_listeners(vpc: Vpc) -> Iterator[tuple[Address, int, int]]:
     """(address, protocol, port) of every service of the VPC's router."""
     yield METADATA4, 6, 80
     yield METADATA6, 6, 80
+    yield TIME4, 17, 123
+    yield TIME6, 17, 123
+    yield EVERYONE, 17, 67
     if vpc.dns_support:
         own = [block.network_address + 2 for block in vpc.ipv4]
         addresses: list[Address] = [RESOLVER4, RESOLVER6, *own]

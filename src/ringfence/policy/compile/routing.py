@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 
-from ringfence.model.kinds import INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, ROUTE_TABLE, VPC
+from ringfence.model.kinds import DHCP_OPTIONS, INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, ROUTE_TABLE, VPC
 from ringfence.model.net import Network
 from ringfence.model.nouns.instance import RUNNABLE
 from ringfence.model.nouns.network import Subnet as SubnetRow
@@ -20,8 +20,8 @@ from ringfence.policy.ir import Route, RouteTable, Subnet, Via, Vpc
 RESERVED: tuple[Network, ...] = (IPv4Network("169.254.168.0/22"), IPv6Network("fd00:ec2::/32"))
 
 
-def vpc(_: Rows, row: VpcRow) -> Vpc:
-    """A VPC's blocks and resolver settings."""
+def vpc(rows: Rows, row: VpcRow) -> Vpc:
+    """A VPC's blocks, resolver settings and DHCP options."""
     return Vpc(
         vpc_id=row.id,
         region=row.region,
@@ -30,6 +30,17 @@ def vpc(_: Rows, row: VpcRow) -> Vpc:
         dns_support=row.dns_support,
         dns_hostnames=row.dns_hostnames,
         domain=REGIONS[row.region].private_domain,
+        dhcp=_dhcp(rows, row),
+    )
+
+
+def _dhcp(rows: Rows, row: VpcRow) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The VPC's DHCP options, AmazonProvidedDNS as the resolver's addresses; none for "default" (DNS-04, DNS-07)."""
+    found = rows.find(DHCP_OPTIONS, row.dhcp_options_id)
+    provided = (str(row.cidr.network_address + 2), *(["fd00:ec2::253"] if row.ipv6 else []))
+    return tuple(
+        (key, tuple(each for value in values for each in (provided if value == "AmazonProvidedDNS" else (value,))))
+        for key, values in (found.options if found else ())
     )
 
 

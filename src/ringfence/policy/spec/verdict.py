@@ -44,6 +44,8 @@ NOT_FORWARDED = [ip_network(n) for n in (
     "0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/127", "fe80::/10", "ff00::/8",
     "169.254.168.0/22", "fd00:ec2::/32")]  # fmt: skip
 RESOLVERS = [ip_address("169.254.169.253"), ip_address("fd00:ec2::253")]
+TIME = [ip_address("169.254.169.123"), ip_address("fd00:ec2::123")]
+EVERYONE = ip_address("255.255.255.255")
 METADATA = [ip_address("169.254.169.254"), ip_address("fd00:ec2::254")]
 QUESTIONS = {8: 0, 13: 14, 15: 16, 17: 18, 128: 129}  # ICMP types that are answered, and by which type
 
@@ -217,10 +219,15 @@ def in_subnet(subnet: Subnet, address: Address) -> bool:
 
 
 def to_service(world: World, vpc_id: str, packet: Packet) -> bool:
-    """UF-01, UF-03, UF-07: the resolver and the metadata service take their own; the router takes nothing else."""
+    """UF-01..UF-07: resolver, DHCP, metadata and time service take their own; the router takes nothing else."""
     vpc = world.get(VPC, vpc_id)
+    routers = [subnet.cidr[1] for subnet in world.by(SUBNET, "vpc", vpc_id)]
+    if (packet.protocol, packet.dport) == (UDP, 67) and packet.dst in [EVERYONE, *routers]:
+        return True
     if packet.dst in METADATA:
         served = (packet.protocol, packet.dport) == (TCP, 80)
+    elif packet.dst in TIME:
+        served = (packet.protocol, packet.dport) == (UDP, 123)
     elif packet.dst in [*RESOLVERS, *(association.block[2] for association in vpc.ipv4)]:
         served = vpc.dns_support and packet.protocol in (TCP, UDP) and packet.dport == 53
     elif any(packet.dst in (subnet.cidr[1], subnet.cidr[2]) for subnet in world.by(SUBNET, "vpc", vpc_id)):
