@@ -40,6 +40,7 @@ class Session:
     issuer_arn: str | None = None  # the role or user whose permissions the session has
     issuer_id: str | None = None
     provider: str | None = None  # OIDC issuer or SAML provider ARN, for federated sessions
+    keys: Tags = ()  # condition keys that every request of the session carries, in lower case: `ec2:roledelivery` …
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
