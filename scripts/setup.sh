@@ -15,6 +15,7 @@ need() { # need PACKAGE TEST...
 has_library() { ldconfig -p 2>/dev/null | grep -q "$1" || /sbin/ldconfig -p 2>/dev/null | grep -q "$1"; }
 need bubblewrap command -v bwrap
 need libnftables1 has_library libnftables.so.1
+need conntrack sh -c 'PATH=$PATH:/sbin:/usr/sbin command -v conntrack'
 need iproute2 sh -c 'PATH=$PATH:/sbin:/usr/sbin command -v ip'
 need nftables sh -c 'PATH=$PATH:/sbin:/usr/sbin command -v nft'
 need python3 test -x /usr/bin/python3
