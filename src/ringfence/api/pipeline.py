@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ringfence.api import audit
 from ringfence.api.ops.context import Call, Outcome, Params
@@ -22,7 +22,9 @@ from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire import model
 from ringfence.api.wire.http import HttpRequest, HttpResponse
 from ringfence.api.wire.query import QueryParser, build_tree
+from ringfence.api.wire.rest import RestJson
 from ringfence.api.wire.route import Claim, Form, claim_of, read_form
+from ringfence.api.wire.rpc import CborRpc, JsonRpc
 from ringfence.api.wire.xml import XmlSerializer, document
 from ringfence.identity import sigv4
 from ringfence.identity.credentials import Credential, Credentials, Use, Uses
@@ -41,6 +43,16 @@ MAX_BODY = 1 << 20  # bytes; EC2 requests are far smaller
 HEAVY_REPLY = 256 << 10  # characters; a read that answered more than this is kept off the event loop
 #: runs before an operation of its service; gives the change that makes an untouched (account, Region) usable
 Prepare = Callable[[Call, World], Change | None]
+
+
+class DocumentCodec(Protocol):
+    """A protocol whose requests and replies are documents. What `result` gives is remembered for a repeated ClientToken."""
+
+    def parameters(self, request: HttpRequest, operation: Any) -> dict[str, Any]: ...
+    def result(self, operation: Any, reply: Params) -> str: ...
+    def response(self, operation: Any, result: str, request_id: str) -> HttpResponse: ...
+
+
 #: raises ApiError unless the caller may do it
 Authorise = Callable[[Call, Params], None]
 
@@ -85,7 +97,8 @@ def only_root(call: Call, params: Params) -> None:
         message = f"User: {call.principal.arn} is not authorized to perform: {action}"
         if call.service == "ec2":
             raise fault("UnauthorizedOperation", message=f"You are not authorized to perform this operation. {message}")
-        raise fault("AccessDenied", message=message)
+        code = "AccessDenied" if model.protocol(call.service) in ("query", "rest-xml") else "AccessDeniedException"
+        raise fault(code, message=message)
 
 
 @dataclass
@@ -108,6 +121,11 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self._parsers = {"ec2": QueryParser(ec2=True), "query": QueryParser(ec2=False)}
+        self._documents: dict[str, DocumentCodec] = {
+            "json": JsonRpc(),
+            "rest-json": RestJson(),
+            "smithy-rpc-v2-cbor": CborRpc(),
+        }
         self._serializers: dict[str, XmlSerializer] = {}
         self._heavy: dict[tuple[str, str, str], bool] = {}
 
@@ -247,6 +265,8 @@ class Pipeline:
 
     def _parse(self, request: HttpRequest, claim: Claim, call: Call, *, presigned: bool) -> Begun:
         """The call with its parameters, allowed. ApiError (INF-13)."""
+        if claim.protocol in self._documents:
+            return self._parse_document(request, claim, call)
         if claim.protocol not in self._parsers:
             raise _not_served(claim)
         form = read_form(request, presigned=presigned)
@@ -262,6 +282,18 @@ class Pipeline:
             text = f"The operation {form.action} is not supported by this installation."
             raise fault("UnsupportedOperation", message=text)
         return Begun(call, served, shape, params, claim.protocol, bool(params.pop("DryRun", False)))
+
+    def _parse_document(self, request: HttpRequest, claim: Claim, call: Call) -> Begun:
+        """The same for the protocols whose requests are documents. ApiError in the words of their services."""
+        shape = model.operation(call.service, call.action)
+        if shape is None:
+            raise _not_served(claim)
+        params = self._documents[claim.protocol].parameters(request, shape)
+        self.authorise(call, params)
+        served = OPERATIONS.get((call.service, call.action))
+        if served is None:
+            raise _not_served(claim)
+        return Begun(call, served, shape, params, claim.protocol, dry_run=False)
 
     def _parameters(self, protocol: str, shape: Any, form: Form) -> dict[str, Any]:
         newest = str(shape.service_model.api_version)
@@ -336,6 +368,8 @@ class Pipeline:
 
     def _serialise(self, begun: Begun, outcome: Outcome) -> str:
         service = begun.call.service
+        if begun.protocol in self._documents:
+            return self._documents[begun.protocol].result(begun.model, outcome.reply)
         serializer = self._serializers.get(service)
         if serializer is None:
             serializer = self._serializers.setdefault(service, XmlSerializer())
@@ -343,6 +377,8 @@ class Pipeline:
 
     def _response(self, begun: Begun, body: str) -> HttpResponse:
         call = begun.call
+        if begun.protocol in self._documents:
+            return self._documents[begun.protocol].response(begun.model, body, call.request_id)
         text = document(begun.protocol, call.action, model.namespace(call.service), body, call.request_id)
         return HttpResponse(200, text, headers=(("x-amzn-requestid", call.request_id),))
 

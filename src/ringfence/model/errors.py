@@ -36,6 +36,7 @@ def _bad(template: str, status: int = 400) -> ErrorKind:
 
 _GENERAL: dict[str, ErrorKind] = {
     "AccessDenied": _bad("{message}", 403),
+    "AccessDeniedException": _bad("{message}"),  # services of the JSON protocols
     "AuthFailure": _bad("AWS was not able to validate the provided access credentials", 401),
     "DependencyViolation": _bad("{message}"),
     "DryRunOperation": _bad("Request would have succeeded, but DryRun flag is set.", 412),
@@ -64,6 +65,7 @@ _GENERAL: dict[str, ErrorKind] = {
     "RequestTimeout": _bad("The request did not arrive whole within {seconds} seconds."),
     "RequestExpired": _bad("Request has expired."),
     "RequestLimitExceeded": _bad("Request limit exceeded.", 503),
+    "SerializationException": _bad("{message}"),
     "ServiceUnavailable": _bad("{message}", 503),
     "SignatureDoesNotMatch": _bad(
         "The request signature we calculated does not match the signature you provided. "
@@ -77,6 +79,7 @@ _GENERAL: dict[str, ErrorKind] = {
     "UnsupportedOperation": _bad("{message}"),
     "UnknownOperationException": _bad("{message}", 404),
     "Throttling": _bad("Rate exceeded"),
+    "ValidationException": _bad("{message}"),
 }
 
 _EC2: dict[str, ErrorKind] = {

@@ -1,6 +1,6 @@
 """Faults of the JSON and CBOR protocols (AWS JSON 1.0/1.1, REST-JSON, RPC v2 CBOR of the service models).
 
-No operation is served over these protocols; every request of theirs ends in one of these faults.
+The operations of these protocols are in `rpc.py` and `rest.py`.
 """
 
 from __future__ import annotations

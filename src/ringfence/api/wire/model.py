@@ -10,7 +10,7 @@ import botocore.model
 
 #: credential-scope names that differ from the model's directory name
 _ALIASES = {"monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi", "elasticloadbalancing": "elbv2",
-            "states": "stepfunctions"}  # fmt: skip
+            "states": "stepfunctions", "access-analyzer": "accessanalyzer", "servicequotas": "service-quotas"}  # fmt: skip
 
 
 @cache

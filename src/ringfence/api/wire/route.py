@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from ringfence.api.wire import model
+from ringfence.api.wire import model, rest, rpc
 from ringfence.api.wire.http import HttpRequest
 from ringfence.model.errors import ApiError, fault
 
@@ -49,7 +49,13 @@ def claim_of(request: HttpRequest) -> Claim:
     found = _SCOPE.search(request.header("authorization")) or _SCOPE.search(_SLASH.sub("/", request.query[:4096]))
     key, region, service = found.groups() if found else ("", "", _hosted(request))
     action = claimed_action(request)
-    return Claim(service or "unknown", _protocol(service, action, request), action, region[:64], key)
+    protocol = _protocol(service, action, request)
+    if protocol == "smithy-rpc-v2-cbor":
+        action = rpc.cbor_claim(request.path)
+    elif protocol == "rest-json" and not action:
+        route = rest.match(service, request)
+        action = route[0] if route else ""
+    return Claim(service or "unknown", protocol, action, region[:64], key)
 
 
 def _hosted(request: HttpRequest) -> str:
