@@ -21,7 +21,7 @@ import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
 from ringfence import keyfile, notes
-from ringfence.api.ops.ec2 import default_vpc, lifecycle
+from ringfence.api.ops.ec2 import default_vpc, images, lifecycle
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.pipeline import Pipeline
 from ringfence.api.server import server
@@ -180,7 +180,7 @@ class Installation:
             clock=SystemClock(),
             ids=RandomIds(),
             limits=self.limits,
-            prepare={"ec2": (default_vpc.initialise,)},
+            prepare={"ec2": (default_vpc.initialise, *((images.sample_images,) if self.settings.ephemeral else ()))},
             reset=self.store.reset if self.settings.ephemeral else None,
             after_write=self.plane.settle if isinstance(self.plane, NoPlane) else None,
         )

@@ -80,7 +80,7 @@ VPC = _kind(
     Vpc,
     "vpc-",
     "InvalidVpcID.NotFound",
-    "InvalidVpcId.Malformed",
+    "InvalidVpcID.Malformed",
     default=lambda v: ("yes",) if v.is_default else (),
 )
 SUBNET = _kind(
@@ -88,7 +88,7 @@ SUBNET = _kind(
     Subnet,
     "subnet-",
     "InvalidSubnetID.NotFound",
-    "InvalidSubnetId.Malformed",
+    "InvalidSubnetID.Malformed",
     vpc=lambda s: (s.vpc_id,),
     acl=lambda s: (s.network_acl_id,),
 )
@@ -153,7 +153,7 @@ ELASTIC_IP = _kind(
     ElasticIp,
     "eipalloc-",
     "InvalidAllocationID.NotFound",
-    "InvalidAllocationID.Malformed",
+    "InvalidAllocationID.NotFound",
     interface=lambda a: _maybe(a.network_interface_id),
     public=lambda a: (str(a.public_ip),),
     association=lambda a: _maybe(a.association_id),

@@ -1,6 +1,7 @@
 """Regions and Availability Zones (Amazon EC2 User Guide: "Regions and Zones", read 2026-11).
 
-Region -> (zone id prefix, zone letters). Zone ids are stable; here zone letter n has id n for every account (NET-14).
+Region -> (zone id prefix, letters of the zones with id 1, 2, ...). Zone ids are the same for every account; which
+letter has which id differs between accounts on AWS, and is the same for all here (NET-14).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _REGIONS: dict[str, tuple[str, str, str]] = {
-    "us-east-1": ("use1", "abcdef", "opt-in-not-required"),
+    "us-east-1": ("use1", "bcedfa", "opt-in-not-required"),
     "us-east-2": ("use2", "abc", "opt-in-not-required"),
     "us-west-1": ("usw1", "abc", "opt-in-not-required"),
     "us-west-2": ("usw2", "abcd", "opt-in-not-required"),
@@ -73,8 +74,8 @@ class Region:
 
 
 def _region(name: str, prefix: str, letters: str, status: str) -> Region:
-    zones = tuple(Zone(name + letter, f"{prefix}-az{number}", name) for number, letter in enumerate(letters, 1))
-    return Region(name, status, zones)
+    zones = [Zone(name + letter, f"{prefix}-az{number}", name) for number, letter in enumerate(letters, 1)]
+    return Region(name, status, tuple(sorted(zones, key=lambda zone: zone.name)))
 
 
 REGIONS: dict[str, Region] = {name: _region(name, *row) for name, row in _REGIONS.items()}

@@ -26,6 +26,17 @@ AWKWARD = (
 )
 
 
+#: shapes with a pattern, and a text that fits it
+PATTERNED = {
+    "AccountID": "123456789012", "AllowedInstanceType": "t3.*", "ExcludedInstanceType": "t2.*",
+    "FlexCostAllocationCidrLabel": "label", "FlexCostAllocationPolicyAssociationId": "fcapassoc-0123456789abcdef0",
+    "FlexCostAllocationPolicyId": "fcap-0123456789abcdef0", "IpAddress": "192.0.2.1", "LaunchTemplateName": "template",
+    "OutpostArn": "arn:aws:outposts:us-east-1:123456789012:outpost/op-0123456789abcdef0",
+    "PlacementGroupArn": "arn:aws:ec2:us-east-1:123456789012:placement-group/name",
+    "SecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:name",
+}  # fmt: skip
+
+
 class Cases:
     """A deterministic source of values. Lists hold up to 13 items near the top (so that 10 and 11 must follow 9), deeper 2."""
 
@@ -52,8 +63,9 @@ class Cases:
 
     def _list(self, shape: Any, above: tuple[str, ...]) -> list[Any]:
         longest = 13 if len(above) <= 1 else 2
+        longest = min(longest, shape.metadata.get("max", longest))
         count = self._random.choice((1, longest)) if self._sparse else longest
-        items = [self.value(shape.member, above) for _ in range(count)]
+        items = [self.value(shape.member, above) for _ in range(max(count, shape.metadata.get("min", 0)))]
         return [item for item in items if item != {}]
 
     def _map(self, shape: Any, above: tuple[str, ...]) -> dict[str, Any]:
@@ -67,19 +79,29 @@ class Cases:
     def text(self, shape: Any) -> str:
         if shape.metadata.get("enum"):
             return str(self._random.choice(shape.metadata["enum"]))
-        return f"{self._random.choice(AWKWARD)}{self.serial()}"
+        if shape.metadata.get("pattern") and shape.name in PATTERNED:
+            return PATTERNED[shape.name]
+        text = f"{self._random.choice(AWKWARD)}{self.serial()}"
+        return text.ljust(shape.metadata.get("min", 0), "x")[-shape.metadata.get("max", len(text) + 99) :]
 
     def pick(self, *values: Any) -> Any:
         return self._random.choice(values)
+
+    def number(self, shape: Any, *values: Any) -> Any:
+        """One of the values, moved into the range the model declares."""
+        low, high = shape.metadata.get("min"), shape.metadata.get("max")
+        value = self.pick(*values)
+        value = value if low is None else max(value, low)
+        return value if high is None else min(value, high)
 
 
 _SCALARS: dict[str, Any] = {
     "string": Cases.text,
     "character": lambda cases, _: cases.pick("a", "&", "<"),
-    "integer": lambda cases, _: cases.pick(0, -1, 2**31 - 1, -(2**31), cases.serial()),
-    "long": lambda cases, _: cases.pick(0, 2**63 - 1, -(2**63), cases.serial()),
-    "float": lambda cases, _: cases.pick(0.5, -1.25e-7, 3.0e20, cases.serial() + 0.25),
-    "double": lambda cases, _: cases.pick(0.5, -1.25e-7, 3.0e20, cases.serial() + 0.25),
+    "integer": lambda cases, shape: cases.number(shape, 0, -1, 2**31 - 1, -(2**31), cases.serial()),
+    "long": lambda cases, shape: cases.number(shape, 0, 2**63 - 1, -(2**63), cases.serial()),
+    "float": lambda cases, shape: cases.number(shape, 0.5, -1.25e-7, 3.0e20, cases.serial() + 0.25),
+    "double": lambda cases, shape: cases.number(shape, 0.5, -1.25e-7, 3.0e20, cases.serial() + 0.25),
     "boolean": lambda cases, _: cases.pick(True, False),
     "timestamp": lambda cases, _: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC) + timedelta(
         seconds=cases.serial(), milliseconds=cases.pick(0, 678)),
@@ -103,7 +125,7 @@ def parsed(
     operation: Any, pairs: list[tuple[str, str]], parser: type[Any] = QueryParser, tree: Any = build_tree
 ) -> Any:
     """What our side makes of them."""
-    ours = parser(ec2=protocol_of(operation) == "ec2")
+    ours = parser(ec2=protocol_of(operation) == "ec2", limits=False)
     return ours.parse(operation.input_shape, tree(pairs))
 
 

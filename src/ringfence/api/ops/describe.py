@@ -81,8 +81,7 @@ def apply_filters(world: World, rows: Iterable[L], given: Iterable[Params], know
         if len(wanted) > 200:
             raise fault("FilterLimitExceeded")
         of = _filter(name, known)
-        if not wanted:
-            raise fault("InvalidParameterValue", message=f"The filter '{name}' has no values")
+        # no values: nothing is among them, so nothing is kept
         kept = [row for row in kept if matches(of(world, row), wanted)]
     return kept
 

@@ -10,6 +10,7 @@ from ringfence.model.errors import fault
 from ringfence.model.kinds import Kind
 from ringfence.model.row import Tags
 
+_COMPUTE = frozenset({"instance", "image", "key-pair"})
 MAX_KEY, MAX_VALUE = 127, 255  # AWS: EC2 accepts 127/255 characters (128/256 elsewhere)
 
 
@@ -46,16 +47,17 @@ def tags_on_create(call: Call, params: Params, *kinds: Kind[Any] | str) -> Tags:
     `kinds` are all resource types this call can create; another type is refused, as AWS does.
     """
     nouns = [kind if isinstance(kind, str) else kind.noun for kind in kinds]
+    # AWS: compute operations (seen with RunInstances) and network operations (seen with CreateVpcEndpoint) differ
+    code = "InvalidParameterValue" if _COMPUTE & set(nouns) else "InvalidParameter"
     wanted: list[Params] = []
     for specification in params.get("TagSpecifications") or ():
         noun = specification.get("ResourceType")
-        if noun is None:
-            raise fault("MissingParameter", name="TagSpecification.ResourceType")
+        if not noun:
+            raise fault(code, message="Tag specification resource type must have a value")
         if noun not in nouns:
-            raise fault(
-                "InvalidParameterValue",
-                message=f"'{noun}' is not a valid taggable resource type for this operation.",
-            )
+            raise fault(code, message=f"'{noun}' is not a valid taggable resource type for this operation.")
+        if not specification.get("Tags"):
+            raise fault(code, message="Tag specification must have at least one tag")
         if noun == nouns[0]:
             wanted.extend(specification.get("Tags") or ())
     return parse_tags(call, wanted)

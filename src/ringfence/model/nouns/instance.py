@@ -23,6 +23,9 @@ class InstanceState(enum.IntEnum):
         return self.name.lower().replace("_", "-")
 
 
+#: the Region of an image that stands in every Region
+EVERYWHERE = "*"
+
 #: states in which an instance has a machine that sends and receives
 RUNNABLE = frozenset({InstanceState.PENDING, InstanceState.RUNNING})
 
@@ -76,7 +79,10 @@ class Instance(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image(Row):
-    """An image. `root` is how the data plane finds its file system: `builtin`, or a directory, or an OCI layout."""
+    """An image. `root` is how the data plane finds its file system: `builtin`, or a directory, or an OCI layout.
+
+    `region` EVERYWHERE: a sample, shown in each Region under the same id.
+    """
 
     name: str
     description: str
@@ -88,6 +94,8 @@ class Image(Row):
     root_device_name: str = "/dev/xvda"
     platform_details: str = "Linux/UNIX"
     owner_alias: str | None = None
+    virtualization_type: str = "hvm"
+    platform: str | None = None  # "windows", or None for Linux
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

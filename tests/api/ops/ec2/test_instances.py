@@ -226,7 +226,7 @@ def test_tags(api: Api) -> None:
     many = [{"Key": f"k{n}", "Value": "v"} for n in range(50)]
     assert api.error("CreateTags", Resources=[vpc], Tags=many) == "TagLimitExceeded"
     wrong = [{"ResourceType": "subnet", "Tags": [{"Key": "a", "Value": "b"}]}]
-    assert api.error("CreateVpc", CidrBlock="10.5.0.0/16", TagSpecifications=wrong) == "InvalidParameterValue"
+    assert api.error("CreateVpc", CidrBlock="10.5.0.0/16", TagSpecifications=wrong) == "InvalidParameter"
 
 
 def test_images(api: Api) -> None:

@@ -6,6 +6,7 @@ An image here is a root file system, not a disk. `RegisterImage` takes `ImageLoc
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
@@ -15,8 +16,8 @@ from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
 from ringfence.model.ids import well_formed
 from ringfence.model.kinds import IMAGE
-from ringfence.model.nouns.instance import Image
-from ringfence.model.world import World, delete, put
+from ringfence.model.nouns.instance import EVERYWHERE, Image
+from ringfence.model.world import Change, World, delete, put
 
 AMAZON = "137112412989"
 #: (name, description, owner, owner alias): all start the built-in root file system
@@ -45,12 +46,44 @@ def builtin_images(region: str) -> tuple[Image, ...]:
     )
 
 
+#: ids that test suites of AWS clients launch without asking DescribeImages: (id, name, owner, virtualisation, platform)
+_SAMPLES = (
+    ("ami-12c6146b", "sample-windows-2008-r2", "801119661308", "hvm", "windows"),
+    ("ami-03cf127a", "sample-windows-2016", "801119661308", "hvm", "windows"),
+    ("ami-f4cf1d8d", "sample-windows-2012-r2-sql", "801119661308", "hvm", "windows"),
+    ("ami-fa7cdd89", "sample-suse-11-sp4-pv", "013907871322", "paravirtual", None),
+)
+
+
+def sample_images(_: Call, world: World) -> Change | None:
+    """The sample images of an ephemeral installation, in every Region: they start the built-in root file system.
+
+    None when they are there. A prepare step of the pipeline: a reset brings them back.
+    """
+    if world.find(IMAGE, _SAMPLES[0][0]) is not None:
+        return None
+    return put(IMAGE, *(_sample(*row) for row in _SAMPLES))
+
+
+def _sample(id: str, name: str, owner: str, virtualization: str, platform: str | None) -> Image:
+    return Image(
+        id=id, owner_id=owner, region=EVERYWHERE, name=name, description="Sample image: starts the Ringfence guest",
+        root="builtin", public=True, virtualization_type=virtualization, platform=platform,
+        platform_details="Windows" if platform else "Linux/UNIX",
+    )  # fmt: skip
+
+
+def _visible(call: Call, image: Image) -> bool:
+    here = image.region in (call.region, EVERYWHERE)
+    return here and (image.public or image.owner_id == call.account_id)
+
+
 def visible_image(call: Call, world: World, id: str) -> Image:
     """An image the caller may launch: its own, or a public one of the Region."""
     image = world.find(IMAGE, id)
-    if image is None or image.region != call.region or not (image.public or image.owner_id == call.account_id):
+    if image is None or not _visible(call, image):
         raise fault(IMAGE.not_found if well_formed("ami-", id) else IMAGE.malformed, id=id)
-    return image
+    return replace(image, region=call.region) if image.region == EVERYWHERE else image
 
 
 def _view(image: Image) -> dict[str, Any]:
@@ -67,7 +100,7 @@ def _view(image: Image) -> dict[str, Any]:
         "Architecture": image.architecture,
         "ImageType": "machine",
         "Hypervisor": "xen",
-        "VirtualizationType": "hvm",
+        "VirtualizationType": image.virtualization_type,
         "RootDeviceType": "instance-store",
         "RootDeviceName": image.root_device_name,
         "PlatformDetails": image.platform_details,
@@ -79,6 +112,8 @@ def _view(image: Image) -> dict[str, Any]:
     }
     if image.owner_alias:
         out["ImageOwnerAlias"] = image.owner_alias
+    if image.platform:
+        out["Platform"] = image.platform
     return out
 
 
@@ -93,12 +128,12 @@ _FILTERS: dict[str, Values] = {
     "is-public": lambda _, image: (image.public,),
     "image-type": lambda _, image: ("machine",),
     "hypervisor": lambda _, image: ("xen",),
-    "virtualization-type": lambda _, image: ("hvm",),
+    "virtualization-type": lambda _, image: (image.virtualization_type,),
     "root-device-type": lambda _, image: ("instance-store",),
     "root-device-name": lambda _, image: (image.root_device_name,),
     "creation-date": lambda _, image: (image.creation_date,),
     "platform-details": lambda _, image: (image.platform_details,),
-    "platform": lambda _, image: (),
+    "platform": lambda _, image: (image.platform,),
     "manifest-location": lambda _, image: (image.root,),
     "ena-support": lambda _, image: (True,),
 }
@@ -117,8 +152,7 @@ def describe_images(call: Call, world: World, params: Params) -> Outcome:
     if params.get("ImageIds"):
         rows = [visible_image(call, world, id) for id in dict.fromkeys(params["ImageIds"])]
     else:
-        everyone = [image for image in world.all(IMAGE) if image.region == call.region]
-        rows = [image for image in everyone if image.public or image.owner_id == call.account_id]
+        rows = [image for image in world.all(IMAGE) if _visible(call, image)]
     if params.get("Owners"):
         rows = [image for image in rows if _owned_by(call, image, params["Owners"])]
     users = params.get("ExecutableUsers")
@@ -141,8 +175,9 @@ def register_image(call: Call, world: World, params: Params) -> Outcome:
     name = params.get("Name")
     if not name:
         raise fault("MissingParameter", name="Name")
-    if any(image.name == name for image in call.mine(world, IMAGE)):
-        raise fault("InvalidParameterValue", message=f"AMI name {name} is already in use")
+    for held in call.mine(world, IMAGE):
+        if held.name == name:
+            raise fault("InvalidAMIName.Duplicate", name=name, id=held.id)
     image = Image(
         id=call.ids.new("ami-"),
         **call.owned(),

@@ -8,6 +8,7 @@ import hashlib
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.describe import Values, apply_filters
@@ -18,6 +19,7 @@ from ringfence.model.kinds import KEY_PAIR
 from ringfence.model.nouns.instance import KeyPair
 from ringfence.model.world import World, delete, put
 
+_BEGIN_RFC4716, _END_RFC4716 = "---- BEGIN SSH2 PUBLIC KEY ----", "---- END SSH2 PUBLIC KEY ----"
 _Private = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 
@@ -86,21 +88,17 @@ def create_key_pair(call: Call, world: World, params: Params) -> Outcome:
 
 
 def _reply(pair: KeyPair) -> dict[str, object]:
-    return {
-        "KeyPairId": pair.id,
-        "KeyName": pair.name,
-        "KeyFingerprint": pair.fingerprint,
-        "Tags": tag_list(pair.tags),
-    }
+    out: dict[str, object] = {"KeyPairId": pair.id, "KeyName": pair.name, "KeyFingerprint": pair.fingerprint}
+    return out | ({"Tags": tag_list(pair.tags)} if pair.tags else {})
 
 
 @operation("ec2:ImportKeyPair")
 def import_key_pair(call: Call, world: World, params: Params) -> Outcome:
-    """OpenSSH, PEM or base64 DER public keys, RSA or ED25519."""
+    """OpenSSH, RFC 4716, PEM or base64 DER public keys, RSA or ED25519."""
     name = params["KeyName"]
     _check_name(call, world, name)
     key = _read_public(params["PublicKeyMaterial"])
-    public = _public_text(key)
+    public = f"{_public_text(key)} {name}"
     if isinstance(key, rsa.RSAPublicKey):
         der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         kind, fingerprint = "rsa", _md5(der)
@@ -113,8 +111,28 @@ def import_key_pair(call: Call, world: World, params: Params) -> Outcome:
     return Outcome(_reply(pair), put(KEY_PAIR, pair))
 
 
+def _load_rfc4716(data: bytes) -> serialization.SSHPublicKeyTypes:
+    """RFC 4716: the OpenSSH blob in base64 between marker lines, after headers that `\\` continues. ValueError."""
+    lines = [line.strip() for line in data.decode("ascii").strip().splitlines()]
+    if len(lines) < 3 or lines[0] != _BEGIN_RFC4716 or lines[-1] != _END_RFC4716:
+        raise ValueError("not an RFC 4716 file")
+    body, header = "", False
+    for line in lines[1:-1]:
+        starts = not header and ":" in line
+        if not (starts or header):
+            body += line
+        header = (starts or header) and line.endswith("\\")
+    blob = base64.b64decode(body, validate=True)
+    kind = blob[4 : 4 + int.from_bytes(blob[:4], "big")]
+    return serialization.load_ssh_public_key(kind + b" " + base64.b64encode(blob))
+
+
+def _load_der(data: bytes) -> PublicKeyTypes:
+    return serialization.load_der_public_key(base64.b64decode(data, validate=False))
+
+
 def _read_public(data: bytes) -> rsa.RSAPublicKey | ed25519.Ed25519PublicKey:
-    for load in (serialization.load_ssh_public_key, serialization.load_pem_public_key):
+    for load in (serialization.load_ssh_public_key, serialization.load_pem_public_key, _load_rfc4716, _load_der):
         try:
             key = load(data)
         except (ValueError, UnsupportedAlgorithm):

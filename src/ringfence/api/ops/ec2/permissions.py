@@ -46,7 +46,10 @@ class Service:
 def parse_service(protocol_text: str | None, from_port: int | None, to_port: int | None) -> Service:
     """Protocol and ports of a permission. ApiError when they do not fit together (SG-38..SG-42)."""
     if protocol_text is None:
-        raise fault("MissingParameter", name="IpProtocol")
+        raise fault(
+            "InvalidParameterValue",
+            message="Invalid value 'null' for protocol. VPC security group rules must specify protocols explicitly.",
+        )
     try:
         protocol = parse_protocol(protocol_text)
     except ValueError:
@@ -65,7 +68,7 @@ def _ports(protocol: int, first: int | None, last: int | None) -> Service:
     if first is None or last is None:
         raise fault(
             "InvalidParameterValue",
-            message="Invalid value 'Must specify both from and to ports with TCP/UDP.' for portRange.",
+            message="Invalid value for portRange. Must specify both from and to ports with TCP/UDP.",
         )
     for port in (first, last):
         if not 0 <= port <= 65535:

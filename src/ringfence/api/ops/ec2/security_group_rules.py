@@ -251,18 +251,19 @@ def modify_security_group_rules(call: Call, world: World, params: Params) -> Out
     return Outcome({"Return": True}, put(SECURITY_GROUP, with_rules(group, rules, egress_touched=touched)))
 
 
+_PEER_NAMES = "cidrIp, cidrIpv6, prefixListId, or referencedGroupId"
 _PEERS = ("CidrIpv4", "CidrIpv6", "PrefixListId", "ReferencedGroupId")
 
 
 def _modified(
     call: Call, world: World, group: SecurityGroup, old: SecurityGroupRule, wanted: Params
 ) -> SecurityGroupRule:
+    service = parse_service(wanted.get("IpProtocol"), wanted.get("FromPort"), wanted.get("ToPort"))
     given = [name for name in _PEERS if wanted.get(name)]
-    if len(given) != 1:
-        raise fault(
-            "InvalidParameterValue" if given else "MissingParameter",
-            message="Exactly one of CidrIpv4, CidrIpv6, PrefixListId and ReferencedGroupId must be specified.",
-        )
+    if not given:
+        raise fault("MissingParameter", message=f"The request must contain exactly one of: {_PEER_NAMES}")
+    if len(given) > 1:
+        raise fault("InvalidParameterCombination", message=f"Only one of {_PEER_NAMES} can be specified")
     parser = PermissionParser(call, world, group, egress=old.egress, strict=True)
     value = wanted[given[0]]
     peer: dict[str, Any] = {"cidr": None, "prefix_list_id": None, "group": None}
@@ -272,7 +273,6 @@ def _modified(
         peer["prefix_list_id"] = parser.prefix_list(value)
     else:
         peer["cidr"] = parse_cidr(value, ipv6=given[0] == "CidrIpv6")
-    service = parse_service(wanted.get("IpProtocol"), wanted.get("FromPort"), wanted.get("ToPort"))
     return replace(
         old,
         protocol=service.protocol,
@@ -300,6 +300,7 @@ def describe_security_group_rules(call: Call, world: World, params: Params) -> O
             message="The parameter MaxResults cannot be used with SecurityGroupRuleIds",
         )
     given = params.get("Filters") or ()
+    _check_group_ids(given)
     items: Any = [find_rule(call, world, id) for id in dict.fromkeys(ids)] if ids else _candidates(call, world, given)
     items = apply_filters(world, items, given, _FILTERS)
     shown, token = page(items, params)
@@ -309,6 +310,14 @@ def describe_security_group_rules(call: Call, world: World, params: Params) -> O
         ]
     }
     return Outcome(reply | ({"NextToken": token} if token else {}))
+
+
+def _check_group_ids(given: Sequence[Params]) -> None:
+    """AWS: this operation's group-id filter takes ids only; one that is none is refused, an unknown one finds nothing."""
+    for item in given:
+        for value in item.get("Values") or ():
+            if item.get("Name") == "group-id" and not well_formed("sg-", value) and not set(value) & set("*?\\"):
+                raise fault("InvalidGroupId.Malformed", message=f"The security group ID '{value}' is malformed")
 
 
 def _candidates(call: Call, world: World, given: Sequence[Params]) -> list[GroupRule]:

@@ -112,9 +112,7 @@ describe(
 @operation("ec2:CreateSubnet")
 def create_subnet(call: Call, world: World, params: Params) -> Outcome:
     """NET-10, NET-14, Q-02."""
-    for name in ("OutpostArn", "Ipv4IpamPoolId", "Ipv6IpamPoolId", "Ipv6Native"):
-        if params.get(name):
-            raise fault("UnsupportedOperation", message=f"The parameter {name} is not supported by this installation")
+    _refuse_shape(params)
     vpc = call.get(world, VPC, params["VpcId"])
     if not params.get("CidrBlock"):
         raise fault("MissingParameter", message="Either 'cidrBlock' or 'ipv4IpamPoolId' should be provided.")
@@ -128,6 +126,22 @@ def create_subnet(call: Call, world: World, params: Params) -> Outcome:
         subnet = replace(subnet, ipv6=(association,))
     change = put(SUBNET, subnet)
     return Outcome({"Subnet": subnet_view(world.apply(change), subnet)}, change)
+
+
+def _refuse_shape(params: Params) -> None:
+    """Blocks that do not fit together, in AWS's order of checks, then what this installation does not offer."""
+    if params.get("Ipv6Native"):
+        if not params.get("Ipv6CidrBlock") and not params.get("Ipv6IpamPoolId"):
+            raise fault("MissingParameter", message="Either 'ipv6CidrBlock' or 'ipv6IpamPoolId' should be provided.")
+        if params.get("CidrBlock") or params.get("Ipv4IpamPoolId"):
+            raise fault(
+                "InvalidParameterCombination",
+                message="When specifying ipv4 parameters, cidrBlock or ipv4IpamPoolId, "
+                "you cannot set ipv6Native to true.",
+            )
+    for name in ("OutpostArn", "Ipv4IpamPoolId", "Ipv6IpamPoolId", "Ipv6Native"):
+        if params.get(name):
+            raise fault("UnsupportedOperation", message=f"The parameter {name} is not supported by this installation")
 
 
 def _subnet_cidr(world: World, vpc: Vpc, text: str) -> IPv4Network:
@@ -252,7 +266,7 @@ def disassociate_subnet_cidr_block(call: Call, world: World, params: Params) -> 
         for association in subnet.ipv6:
             if association.id == wanted:
                 return _without(world, subnet, association)
-    raise fault("InvalidCidrBlock.NotFound", message=f"The subnet CIDR block association ID {wanted} does not exist")
+    raise fault("InvalidSubnetCidrBlockAssociationID.NotFound", id=wanted)
 
 
 def _without(world: World, subnet: Subnet, association: CidrAssociation) -> Outcome:

@@ -259,7 +259,7 @@ def disassociate_vpc_cidr_block(call: Call, world: World, params: Params) -> Out
             for association in getattr(vpc, family):
                 if association.id == wanted:
                     return _disassociate(world, vpc, family, association)
-    raise fault("InvalidCidrBlock.NotFound", message=f"The vpc CIDR block association ID {wanted} does not exist")
+    raise fault("InvalidVpcCidrBlockAssociationID.NotFound", id=wanted)
 
 
 def _disassociate(world: World, vpc: Vpc, family: str, association: CidrAssociation) -> Outcome:

@@ -1,0 +1,82 @@
+"""What the EC2 model declares about a value beyond its type: enum, range, length, pattern.
+
+Sources: the constraints of the service model; EC2 API Reference "Error codes": InvalidParameterValue, or the code of
+its own that a shape has in `_OWN`.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+from ringfence.model.errors import ApiError, fault
+
+#: shapes whose constraint has an error code of its own: shape -> (code, message with {value})
+_OWN = {
+    "VpcTenancy": ("UnsupportedTenancy", "The tenancy value {value} is not supported."),
+    "ImageNameRequest": ("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long."),
+}
+
+#: shapes whose pattern no text can match: it has a `^` in its middle
+_UNMATCHABLE = frozenset({"PlacementGroupArn"})
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    """The pattern; None when it uses what only the expressions of other languages know."""
+    try:
+        return re.compile(pattern)
+    except re.error:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _spellings(values: tuple[str, ...]) -> dict[str, str]:
+    return {value.lower(): value for value in values}
+
+
+def enum_value(shape: Any, text: str, path: str, *, any_case: bool) -> str:
+    """The text as the model spells it. EC2 takes any letter case (network ACL clients send `ALLOW`). ApiError."""
+    values = shape.metadata.get("enum")
+    if not values or text in values:
+        return text
+    spelled = _spellings(tuple(values)).get(text.lower()) if any_case else None
+    if spelled is None:
+        raise _refused(shape, text, f"Value ({text[:200]}) for parameter {path} is invalid.")
+    return spelled
+
+
+def check(shape: Any, value: Any, path: str) -> None:
+    """Range of a number, length of a text or a list, pattern of a text. ApiError when one is not kept."""
+    metadata = shape.metadata
+    if "min" in metadata or "max" in metadata:
+        number = isinstance(value, int | float)
+        size = value if number else len(value)
+        low, high = metadata.get("min", size), metadata.get("max", size)
+        if not low <= size <= high:
+            raise _out_of_range(shape, value, path, "value" if number else "length")
+    pattern = metadata.get("pattern")
+    if pattern and isinstance(value, str) and shape.name not in _UNMATCHABLE:
+        compiled = _compiled(pattern)
+        if compiled is not None and not compiled.fullmatch(value):
+            raise _refused(shape, value, f"Value ({value[:200]}) for parameter {path} is invalid.")
+
+
+def _out_of_range(shape: Any, value: Any, path: str, what: str) -> ApiError:
+    """AWS: `Value ( 1 ) for parameter maxResults is invalid. Expecting a value between 5 and 1000.`"""
+    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    if low is None or high is None:
+        bounds = f"of at least {low}" if high is None else f"of at most {high}"
+    else:
+        bounds = f"between {low} and {high}"
+    shown = f"{len(value)} items" if isinstance(value, list) else str(value)[:200]
+    name = path[:1].lower() + path[1:]
+    return _refused(
+        shape, shown, f"Value ( {shown} ) for parameter {name} is invalid. Expecting a {what} {bounds}."
+    )
+
+
+def _refused(shape: Any, value: str, message: str) -> ApiError:
+    code, own = _OWN.get(shape.name, ("InvalidParameterValue", None))
+    return fault(code, message=own.format(value=value[:200]) if own else message)

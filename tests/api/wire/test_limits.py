@@ -1,0 +1,55 @@
+"""Constraints of the EC2 model on input: enum, range, length and pattern, each with AWS's error code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ringfence.api.wire import model
+from ringfence.api.wire.query import QueryParser, build_tree
+from ringfence.model.errors import ApiError
+
+
+def parse(action: str, **form: str) -> dict[str, Any]:
+    operation = model.operation("ec2", action)
+    assert operation is not None
+    return QueryParser(ec2=True).parse(operation.input_shape, build_tree(form.items()))
+
+
+@pytest.mark.parametrize(
+    ("action", "form", "code"),
+    [
+        ("DescribeRouteTables", {"MaxResults": "101"}, "InvalidParameterValue"),  # 5 to 100
+        ("DescribeRouteTables", {"MaxResults": "4"}, "InvalidParameterValue"),
+        ("DescribeSecurityGroups", {"MaxResults": "1001"}, "InvalidParameterValue"),
+        ("DescribeStaleSecurityGroups", {"VpcId": "vpc-1", "NextToken": ""}, "InvalidParameterValue"),  # length
+        ("DescribeInstanceTypes", {f"InstanceType.{n}": "t3.nano" for n in range(1, 102)}, "InvalidParameterValue"),
+        ("CreateLaunchTemplate", {"LaunchTemplateName": "a b c", "LaunchTemplateData": ""}, "InvalidParameterValue"),
+        ("RegisterImage", {"Name": "ab"}, "InvalidAMIName.Malformed"),
+        ("CreateVpc", {"InstanceTenancy": "shared"}, "InvalidParameterValue"),  # enum
+        ("ModifyVpcTenancy", {"VpcId": "vpc-1", "InstanceTenancy": "dedicated"}, "UnsupportedTenancy"),
+        ("CreateSecurityGroup", {"GroupName": "a", "GroupDescription": ""}, "MissingParameter"),
+    ],
+)
+def test_what_the_model_does_not_allow_is_refused(action: str, form: dict[str, str], code: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        parse(action, **form)
+    assert refused.value.code == code
+
+
+def test_the_edges_of_a_range_are_inside_it() -> None:
+    for edge in ("5", "100"):
+        assert parse("DescribeRouteTables", MaxResults=edge) == {"MaxResults": int(edge)}
+
+
+def test_a_range_is_named_in_the_message() -> None:
+    with pytest.raises(ApiError, match="for parameter maxResults is invalid. Expecting a value between 5 and 1000"):
+        parse("DescribeVpcs", MaxResults="2")
+
+
+def test_enum_values_are_taken_in_any_case_and_kept_in_the_models_spelling() -> None:
+    """ACL-07: clients send rule actions as ALLOW."""
+    form = {"NetworkAclId": "acl-1", "RuleNumber": "1", "Protocol": "-1", "RuleAction": "ALLOW", "Egress": "false"}
+    assert parse("CreateNetworkAclEntry", **form)["RuleAction"] == "allow"
+    assert parse("DescribeInstanceAttribute", InstanceId="i-1", Attribute="USERDATA")["Attribute"] == "userData"
