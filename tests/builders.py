@@ -25,7 +25,7 @@ from ringfence.model.nouns.network import CidrAssociation, InternetGateway, Subn
 from ringfence.model.nouns.network_acl import NetworkAcl, NetworkAclEntry
 from ringfence.model.nouns.network_interface import Attachment, ConnectionTimeouts, ElasticIp, NetworkInterface
 from ringfence.model.nouns.routing import Route, RouteTable, RouteTableAssociation, RouteTarget
-from ringfence.model.nouns.security_group import GroupReference, SecurityGroup, SecurityGroupRule
+from ringfence.model.nouns.security_group import GroupAssociation, GroupReference, SecurityGroup, SecurityGroupRule
 from ringfence.model.row import Row
 from ringfence.model.world import Change, Put, World, delete
 from ringfence.policy.packet import Packet
@@ -204,6 +204,14 @@ def group(name: str, *rules: SecurityGroupRule, vpc: str = MAIN) -> SecurityGrou
     """A group with exactly these rules; rule ids are made unique to the group."""
     own = tuple(_in_group(name, rule) for rule in rules)
     return SecurityGroup(**_owned("sg", name), vpc_id=ident("vpc", vpc), name=name, description=name, rules=own)
+
+
+def association(name: str, vpc: str) -> GroupAssociation:
+    """Lets a group be used in a further VPC (SG-70)."""
+    group_id, vpc_id = ident("sg", name), ident("vpc", vpc)
+    return GroupAssociation(
+        id=GroupAssociation.id_of(group_id, vpc_id), owner_id=ACCOUNT, region=REGION, group_id=group_id, vpc_id=vpc_id
+    )
 
 
 def _in_group(name: str, rule: SecurityGroupRule) -> SecurityGroupRule:

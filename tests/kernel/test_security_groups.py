@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ringfence.policy.ir import Allow, Fragment
+from ringfence.policy.ir import Allow, Fragment, Group, GroupMembers
 from ringfence.policy.packet import Packet
 from tests.kernel.testbed import Shot, Testbed
 from tests.kernel.worlds import (
@@ -143,6 +143,27 @@ def test_same_group_is_no_permission(bed: Testbed) -> None:
     own = group("sg-both", [allow("all", "", "sg-both")])
     bed.change(own)
     assert arrives(bed, tcp(A4, B4, 80), udp(A6, B6, 1), other(A4, B4, 99)) == [True, True, True]
+
+
+def test_sg_70_an_associated_group_filters_like_a_group_of_the_vpc(bed: Testbed) -> None:
+    """Its rules, references from it and to it, and their change and end."""
+    flush(bed)
+
+    def associated(*rules: Allow) -> list[Fragment]:
+        parts = pair(rules)
+        return [
+            replace(part, associated=True)
+            if isinstance(part, Group | GroupMembers) and part.group_id == "sg-b"
+            else part
+            for part in parts
+        ]
+
+    bed.apply(associated(allow("tcp", "80", "sg-a")))
+    assert arrives(bed, tcp(A4, B4, 80), tcp(A4, B4, 81)) == [True, False]
+    bed.apply(associated(allow("tcp", "81", "sg-a")))
+    assert arrives(bed, tcp(A4, B4, 80, sport=40001), tcp(A4, B4, 81, sport=40001)) == [False, True]
+    bed.apply(associated())
+    assert arrives(bed, tcp(A4, B4, 81, sport=40002)) == [False]
 
 
 def test_several_groups_are_united(bed: Testbed) -> None:

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 
 from ringfence.model.kinds import (
     ELASTIC_IP,
+    GROUP_ASSOCIATION,
     INSTANCE,
     NETWORK_ACL,
     NETWORK_INTERFACE,
@@ -16,12 +17,25 @@ from ringfence.model.kinds import (
     VPC,
 )
 from ringfence.model.nouns.network import Subnet, Vpc
+from ringfence.model.nouns.security_group import GroupAssociation, SecurityGroup
 from ringfence.model.world import World
+
+
+def usable(world: World, group: SecurityGroup, vpc_id: str) -> bool:
+    """May interfaces of the VPC carry the group: is it the group's own VPC or one associated with it (SG-12, SG-70)?"""
+    return group.vpc_id == vpc_id or world.find(GROUP_ASSOCIATION, GroupAssociation.id_of(group.id, vpc_id)) is not None
 
 
 def check(world: World) -> list[str]:
     """Everything that is wrong; empty for a sound World."""
-    return [*_vpcs(world), *_subnets(world), *_interfaces(world), *_groups(world), *_addresses(world)]
+    return [
+        *_vpcs(world),
+        *_subnets(world),
+        *_interfaces(world),
+        *_groups(world),
+        *_associations(world),
+        *_addresses(world),
+    ]
 
 
 def _vpcs(world: World) -> Iterator[str]:
@@ -76,10 +90,16 @@ def _interfaces(world: World) -> Iterator[str]:
             yield f"{eni.id} shares number {eni.number}"
         for id in eni.groups:
             group = world.find(SECURITY_GROUP, id)
-            if group is None or group.vpc_id != eni.vpc_id:
+            if group is None or not usable(world, group, eni.vpc_id):
                 yield f"{eni.id} carries {id}, which is no group of its VPC"
         if eni.attachment and world.find(INSTANCE, eni.attachment.instance_id) is None:
             yield f"{eni.id} is attached to an instance that does not exist"
+
+
+def _associations(world: World) -> Iterator[str]:
+    for row in world.all(GROUP_ASSOCIATION):
+        if world.find(SECURITY_GROUP, row.group_id) is None or world.find(VPC, row.vpc_id) is None:
+            yield f"{row.id} associates what does not exist"
 
 
 def _groups(world: World) -> Iterator[str]:

@@ -27,7 +27,7 @@ from ringfence.model.nouns.network import DhcpOptions, InternetGateway, RegionSt
 from ringfence.model.nouns.network_acl import NetworkAcl
 from ringfence.model.nouns.network_interface import ElasticIp, NetworkInterface
 from ringfence.model.nouns.routing import RouteTable
-from ringfence.model.nouns.security_group import SecurityGroup
+from ringfence.model.nouns.security_group import GroupAssociation, SecurityGroup
 from ringfence.model.row import Row
 
 R = TypeVar("R", bound=Row)
@@ -125,6 +125,15 @@ SECURITY_GROUP = _kind(
     name=lambda g: (f"{g.vpc_id}/{g.name.lower()}",),
     rule=lambda g: tuple(r.id for r in g.rules),
     references=lambda g: tuple({r.group.group_id for r in g.rules if r.group}),
+)
+GROUP_ASSOCIATION = _kind(
+    "security-group-vpc-association",
+    GroupAssociation,
+    "",
+    "InvalidGroup.NotFound",
+    "InvalidGroupId.Malformed",
+    group=lambda a: (a.group_id,),
+    vpc=lambda a: (a.vpc_id,),
 )
 NETWORK_ACL = _kind(
     "network-acl",

@@ -29,6 +29,7 @@ from ringfence.policy.ir import (
     Subnet,
     Via,
     Vpc,
+    associated_key,
 )
 from ringfence.policy.packet import Hop, Layer, Packet, RuleRef, Verdict
 
@@ -94,12 +95,17 @@ class Index:
         return found if found is not None and self.running(found) else None
 
     @cached_property
-    def _members(self) -> dict[str, frozenset[Address]]:
-        return {group.group_id: frozenset((*group.ipv4, *group.ipv6)) for group in self.all(GroupMembers)}
+    def _members(self) -> dict[tuple[str, str], frozenset[Address]]:
+        return {(g.group_id, g.vpc_id): frozenset((*g.ipv4, *g.ipv6)) for g in self.all(GroupMembers)}
 
-    def members(self, group_id: str) -> Collection[Address]:
-        """The private addresses of the interfaces that carry a group (SG-67); none for a group that is gone (SG-87)."""
-        return self._members.get(group_id, frozenset())
+    def members(self, group_id: str, vpc_id: str) -> Collection[Address]:
+        """The private addresses of a VPC's interfaces that carry a group (SG-67); none if the group is gone (SG-87)."""
+        return self._members.get((group_id, vpc_id), frozenset())
+
+    def group(self, group_id: str, vpc_id: str) -> Group:
+        """A group as a VPC uses it: its own, or one associated with the VPC (SG-70). KeyError when it does not."""
+        own = self.find(Group, group_id)
+        return own if own is not None and own.vpc_id == vpc_id else self.get(Group, associated_key(group_id, vpc_id))
 
     @cached_property
     def edges(self) -> dict[str, Edge]:
@@ -189,12 +195,12 @@ def security_groups(
     admitted = by_state(eni, packet, egress=egress, flows=flows, now=now)
     if admitted is not None:
         return admitted
-    groups = [index.get(Group, id) for id in eni.groups]
+    groups = [index.group(id, eni.vpc_id) for id in eni.groups]
     fitting = [
         (rule, RuleRef(component=group.group_id, rule=rule.rule_id))
         for group in groups
         for rule in (group.egress if egress else group.ingress)
-        if _admits(index, rule, packet, egress=egress, direct=direct)
+        if _admits(index, eni, rule, packet, egress=egress, direct=direct)
     ]
     found = flows.find(eni.eni_id, packet, now)
     for rule, by in fitting:
@@ -206,13 +212,10 @@ def security_groups(
     return Gate(False, RuleRef(component=eni.groups[0] if eni.groups else eni.eni_id))
 
 
-def _admits(index: Index, rule: Allow, packet: Packet, *, egress: bool, direct: bool) -> bool:
-    members = _members(index, rule, allowed=egress or direct)
+def _admits(index: Index, eni: Interface, rule: Allow, packet: Packet, *, egress: bool, direct: bool) -> bool:
+    named = rule.match.group
+    members = index.members(named, eni.vpc_id) if named is not None and (egress or direct) else None
     return matches(rule.match, packet, packet.dst if egress else packet.src, members)
-
-
-def _members(index: Index, rule: Allow, *, allowed: bool) -> Collection[Address] | None:
-    return index.members(rule.match.group) if rule.match.group is not None and allowed else None
 
 
 def _untracked(rule: Allow, packet: Packet, groups: Iterable[Group], *, egress: bool) -> bool:

@@ -69,21 +69,23 @@ class Group:
     """
 
     group_id: str
-    vpc_id: str
+    vpc_id: str  # where it is used: its own VPC, or one associated with it
     ingress: tuple[Allow, ...]
     egress: tuple[Allow, ...]
     opens_ingress: Opening = Opening()
     opens_egress: Opening = Opening()
+    associated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMembers:
-    """The private addresses of every ENI that carries the group, sorted (SG-67)."""
+    """The private addresses of every ENI of a VPC that carries the group, sorted (SG-67, SG-70)."""
 
     group_id: str
     vpc_id: str
     ipv4: tuple[IPv4Address, ...]
     ipv6: tuple[IPv6Address, ...]
+    associated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,8 +234,19 @@ Fragment = Group | GroupMembers | Acl | Subnet | RouteTable | Interface | Edge |
 
 
 def key_of(fragment: Fragment) -> Key:
-    """The fragment's place in the IR map: its type name and the first id field."""
-    return type(fragment).__name__, getattr(fragment, _ID_FIELD[type(fragment)])
+    """The fragment's place in the IR map: its type name and the first id field.
+
+    A group has fragments for each VPC it is associated with besides those of its own VPC (SG-70).
+    """
+    id: str = getattr(fragment, _ID_FIELD[type(fragment)])
+    if isinstance(fragment, Group | GroupMembers) and fragment.associated:
+        id = associated_key(id, fragment.vpc_id)
+    return type(fragment).__name__, id
+
+
+def associated_key(group_id: str, vpc_id: str) -> str:
+    """The id part of the key of a group's fragment for a VPC other than its own."""
+    return f"{group_id}@{vpc_id}"
 
 
 _ID_FIELD: dict[type, str] = {

@@ -25,7 +25,11 @@ def parse(action: str, **form: str) -> dict[str, Any]:
         ("DescribeSecurityGroups", {"MaxResults": "1001"}, "InvalidParameterValue"),
         ("DescribeStaleSecurityGroups", {"VpcId": "vpc-1", "NextToken": ""}, "InvalidParameterValue"),  # length
         ("DescribeInstanceTypes", {f"InstanceType.{n}": "t3.nano" for n in range(1, 102)}, "InvalidParameterValue"),
-        ("CreateLaunchTemplate", {"LaunchTemplateName": "a b c", "LaunchTemplateData": ""}, "InvalidParameterValue"),
+        (
+            "CreateNetworkInsightsPath",  # pattern
+            {"Source": "eni-1", "Protocol": "tcp", "ClientToken": "t", "DestinationIp": "nowhere"},
+            "InvalidParameterValue",
+        ),
         ("RegisterImage", {"Name": "ab"}, "InvalidAMIName.Malformed"),
         ("CreateVpc", {"InstanceTenancy": "shared"}, "InvalidParameterValue"),  # enum
         ("ModifyVpcTenancy", {"VpcId": "vpc-1", "InstanceTenancy": "dedicated"}, "UnsupportedTenancy"),
@@ -44,7 +48,7 @@ def test_the_edges_of_a_range_are_inside_it() -> None:
 
 
 def test_a_range_is_named_in_the_message() -> None:
-    with pytest.raises(ApiError, match="for parameter maxResults is invalid. Expecting a value between 5 and 1000"):
+    with pytest.raises(ApiError, match=r"for parameter maxResults is invalid\. Expecting a value between 5 and 1000"):
         parse("DescribeVpcs", MaxResults="2")
 
 

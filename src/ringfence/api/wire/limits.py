@@ -72,9 +72,7 @@ def _out_of_range(shape: Any, value: Any, path: str, what: str) -> ApiError:
         bounds = f"between {low} and {high}"
     shown = f"{len(value)} items" if isinstance(value, list) else str(value)[:200]
     name = path[:1].lower() + path[1:]
-    return _refused(
-        shape, shown, f"Value ( {shown} ) for parameter {name} is invalid. Expecting a {what} {bounds}."
-    )
+    return _refused(shape, shown, f"Value ( {shown} ) for parameter {name} is invalid. Expecting a {what} {bounds}.")
 
 
 def _refused(shape: Any, value: str, message: str) -> ApiError:

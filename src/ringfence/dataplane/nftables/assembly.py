@@ -20,6 +20,7 @@ from ringfence.policy.ir import (
     RouteTable,
     Subnet,
     Vpc,
+    associated_key,
     key_of,
 )
 
@@ -83,7 +84,7 @@ class VpcTables:
         if kind == "Subnet":
             yield from self._by_subnet.get(name, ())
         elif kind == "Group":
-            yield from self._by_group.get(name, ())
+            yield from self._by_group.get(name.partition("@")[0], ())
         elif kind in ("RouteTable", "Acl"):
             for other, fragment in self._fragments.items():
                 if isinstance(fragment, Subnet) and name in (fragment.table_id, fragment.acl_id):
@@ -117,8 +118,12 @@ class VpcTables:
         table = self._get(RouteTable, subnet.table_id) if subnet else None
         if subnet is None or table is None or self._get(Acl, subnet.acl_id) is None:
             return EMPTY
-        groups = tuple(group for each in interface.groups if (group := self._get(Group, each)))
+        groups = tuple(group for each in interface.groups if (group := self._group(each, interface.vpc_id)))
         return render.interface_piece(interface, render.Surroundings(subnet, table.number, groups))
+
+    def _group(self, group_id: str, vpc_id: str) -> Group | None:
+        """The group as this VPC uses it: its own, or an associated one (SG-70)."""
+        return self._get(Group, group_id) or self._get(Group, associated_key(group_id, vpc_id))
 
     def _gate(self, edge: Edge) -> Piece:
         if edge.table_id is None:

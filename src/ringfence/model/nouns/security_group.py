@@ -48,6 +48,19 @@ class SecurityGroupRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupAssociation(Row):
+    """Lets a group be used in a second VPC (SG-70). `id` is `group@vpc`."""
+
+    group_id: str
+    vpc_id: str
+    state: str = "associated"  # associating associated association-failed disassociating disassociated ...
+
+    @staticmethod
+    def id_of(group_id: str, vpc_id: str) -> str:
+        return f"{group_id}@{vpc_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityGroup(Row):
     """A security group of one VPC. `rules` keep their order of creation; order has no meaning (SG-65)."""
 

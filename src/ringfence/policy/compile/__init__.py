@@ -23,6 +23,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "route-table": (routing.route_table,),
     "internet-gateway": (edge.edge,),
     "security-group": (security_groups.group, security_groups.members),
+    "security-group-vpc-association": (security_groups.associated_group, security_groups.associated_members),
     "network-acl": (network_acls.acl,),
     "network-interface": (interfaces.interface,),
     "instance": (machines.machine,),

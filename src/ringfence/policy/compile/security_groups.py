@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
-from ringfence.model.kinds import NETWORK_INTERFACE
+from ringfence.model.kinds import NETWORK_INTERFACE, SECURITY_GROUP
 from ringfence.model.net import ICMP_FAMILY, PORTED, PortRange, Protocol
-from ringfence.model.nouns.security_group import SecurityGroup, SecurityGroupRule
+from ringfence.model.nouns.security_group import GroupAssociation, SecurityGroup, SecurityGroupRule
 from ringfence.policy.compile.rows import Rows
 from ringfence.policy.ir import Allow, Group, GroupMembers, Match, Opening
 
@@ -70,10 +71,28 @@ def _opening(rules: Iterable[SecurityGroupRule]) -> Opening:
 
 
 def members(rows: Rows, row: SecurityGroup) -> GroupMembers:
-    """The private addresses of the interfaces that carry the group (SG-67, SG-76)."""
+    """The private addresses of the interfaces of the group's VPC that carry it (SG-67, SG-76)."""
+    return _members(rows, row.id, row.vpc_id)
+
+
+def _members(rows: Rows, group_id: str, vpc_id: str) -> GroupMembers:
+    """Of one VPC only: another VPC may have the same addresses."""
     ipv4: list[IPv4Address] = []
     ipv6: list[IPv6Address] = []
-    for eni in rows.by(NETWORK_INTERFACE, "group", row.id):
-        ipv4 += eni.addresses
-        ipv6 += eni.ipv6
-    return GroupMembers(group_id=row.id, vpc_id=row.vpc_id, ipv4=tuple(sorted(ipv4)), ipv6=tuple(sorted(ipv6)))
+    for eni in rows.by(NETWORK_INTERFACE, "group", group_id):
+        if eni.vpc_id == vpc_id:
+            ipv4 += eni.addresses
+            ipv6 += eni.ipv6
+    return GroupMembers(group_id=group_id, vpc_id=vpc_id, ipv4=tuple(sorted(ipv4)), ipv6=tuple(sorted(ipv6)))
+
+
+# ---------------------------------------------------------------------- in associated VPCs
+def associated_group(rows: Rows, row: GroupAssociation) -> Group:
+    """The group's rules in a VPC associated with it (SG-70)."""
+    own = group(rows, rows.get(SECURITY_GROUP, row.group_id))
+    return replace(own, vpc_id=row.vpc_id, associated=True)
+
+
+def associated_members(rows: Rows, row: GroupAssociation) -> GroupMembers:
+    """The group's members in a VPC associated with it (SG-67, SG-70)."""
+    return replace(_members(rows, row.group_id, row.vpc_id), associated=True)

@@ -75,8 +75,8 @@ class Answer:
 
 
 # ---------------------------------------------------------------------- security groups
-def rule_matches(world: World, rule: SecurityGroupRule, packet: Packet, *, direct: bool) -> bool:
-    """SG-33, SG-39..SG-42, SG-67, SG-68, SG-73, SG-75, SG-78."""
+def rule_matches(world: World, vpc_id: str, rule: SecurityGroupRule, packet: Packet, *, direct: bool) -> bool:
+    """SG-33, SG-39..SG-42, SG-67, SG-68, SG-70, SG-73, SG-75, SG-78."""
     other = packet.dst if rule.egress else packet.src
     if rule.cidr is not None:
         if other.version != rule.cidr.version or other not in rule.cidr:
@@ -85,7 +85,7 @@ def rule_matches(world: World, rule: SecurityGroupRule, packet: Packet, *, direc
         if not rule.egress and not direct:
             return False
         carriers = world.by(NETWORK_INTERFACE, "group", rule.group.group_id)
-        if not any(other in eni.addresses or other in eni.ipv6 for eni in carriers):
+        if not any(eni.vpc_id == vpc_id and (other in eni.addresses or other in eni.ipv6) for eni in carriers):
             return False
     else:
         return False
@@ -123,7 +123,7 @@ def groups_allow(
         if who is not None and who == (me if opening else ("in" if egress else "out")):
             return True
     rules = [r for id in eni.groups for r in world.get(SECURITY_GROUP, id).rules]
-    fitting = [r for r in rules if r.egress is egress and rule_matches(world, r, packet, direct=direct)]
+    fitting = [r for r in rules if r.egress is egress and rule_matches(world, eni.vpc_id, r, packet, direct=direct)]
     if not fitting:
         return False
     untracked = packet.protocol in (TCP, UDP) and any(is_everyone(r, packet.family) for r in fitting) and any(

@@ -11,6 +11,7 @@ from ringfence.api.ops.context import Call, Params
 from ringfence.api.ops.ec2.addressing import allocate_ipv4, allocate_ipv6, next_number
 from ringfence.api.ops.tagging import tag_list
 from ringfence.model.errors import fault
+from ringfence.model.invariants import usable
 from ringfence.model.kinds import ELASTIC_IP, NETWORK_INTERFACE, SECURITY_GROUP, SUBNET, VPC
 from ringfence.model.nouns.network import Subnet, Vpc
 from ringfence.model.nouns.network_interface import Attachment, ConnectionTimeouts, ElasticIp, NetworkInterface
@@ -29,7 +30,7 @@ def groups_of(call: Call, world: World, vpc_id: str, ids: Sequence[str], *, inst
     wanted = tuple(dict.fromkeys(ids))
     for id in wanted:
         group = call.get(world, SECURITY_GROUP, id)
-        if group.vpc_id != vpc_id:
+        if not usable(world, group, vpc_id):
             raise fault(
                 "InvalidGroup.NotFound",
                 message=f"You have specified two resources that belong to different networks: {id} and {vpc_id}",

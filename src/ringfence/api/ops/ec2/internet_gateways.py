@@ -72,7 +72,9 @@ def detach_internet_gateway(call: Call, world: World, params: Params) -> Outcome
     """IGW-10: refused while public addresses are mapped. An edge route table loses its association."""
     gateway = call.get(world, INTERNET_GATEWAY, params["InternetGatewayId"])
     if gateway.vpc_id != params["VpcId"]:  # also for a VPC that does not exist
-        raise fault("Gateway.NotAttached", message=f"resource {gateway.id} is not attached to network {params['VpcId']}")
+        raise fault(
+            "Gateway.NotAttached", message=f"resource {gateway.id} is not attached to network {params['VpcId']}"
+        )
     vpc = call.get(world, VPC, params["VpcId"])
     for eni in world.by(NETWORK_INTERFACE, "vpc", vpc.id):
         if eni.auto_public_ip or world.count(ELASTIC_IP, "interface", eni.id):

@@ -12,7 +12,7 @@ from typing import Any
 
 from ringfence.api.ops.context import Call, Params
 from ringfence.model.errors import ApiError, fault
-from ringfence.model.kinds import SECURITY_GROUP
+from ringfence.model.kinds import GROUP_ASSOCIATION, SECURITY_GROUP
 from ringfence.model.net import (
     ANY_IPV4,
     ANY_IPV6,
@@ -206,13 +206,17 @@ class PermissionParser:
 
     def _existing(self, id: str, owner: str | None) -> GroupReference:
         target = self.world.get(SECURITY_GROUP, id)
-        if target.vpc_id != self.group.vpc_id or owner not in (None, "", target.owner_id):
-            # AWS: another VPC's group needs an active peering connection (SG-53, SG-54)
+        if not self._share_a_vpc(target) or owner not in (None, "", target.owner_id):
+            # AWS: another VPC's group needs an active peering connection (SG-53, SG-54) or an association (SG-70)
             raise fault(
                 "InvalidGroup.NotFound",
                 message=f"You have specified two resources that belong to different networks: {id}",
             )
         return GroupReference(group_id=target.id, owner_id=target.owner_id)
+
+    def _share_a_vpc(self, target: SecurityGroup) -> bool:
+        """Is there a VPC in which interfaces may carry both groups (SG-70)?"""
+        return bool(vpcs_of(self.world, self.group) & vpcs_of(self.world, target))
 
     def _named(self, name: str | None) -> GroupReference:
         if not name:
@@ -221,6 +225,11 @@ class PermissionParser:
         if not found:
             raise fault("InvalidGroup.NotFound", id=name)
         return GroupReference(group_id=found[0].id, owner_id=found[0].owner_id)
+
+
+def vpcs_of(world: World, group: SecurityGroup) -> set[str]:
+    """The VPCs whose interfaces may carry the group: its own and those associated with it (SG-12, SG-70)."""
+    return {group.vpc_id, *(row.vpc_id for row in world.by(GROUP_ASSOCIATION, "group", group.id))}
 
 
 _FLAT = {

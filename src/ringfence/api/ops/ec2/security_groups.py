@@ -12,7 +12,7 @@ from ringfence.api.ops.ec2.permissions import open_egress, permission_list
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
-from ringfence.model.kinds import NETWORK_INTERFACE, SECURITY_GROUP, VPC
+from ringfence.model.kinds import GROUP_ASSOCIATION, NETWORK_INTERFACE, SECURITY_GROUP, VPC
 from ringfence.model.net import protocol_name
 from ringfence.model.nouns.network import Vpc
 from ringfence.model.nouns.security_group import SecurityGroup, SecurityGroupRule
@@ -106,13 +106,15 @@ def named_group(call: Call, world: World, params: Params) -> SecurityGroup:
 
 @operation("ec2:DeleteSecurityGroup")
 def delete_security_group(call: Call, world: World, params: Params) -> Outcome:
-    """SG-15..SG-20."""
+    """SG-15..SG-20. A group that names this one from another VPC without a peering connection also keeps it (SG-70)."""
     group = named_group(call, world, params)
     if group.is_default:
         raise fault("CannotDelete", id=group.id)
     referring = [g for g in world.by(SECURITY_GROUP, "references", group.id) if g.id != group.id]
-    same_vpc = any(g.vpc_id == group.vpc_id for g in referring)
-    if same_vpc or world.count(NETWORK_INTERFACE, "group", group.id):
+    peer = [r.group for g in referring for r in g.rules if r.group and r.group.group_id == group.id]
+    same_vpc = any(reference.peering_connection_id is None for reference in peer)
+    used = world.count(NETWORK_INTERFACE, "group", group.id) or world.count(GROUP_ASSOCIATION, "group", group.id)
+    if same_vpc or used:
         raise fault("DependencyViolation", message=f"resource {group.id} has a dependent object")
     return Outcome({"Return": True, "GroupId": group.id}, delete(SECURITY_GROUP, group.id))
 
@@ -207,7 +209,9 @@ def get_security_groups_for_vpc(call: Call, world: World, params: Params) -> Out
         "owner-id": FILTERS["owner-id"],
         "primary-vpc-id": FILTERS["vpc-id"],
     }
-    rows = apply_filters(world, world.by(SECURITY_GROUP, "vpc", vpc.id), params.get("Filters") or (), known)
+    associated = [world.get(SECURITY_GROUP, row.group_id) for row in world.by(GROUP_ASSOCIATION, "vpc", vpc.id)]
+    here = [*world.by(SECURITY_GROUP, "vpc", vpc.id), *associated]
+    rows = apply_filters(world, here, params.get("Filters") or (), known)
     shown, token = page(rows, params)
     return _reply("SecurityGroupForVpcs", [_for_vpc(group) for group in shown], token)
 

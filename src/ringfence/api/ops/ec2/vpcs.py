@@ -14,6 +14,7 @@ from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
 from ringfence.model.kinds import (
+    GROUP_ASSOCIATION,
     INTERNET_GATEWAY,
     NETWORK_ACL,
     NETWORK_INTERFACE,
@@ -148,7 +149,7 @@ def delete_vpc(call: Call, world: World, params: Params) -> Outcome:
     vpc = call.get(world, VPC, params["VpcId"])
     own = {vpc.default_security_group_id, vpc.default_network_acl_id, vpc.main_route_table_id}
     kinds: tuple[Kind[Any], ...] = (
-        SUBNET, NETWORK_INTERFACE, INTERNET_GATEWAY, SECURITY_GROUP, NETWORK_ACL, ROUTE_TABLE,
+        SUBNET, NETWORK_INTERFACE, INTERNET_GATEWAY, SECURITY_GROUP, GROUP_ASSOCIATION, NETWORK_ACL, ROUTE_TABLE,
     )  # fmt: skip
     if any(row.id not in own for kind in kinds for row in world.by(kind, "vpc", vpc.id)):
         raise fault("DependencyViolation", message=f"The vpc '{vpc.id}' has dependencies and cannot be deleted.")
