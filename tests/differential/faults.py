@@ -207,7 +207,7 @@ def range_end_excluded(patch: pytest.MonkeyPatch) -> Any:
 @fault
 def group_references_through_a_middlebox(patch: pytest.MonkeyPatch) -> Any:
     true = evaluate._members
-    patch.setattr(evaluate, "_members", lambda index, rule, **_more: true(index, rule, allowed=True))
+    patch.setattr(evaluate, "_members", lambda index, eni, rule, **_more: true(index, eni, rule, allowed=True))
 
 
 @fault

@@ -213,9 +213,14 @@ def security_groups(
 
 
 def _admits(index: Index, eni: Interface, rule: Allow, packet: Packet, *, egress: bool, direct: bool) -> bool:
-    named = rule.match.group
-    members = index.members(named, eni.vpc_id) if named is not None and (egress or direct) else None
+    members = _members(index, eni, rule, allowed=egress or direct)
     return matches(rule.match, packet, packet.dst if egress else packet.src, members)
+
+
+def _members(index: Index, eni: Interface, rule: Allow, *, allowed: bool) -> Collection[Address] | None:
+    """Of the interface's own VPC: another one may have the same addresses (SG-70)."""
+    named = rule.match.group
+    return index.members(named, eni.vpc_id) if named is not None and allowed else None
 
 
 def _untracked(rule: Allow, packet: Packet, groups: Iterable[Group], *, egress: bool) -> bool:

@@ -52,8 +52,23 @@ def test_a_range_is_named_in_the_message() -> None:
         parse("DescribeVpcs", MaxResults="2")
 
 
-def test_enum_values_are_taken_in_any_case_and_kept_in_the_models_spelling() -> None:
-    """ACL-07: clients send rule actions as ALLOW."""
+def test_rule_actions_are_taken_in_any_case_and_kept_in_the_models_spelling() -> None:
     form = {"NetworkAclId": "acl-1", "RuleNumber": "1", "Protocol": "-1", "RuleAction": "ALLOW", "Egress": "false"}
     assert parse("CreateNetworkAclEntry", **form)["RuleAction"] == "allow"
-    assert parse("DescribeInstanceAttribute", InstanceId="i-1", Attribute="USERDATA")["Attribute"] == "userData"
+
+
+@pytest.mark.parametrize(
+    ("action", "form", "code", "message"),
+    [
+        ("TerminateInstances", {}, "InvalidParameterCombination", "No instances specified"),
+        ("CreateTags", {"Tag.1.Key": "a"}, "MissingParameter", "resourceIdSet"),
+        ("CreateTags", {"ResourceId.1": "vpc-1"}, "MissingParameter", "tagSet"),
+        ("CreateSubnet", {}, "MissingParameter", "VpcId"),
+        ("DescribeInstanceAttribute", {"InstanceId": "i-1", "Attribute": "userdata"}, "InvalidParameterValue",
+         r"Value \(userdata\) for parameter attribute is invalid. Unknown attribute."),
+    ],
+)  # fmt: skip
+def test_errors_of_their_own(action: str, form: dict[str, str], code: str, message: str) -> None:
+    with pytest.raises(ApiError, match=message) as refused:
+        parse(action, **form)
+    assert refused.value.code == code

@@ -16,8 +16,25 @@ from ringfence.model.errors import ApiError, fault
 _OWN = {
     "VpcTenancy": ("UnsupportedTenancy", "The tenancy value {value} is not supported."),
     "ImageNameRequest": ("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long."),
+    "InstanceAttributeName": (
+        "InvalidParameterValue",
+        "Value ({value}) for parameter attribute is invalid. Unknown attribute.",
+    ),
 }
 
+#: enums that take any letter case: clients send network ACL actions as `ALLOW`
+_ANY_CASE = frozenset({"RuleAction"})
+_NO_INSTANCES = ("InvalidParameterCombination", "No instances specified")
+#: required members whose absence has a code or message of its own
+_ABSENT = {
+    ("StartInstancesRequest", "InstanceIds"): _NO_INSTANCES,
+    ("StopInstancesRequest", "InstanceIds"): _NO_INSTANCES,
+    ("TerminateInstancesRequest", "InstanceIds"): _NO_INSTANCES,
+    ("RebootInstancesRequest", "InstanceIds"): _NO_INSTANCES,
+    ("CreateTagsRequest", "Resources"): ("MissingParameter", "The request must contain the parameter resourceIdSet"),
+    ("DeleteTagsRequest", "Resources"): ("MissingParameter", "The request must contain the parameter resourceIdSet"),
+    ("CreateTagsRequest", "Tags"): ("MissingParameter", "The request must contain the parameter tagSet"),
+}
 #: shapes whose pattern no text can match: it has a `^` in its middle
 _UNMATCHABLE = frozenset({"PlacementGroupArn"})
 
@@ -31,20 +48,20 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
         return None
 
 
-@lru_cache(maxsize=4096)
-def _spellings(values: tuple[str, ...]) -> dict[str, str]:
-    return {value.lower(): value for value in values}
-
-
-def enum_value(shape: Any, text: str, path: str, *, any_case: bool) -> str:
-    """The text as the model spells it. EC2 takes any letter case (network ACL clients send `ALLOW`). ApiError."""
+def enum_value(shape: Any, text: str, path: str) -> str:
+    """The text as the model spells it; letter case matters but for `_ANY_CASE`. ApiError when it is none of the values."""
     values = shape.metadata.get("enum")
     if not values or text in values:
         return text
-    spelled = _spellings(tuple(values)).get(text.lower()) if any_case else None
-    if spelled is None:
-        raise _refused(shape, text, f"Value ({text[:200]}) for parameter {path} is invalid.")
-    return spelled
+    if shape.name in _ANY_CASE and text.lower() in values:
+        return text.lower()
+    raise _refused(shape, text, f"Value ({text[:200]}) for parameter {path} is invalid.")
+
+
+def absent(structure: Any, member: str, wire_name: str) -> ApiError:
+    """The error for a required member that was not given."""
+    code, message = _ABSENT.get((structure.name, member), ("MissingParameter", None))
+    return fault(code, message=message) if message else fault(code, name=wire_name)
 
 
 def check(shape: Any, value: Any, path: str) -> None:

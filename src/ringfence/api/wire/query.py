@@ -95,7 +95,7 @@ class QueryParser:
             out[name] = self._value(member, subtree, f"{path}{wire}")
         for name in shape.required_members:
             if name not in out or (self.ec2 and out[name] == ""):  # EC2: an empty text is not given
-                raise fault("MissingParameter", name=path + wire_names[name])
+                raise limits.absent(shape, name, path + wire_names[name])
         return out
 
     def _value(self, shape: Any, tree: _Tree, path: str) -> Any:
@@ -116,7 +116,7 @@ class QueryParser:
             return value
         if self.ec2 and self.limits:
             limits.check(shape, value, path)
-        return limits.enum_value(shape, value, path, any_case=self.ec2) if isinstance(value, str) else value
+        return limits.enum_value(shape, value, path) if isinstance(value, str) else value
 
     def _list(self, shape: Any, tree: _Tree, path: str) -> list[Any]:
         if set(tree) == {""}:

@@ -42,6 +42,19 @@ class MetadataOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataDefaults:
+    """What an account wants of new instances in a Region; None = no preference."""
+
+    http_tokens: str | None = None
+    http_endpoint: str | None = None
+    hop_limit: int | None = None
+    instance_metadata_tags: str | None = None
+
+
+NO_PREFERENCE = MetadataDefaults()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Instance(Row):
     """An instance. Its interfaces point at it (index `instance` of NETWORK_INTERFACE)."""
 
@@ -95,6 +108,7 @@ class Image(Row):
     platform_details: str = "Linux/UNIX"
     owner_alias: str | None = None
     virtualization_type: str = "hvm"
+    imds_support: str | None = None  # "v2.0": instances of the image start with IMDSv2 alone
     platform: str | None = None  # "windows", or None for Linux
 
 

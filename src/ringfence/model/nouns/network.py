@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
+from ringfence.model.nouns.instance import NO_PREFERENCE, MetadataDefaults
 from ringfence.model.row import Row
 
 
@@ -20,6 +21,8 @@ class CidrAssociation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionState(Row):
     """Marks that an account's default VPC, zones and built-in image were made in a Region. id = account/region."""
+
+    metadata_defaults: MetadataDefaults = NO_PREFERENCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

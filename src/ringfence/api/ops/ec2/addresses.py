@@ -8,12 +8,12 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
-from ringfence.api.ops.describe import Values, apply_filters
+from ringfence.api.ops.describe import Values, apply_filters, page
 from ringfence.api.ops.ec2.addressing import new_public_ip
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
-from ringfence.model.kinds import ELASTIC_IP, INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE
+from ringfence.model.kinds import ELASTIC_IP, INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, VPC
 from ringfence.model.net import PUBLIC_POOL
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.nouns.network_interface import ElasticIp, NetworkInterface
@@ -86,7 +86,9 @@ def describe_addresses_attribute(call: Call, world: World, params: Params) -> Ou
     """Reverse DNS names; none can be set here, so addresses are listed without one."""
     ids = params.get("AllocationIds")
     rows = [call.get(world, ELASTIC_IP, id) for id in ids] if ids else call.mine(world, ELASTIC_IP)
-    return Outcome({"Addresses": [{"PublicIp": str(row.public_ip), "AllocationId": row.id} for row in rows]})
+    shown, token = page(rows, params, low=1)
+    reply = {"Addresses": [{"PublicIp": str(row.public_ip), "AllocationId": row.id} for row in shown]}
+    return Outcome(reply | ({"NextToken": token} if token else {}))
 
 
 @operation("ec2:AllocateAddress")
@@ -128,9 +130,10 @@ def _wanted(world: World, text: str) -> IPv4Address:
 
 @operation("ec2:ReleaseAddress")
 def release_address(call: Call, world: World, params: Params) -> Outcome:
-    """An associated address must be disassociated first."""
+    """An associated address must be disassociated first, unless it is in a default VPC (EC2 API Reference)."""
     address = _named(call, world, params)
-    if address.association_id:
+    eni = _interface(world, address)
+    if eni is not None and not world.get(VPC, eni.vpc_id).is_default:
         raise fault("InvalidIPAddress.InUse", message=f"Address {address.public_ip} is in use.")
     return Outcome({}, delete(ELASTIC_IP, address.id))
 
@@ -140,7 +143,7 @@ def _named(call: Call, world: World, params: Params) -> ElasticIp:
         return call.get(world, ELASTIC_IP, params["AllocationId"])
     if params.get("PublicIp"):
         return _by_public_ip(call, world, params["PublicIp"])
-    raise fault("MissingParameter", message="Either public IP or allocation id must be specified")
+    raise fault("MissingParameter", message="Invalid request, expect PublicIp/AllocationId parameter.")
 
 
 # ---------------------------------------------------------------------- association
@@ -190,7 +193,7 @@ def _target(call: Call, world: World, params: Params) -> NetworkInterface:
     if params.get("NetworkInterfaceId"):
         return call.get(world, NETWORK_INTERFACE, params["NetworkInterfaceId"])
     if not params.get("InstanceId"):
-        raise fault("MissingParameter", message="Either instance ID or network interface ID must be specified")
+        raise fault("MissingParameter", message="Invalid request, expect InstanceId/NetworkId parameter.")
     instance = call.get(world, INSTANCE, params["InstanceId"])
     if instance.state in (InstanceState.TERMINATED, InstanceState.SHUTTING_DOWN):
         raise fault("InvalidInstanceID", message=f"The instance '{instance.id}' is not in a valid state")

@@ -41,6 +41,7 @@ def builtin_images(region: str) -> tuple[Image, ...]:
             root="builtin",
             public=True,
             owner_alias=alias,
+            imds_support="v2.0",
         )
         for name, description, owner, alias in _BUILTIN
     )
@@ -112,6 +113,8 @@ def _view(image: Image) -> dict[str, Any]:
     }
     if image.owner_alias:
         out["ImageOwnerAlias"] = image.owner_alias
+    if image.imds_support:
+        out["ImdsSupport"] = image.imds_support
     if image.platform:
         out["Platform"] = image.platform
     return out
@@ -188,6 +191,7 @@ def register_image(call: Call, world: World, params: Params) -> Outcome:
         architecture=params.get("Architecture") or "x86_64",
         creation_date=call.timestamp,
         root_device_name=params.get("RootDeviceName") or "/dev/xvda",
+        imds_support=params.get("ImdsSupport"),
     )
     return Outcome({"ImageId": image.id}, put(IMAGE, image))
 

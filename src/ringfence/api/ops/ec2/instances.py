@@ -10,7 +10,7 @@ from typing import Any
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.ec2.addressing import new_public_ip
 from ringfence.api.ops.ec2.images import visible_image
-from ringfence.api.ops.ec2.instance_metadata import metadata_options
+from ringfence.api.ops.ec2.instance_metadata import metadata_options, options_of_new
 from ringfence.api.ops.ec2.instance_views import reservation_view
 from ringfence.api.ops.ec2.interfaces import (
     groups_of,
@@ -27,7 +27,7 @@ from ringfence.model.kinds import (
     NETWORK_INTERFACE,
     SUBNET,
 )
-from ringfence.model.nouns.instance import Instance, InstanceState, MetadataOptions
+from ringfence.model.nouns.instance import Instance, InstanceState
 from ringfence.model.nouns.network import Subnet
 from ringfence.model.nouns.network_interface import Attachment, NetworkInterface
 from ringfence.model.regions import REGIONS
@@ -106,7 +106,7 @@ def _template(call: Call, world: World, params: Params) -> Instance:
         availability_zone="",
         key_name=params.get("KeyName"),
         user_data=check_user_data(params.get("UserData")),
-        metadata_options=metadata_options(params.get("MetadataOptions") or {}, MetadataOptions()),
+        metadata_options=metadata_options(params.get("MetadataOptions") or {}, options_of_new(call, world, image)),
         disable_api_termination=bool(params.get("DisableApiTermination")),
         disable_api_stop=bool(params.get("DisableApiStop")),
         shutdown_behavior=params.get("InstanceInitiatedShutdownBehavior") or "stop",
