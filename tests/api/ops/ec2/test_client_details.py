@@ -1,0 +1,219 @@
+"""Details that real clients trip over: codes, messages and readings as AWS gives them."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+
+from ringfence.api.ops.ec2.images import sample_images
+from ringfence.model.errors import ApiError
+from tests.api.ops.harness import Api, tcp
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api()
+
+
+def message(api: Api, action: str, **params: Any) -> tuple[str, str]:
+    with pytest.raises(ApiError) as refused:
+        api.call(action, **params)
+    return refused.value.code, refused.value.message
+
+
+# ---------------------------------------------------------------------- ids and blocks
+@pytest.mark.parametrize(
+    ("action", "params", "code"),
+    [
+        ("DescribeVpcs", {"VpcIds": ["vpc-x"]}, "InvalidVpcID.Malformed"),
+        ("DescribeSubnets", {"SubnetIds": ["subnet-x"]}, "InvalidSubnetID.Malformed"),
+        ("DescribeAddresses", {"AllocationIds": ["eipalloc-x"]}, "InvalidAllocationID.NotFound"),  # there is no other
+        ("DescribeDhcpOptions", {"DhcpOptionsIds": ["foo"]}, "InvalidDhcpOptionsId.Malformed"),
+        ("DisassociateVpcCidrBlock", {"AssociationId": "x"}, "InvalidVpcCidrBlockAssociationID.NotFound"),
+        ("DisassociateSubnetCidrBlock", {"AssociationId": "x"}, "InvalidSubnetCidrBlockAssociationID.NotFound"),
+    ],
+)
+def test_codes_of_ids(api: Api, action: str, params: dict[str, Any], code: str) -> None:
+    """D-09: the error list's spelling, or what has been seen of AWS."""
+    assert api.error(action, **params) == code
+
+
+def test_the_message_of_the_cidr_limit(api: Api) -> None:
+    vpc = api.vpc("10.10.0.0/16")
+    for third in range(4):
+        api.call("AssociateVpcCidrBlock", VpcId=vpc, CidrBlock=f"10.20.{third}.0/24")
+    assert message(api, "AssociateVpcCidrBlock", VpcId=vpc, CidrBlock="10.21.0.0/24") == (
+        "CidrLimitExceeded", f"This network {vpc} has met its maximum number of allowed CIDRs: 5")  # fmt: skip
+
+
+def test_ipv6_native_subnets_are_checked_and_then_refused(api: Api) -> None:
+    vpc = api.vpc()
+    needs = "Either 'ipv6CidrBlock' or 'ipv6IpamPoolId' should be provided."
+    named: dict[str, Any] = {"VpcId": vpc, "Ipv6Native": True}
+    assert message(api, "CreateSubnet", **named) == ("MissingParameter", needs)
+    assert message(api, "CreateSubnet", **named, CidrBlock="10.0.0.0/24") == ("MissingParameter", needs)
+    both = {"CidrBlock": "10.0.0.0/24", "Ipv6CidrBlock": "2001:db8::/64"}
+    assert api.error("CreateSubnet", **named, **both) == "InvalidParameterCombination"
+    assert api.error("CreateSubnet", **named, Ipv6CidrBlock="2001:db8::/64") == "UnsupportedOperation"
+
+
+def test_a_gateway_is_not_attached_to_a_vpc_that_does_not_exist(api: Api) -> None:
+    vpc, unknown = api.vpc(), "vpc-0123456789abcdef0"
+    gateway = api.call("CreateInternetGateway")["InternetGateway"]["InternetGatewayId"]
+    api.call("AttachInternetGateway", InternetGatewayId=gateway, VpcId=vpc)
+    assert api.error("DetachInternetGateway", InternetGatewayId=gateway, VpcId=unknown) == "Gateway.NotAttached"
+
+
+def test_zone_ids_are_listed_by_name_and_each_once(api: Api) -> None:
+    zones = api.call("DescribeAvailabilityZones")["AvailabilityZones"]
+    assert [zone["ZoneName"] for zone in zones] == [f"us-east-1{letter}" for letter in "abcdef"]
+    assert {zone["ZoneId"] for zone in zones} == {f"use1-az{number}" for number in range(1, 7)}
+
+
+def test_a_filter_without_values_selects_nothing(api: Api) -> None:
+    api.vpc()
+    assert api.call("DescribeVpcs", Filters=[{"Name": "state"}])["Vpcs"] == []
+    assert api.error("DescribeVpcs", Filters=[{"Name": "no-such"}]) == "InvalidParameterValue"
+
+
+# ---------------------------------------------------------------------- tags on create
+@pytest.mark.parametrize(
+    ("specification", "text"),
+    [
+        ({"Tags": [{"Key": "a", "Value": "b"}]}, "Tag specification resource type must have a value"),
+        ({"ResourceType": "vpc"}, "Tag specification must have at least one tag"),
+        ({"ResourceType": "subnet", "Tags": [{"Key": "a", "Value": "b"}]},
+         "'subnet' is not a valid taggable resource type for this operation."),
+    ],
+)  # fmt: skip
+def test_tag_specifications_of_network_resources(api: Api, specification: dict[str, Any], text: str) -> None:
+    given = {"CidrBlock": "10.0.0.0/16", "TagSpecifications": [specification]}
+    assert message(api, "CreateVpc", **given) == ("InvalidParameter", text)
+
+
+# ---------------------------------------------------------------------- security group rules
+def test_modify_rules_says_what_is_wrong(api: Api) -> None:
+    group = api.group(api.vpc(), "web")
+    added = api.call("AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=[tcp(80)])["SecurityGroupRules"]
+    whole = {"IpProtocol": "udp", "FromPort": 1, "ToPort": 2, "CidrIpv4": "2.3.4.5/32"}
+    peers = "cidrIp, cidrIpv6, prefixListId, or referencedGroupId"
+    for gone, more, code, text in (
+        ("IpProtocol", {}, "InvalidParameterValue",
+         "Invalid value 'null' for protocol. VPC security group rules must specify protocols explicitly."),
+        ("FromPort", {}, "InvalidParameterValue",
+         "Invalid value for portRange. Must specify both from and to ports with TCP/UDP."),
+        ("CidrIpv4", {}, "MissingParameter", f"The request must contain exactly one of: {peers}"),
+        ("", {"CidrIpv6": "2001:db8::/32"}, "InvalidParameterCombination", f"Only one of {peers} can be specified"),
+    ):  # fmt: skip
+        rule = {name: value for name, value in whole.items() if name != gone} | more
+        update = [{"SecurityGroupRuleId": added[0]["SecurityGroupRuleId"], "SecurityGroupRule": rule}]
+        assert message(api, "ModifySecurityGroupRules", GroupId=group, SecurityGroupRules=update) == (code, text)
+
+
+def test_the_group_filter_of_rules_takes_ids_only(api: Api) -> None:
+    """SG-45: what is no id is refused; an id of no group finds nothing; wildcards stay."""
+    group = api.group(api.vpc(), "web")
+
+    def of(value: str) -> dict[str, Any]:
+        return {"Filters": [{"Name": "group-id", "Values": [value]}]}
+
+    assert message(api, "DescribeSecurityGroupRules", **of("foobar")) == (
+        "InvalidGroupId.Malformed", "The security group ID 'foobar' is malformed")  # fmt: skip
+    assert api.call("DescribeSecurityGroupRules", **of("sg-005216b55886f0fdc"))["SecurityGroupRules"] == []
+    assert len(api.call("DescribeSecurityGroupRules", **of(f"{group[:6]}*"))["SecurityGroupRules"]) >= 1
+
+
+# ---------------------------------------------------------------------- addresses
+def test_a_release_disassociates_in_a_default_vpc_only() -> None:
+    """EC2 API Reference, ReleaseAddress."""
+    api = Api(defaults=True)
+    default = api.call("DescribeSubnets")["Subnets"][0]["SubnetId"]
+    vpc = api.vpc()
+    own = api.call("CreateSubnet", VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    gateway = api.call("CreateInternetGateway")["InternetGateway"]["InternetGatewayId"]
+    api.call("AttachInternetGateway", InternetGatewayId=gateway, VpcId=vpc)
+    for subnet, code in ((default, None), (own, "InvalidIPAddress.InUse")):
+        eni = api.call("CreateNetworkInterface", SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+        address = api.call("AllocateAddress")["AllocationId"]
+        api.call("AssociateAddress", AllocationId=address, NetworkInterfaceId=eni)
+        if code:
+            assert api.error("ReleaseAddress", AllocationId=address) == code
+        else:
+            api.call("ReleaseAddress", AllocationId=address)
+            shown = api.call("DescribeNetworkInterfaces", NetworkInterfaceIds=[eni])["NetworkInterfaces"][0]
+            assert "Association" not in shown
+
+
+def test_reverse_names_of_addresses_come_in_pages(api: Api) -> None:
+    ids = [api.call("AllocateAddress")["AllocationId"] for _ in range(3)]
+    first = api.call("DescribeAddressesAttribute", Attribute="domain-name", MaxResults=2)
+    rest = api.call("DescribeAddressesAttribute", Attribute="domain-name", NextToken=first["NextToken"])
+    assert [a["AllocationId"] for a in (*first["Addresses"], *rest["Addresses"])] == ids
+
+
+# ---------------------------------------------------------------------- keys and images
+def rfc4716(openssh: bytes) -> bytes:
+    body = openssh.split()[1].decode()
+    lines = [body[at : at + 70] for at in range(0, len(body), 70)]
+    headers = ['Comment: "a key \\', 'of two lines"', "x-private: y"]
+    return "\n".join(
+        ["---- BEGIN SSH2 PUBLIC KEY ----", *headers, *lines, "---- END SSH2 PUBLIC KEY ----", ""]
+    ).encode()
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ed25519"])
+def test_public_keys_in_every_form_are_the_same_key(api: Api, kind: str) -> None:
+    key: Any = (
+        rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        if kind == "rsa"
+        else ed25519.Ed25519PrivateKey.generate()
+    )
+    public = key.public_key()
+    openssh = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    info = serialization.PublicFormat.SubjectPublicKeyInfo
+    forms = {
+        "openssh": openssh + b" me@example.org",
+        "rfc4716": rfc4716(openssh),
+        "pem": public.public_bytes(serialization.Encoding.PEM, info),
+        "der": base64.b64encode(public.public_bytes(serialization.Encoding.DER, info)),
+    }
+    prints = set()
+    for name, material in forms.items():
+        prints.add(api.call("ImportKeyPair", KeyName=name, PublicKeyMaterial=material)["KeyFingerprint"])
+    assert len(prints) == 1
+    shown = api.call("DescribeKeyPairs", IncludePublicKey=True)["KeyPairs"]
+    assert {each["PublicKey"] for each in shown} == {f"{openssh.decode()} {name}" for name in forms}
+    assert all("Tags" not in each for each in shown)
+
+
+@pytest.mark.parametrize(
+    "material",
+    [
+        b"no key", b"", b"\xff\xfe", b"---- BEGIN SSH2 PUBLIC KEY ----\n---- END SSH2 PUBLIC KEY ----",
+        b"---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----",
+        b"---- BEGIN SSH2 PUBLIC KEY ----\n!!!!\n---- END SSH2 PUBLIC KEY ----", b"ssh-rsa AAAA", base64.b64encode(b"0"),
+    ],
+)  # fmt: skip
+def test_what_is_no_key_is_refused(api: Api, material: bytes) -> None:
+    assert api.error("ImportKeyPair", KeyName="k", PublicKeyMaterial=material) == "InvalidKey.Format"
+
+
+def test_image_names_are_unique_in_an_account(api: Api) -> None:
+    api.call("RegisterImage", Name="mine", ImageLocation="file:/srv/root")
+    assert api.error("RegisterImage", Name="mine", ImageLocation="file:/srv/root") == "InvalidAMIName.Duplicate"
+
+
+def test_sample_images_stand_in_every_region_and_are_made_once(api: Api) -> None:
+    """What an ephemeral installation adds; others know no such ids."""
+    assert api.error("DescribeImages", ImageIds=["ami-12c6146b"]) == "InvalidAMIID.NotFound"
+    change = sample_images(api._context("Describe"), api.world)
+    assert change is not None
+    api.world = api.world.apply(change)
+    assert sample_images(api._context("Describe"), api.world) is None
+    (shown,) = api.call("DescribeImages", ImageIds=["ami-12c6146b"])["Images"]
+    assert (shown["Platform"], shown["Public"], "ImdsSupport" in shown) == ("windows", True, False)
+    assert api.error("DeregisterImage", ImageId="ami-12c6146b") == "InvalidAMIID.NotFound"
