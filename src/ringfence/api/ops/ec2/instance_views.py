@@ -65,7 +65,7 @@ def instance_view(world: World, instance: Instance) -> dict[str, Any]:
         "CpuOptions": {"CoreCount": 1, "ThreadsPerCore": 1},
         "NetworkInterfaces": [_interface_view(world, eni) for eni in interfaces],
         "SecurityGroups": group_identifiers(world, interfaces[0].groups) if interfaces else [],
-        "Tags": tag_list(instance.tags),
+        **({"Tags": tag_list(instance.tags)} if instance.tags else {}),  # AWS shows none where there are none
         "PrivateDnsName": "",
         "PublicDnsName": "",
     }
