@@ -217,3 +217,47 @@ def test_sample_images_stand_in_every_region_and_are_made_once(api: Api) -> None
     (shown,) = api.call("DescribeImages", ImageIds=["ami-12c6146b"])["Images"]
     assert (shown["Platform"], shown["Public"], "ImdsSupport" in shown) == ("windows", True, False)
     assert api.error("DeregisterImage", ImageId="ami-12c6146b") == "InvalidAMIID.NotFound"
+
+
+def test_an_instance_tells_the_platform_of_its_image_and_no_tags_where_there_are_none() -> None:
+    api = Api(defaults=True)
+    change = sample_images(api._context("Describe"), api.world)
+    assert change is not None
+    api.world = api.world.apply(change)
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "b"}]}]
+    api.call("RunInstances", ImageId="ami-12c6146b", MinCount=1, MaxCount=1)
+    api.call("RunInstances", ImageId="ami-fa7cdd89", MinCount=1, MaxCount=1, TagSpecifications=tags)
+    shown = [each["Instances"][0] for each in api.call("DescribeInstances")["Reservations"]]
+    assert [(i.get("Platform"), i["VirtualizationType"], i.get("Tags")) for i in shown] == [
+        ("windows", "hvm", None), (None, "paravirtual", [{"Key": "a", "Value": "b"}])]  # fmt: skip
+    found = api.call("DescribeInstances", Filters=[{"Name": "platform", "Values": ["windows"]}])["Reservations"]
+    assert len(found) == 1
+
+
+def test_rt_12_a_route_to_an_interface_whose_instance_stops_is_a_black_hole() -> None:
+    """Stopped, started again, detached."""
+    api = Api(defaults=True)
+    ami = api.call("DescribeImages", Owners=["amazon"])["Images"][0]["ImageId"]
+    vpc = api.vpc()
+    subnet = api.call("CreateSubnet", VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    instance = api.call("RunInstances", ImageId=ami, MinCount=1, MaxCount=1, SubnetId=subnet)["Instances"][0]
+    id = instance["InstanceId"]
+    api.settle()
+    second = api.call("CreateNetworkInterface", SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    attached = api.call("AttachNetworkInterface", NetworkInterfaceId=second, InstanceId=id, DeviceIndex=1)
+    table = api.call("CreateRouteTable", VpcId=vpc)["RouteTable"]["RouteTableId"]
+    api.call("CreateRoute", RouteTableId=table, DestinationCidrBlock="192.0.2.0/24", NetworkInterfaceId=second)
+
+    def state() -> str:
+        routes = api.call("DescribeRouteTables", RouteTableIds=[table])["RouteTables"][0]["Routes"]
+        return str(next(r["State"] for r in routes if r["DestinationCidrBlock"] == "192.0.2.0/24"))
+
+    assert state() == "active"
+    api.call("StopInstances", InstanceIds=[id])
+    assert state() == "blackhole"
+    api.settle()
+    api.call("StartInstances", InstanceIds=[id])
+    api.settle()
+    assert state() == "active"
+    api.call("DetachNetworkInterface", AttachmentId=attached["AttachmentId"])
+    assert state() == "blackhole"

@@ -54,8 +54,8 @@ def instance_view(world: World, instance: Instance) -> dict[str, Any]:
         "EbsOptimized": instance.ebs_optimized,
         "EnaSupport": True,
         "Hypervisor": "xen",
-        "VirtualizationType": "hvm",
-        "PlatformDetails": "Linux/UNIX",
+        "VirtualizationType": image.virtualization_type if image else "hvm",
+        "PlatformDetails": image.platform_details if image else "Linux/UNIX",
         "UsageOperation": "RunInstances",
         "ProductCodes": [],
         "MetadataOptions": metadata_view(instance.metadata_options),
@@ -69,7 +69,13 @@ def instance_view(world: World, instance: Instance) -> dict[str, Any]:
         "PrivateDnsName": "",
         "PublicDnsName": "",
     }
-    optional = {"KeyName": instance.key_name, "KernelId": instance.kernel_id, "RamdiskId": instance.ramdisk_id}
+    platform = image.platform if image else None
+    optional = {
+        "Platform": platform,
+        "KeyName": instance.key_name,
+        "KernelId": instance.kernel_id,
+        "RamdiskId": instance.ramdisk_id,
+    }
     out |= {member: value for member, value in optional.items() if value}
     if instance.state_reason:
         out["StateReason"] = {"Code": instance.state_reason[0], "Message": instance.state_reason[1]}
