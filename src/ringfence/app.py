@@ -118,7 +118,9 @@ class Installation:
         self.listener = end.enter_context(_listen(settings.host, settings.port))
         self.data = settings.data or _scratch(end)
         self.run_directory = _directories(self.data)
-        self.store = SqliteStore(self.data / "ringfence.db", durable=not settings.ephemeral)
+        self.store = SqliteStore(
+            self.data / "ringfence.db", durable=not settings.ephemeral, audit_key=keyfile.audit_key(self.data)
+        )
         end.callback(self.store.close)
         self.root = root_of(settings, self.data)
         self.sealer = keyfile.sealer_of(self.data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE, SECURITY_GROUP, S
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.nouns.network import Vpc
 from ringfence.model.world import World
+from ringfence.store import trail
 from ringfence.store.store import Store
 
 Request = dict[str, Any]
@@ -54,6 +54,7 @@ class Console:
             "wait": self._wait,
             "trace": lambda request: self._tracer.answer(self._store.world, request),
             "audit": self._audit,
+            "audit-verify": self._audit_verify,
             "locate": self._locate,
             "probe": self._probe,
         }
@@ -90,8 +91,17 @@ class Console:
             time.sleep(0.002 if waited < 0.2 else 0.02)
 
     def _audit(self, request: Request) -> Reply:
-        rows = self._store.audit_records(limit=int(request.get("last", 50)), newest=True)
-        return {"records": [json.loads(row.record) for row in rows]}
+        """The newest calls that fit, oldest first."""
+        wanted = trail.Wanted(**{name: str(value) for name, value in request.get("wanted", {}).items() if value})
+        return {"records": trail.newest(self._store, wanted, int(request.get("last", 50)))}
+
+    def _audit_verify(self, request: Request) -> Reply:
+        """Is the trail whole, and does it hold a record with the seal given?"""
+        found = self._store.verify_audit(bytes.fromhex(str(request.get("seal") or "")))
+        return {
+            "records": found.records, "unsealed": found.unsealed, "seal": found.head.hex(), "seal_found": found.found,
+            "broken": None if found.broken is None else {"record": found.broken[0], "why": found.broken[1]},
+        }  # fmt: skip
 
     def _locate(self, request: Request) -> Reply:
         """Where `ringfence exec` must go."""

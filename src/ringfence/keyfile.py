@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 import stat
 from pathlib import Path
 
 from ringfence.identity.sealing import Sealer, SealingKey, dump_keys, new_key, parse_keys
 from ringfence.settings import SettingsError, write_private
 
-NAME = "sealing.json"
+NAME, AUDIT_NAME = "sealing.json", "audit.key"
 
 
 def sealer_of(directory: Path) -> Sealer:
@@ -29,13 +30,35 @@ def rotate(directory: Path) -> Sealer:
     return Sealer(keys)
 
 
-def _stored(path: Path) -> tuple[SealingKey, ...]:
+def audit_key(directory: Path) -> bytes:
+    """The key that seals the audit trail; made when there is none. SettingsError when its file cannot be used.
+
+    INVARIANT: it never changes: with another key the trail would look forged.
+    """
+    path = directory / AUDIT_NAME
     if not path.exists():
-        return ()
+        write_private(path, secrets.token_hex(32) + "\n")
+    _private(path)
+    try:
+        key = bytes.fromhex(path.read_text().strip())
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise SettingsError(f"{path} is damaged: restore it; without it the audit trail cannot be verified")
+    return key
+
+
+def _private(path: Path) -> None:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise SettingsError(
             f"{path} is open to other users: chmod 600 it, and rotate the keys if they may have read it"
         )
+
+
+def _stored(path: Path) -> tuple[SealingKey, ...]:
+    if not path.exists():
+        return ()
+    _private(path)
     try:
         return parse_keys(path.read_text())
     except ValueError as problem:  # json's and unicode's errors are ValueErrors

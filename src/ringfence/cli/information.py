@@ -1,4 +1,4 @@
-"""`ringfence env`, `status`, `wait`, `audit`: what is running, and what it did."""
+"""`ringfence env`, `status`, `wait`: what is running."""
 
 from __future__ import annotations
 
@@ -20,17 +20,6 @@ def add(commands: Any) -> None:
     add_endpoint(wait)
     wait.add_argument("--timeout", type=float, default=30, metavar="SECONDS")
     wait.set_defaults(run=run_wait)
-    audit = commands.add_parser("audit", help="who called what")
-    add_endpoint(audit)
-    audit.add_argument("--last", type=positive, default=50, metavar="N", help="the newest N calls (50)")
-    audit.set_defaults(run=run_audit)
-
-
-def positive(text: str) -> int:
-    """A whole number above 0. ArgumentTypeError otherwise."""
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return int(text)
 
 
 def run_env(args: argparse.Namespace) -> int:
@@ -73,17 +62,4 @@ def run_wait(args: argparse.Namespace) -> int:
     reply = control(args, {"do": "wait", "timeout": args.timeout}, timeout=args.timeout + 10)
     if args.json:
         show_json(reply)
-    return 0
-
-
-def run_audit(args: argparse.Namespace) -> int:
-    """One line per call, oldest first."""
-    records = control(args, {"do": "audit", "last": args.last})["records"]
-    if args.json:
-        show_json(records)
-        return 0
-    for record in records:
-        who = record["userIdentity"].get("arn") or record["userIdentity"].get("accessKeyId") or "-"
-        print(f"{record['eventTime']}  {record['eventSource'].split('.')[0]}:{record['eventName'] or '-'}  {who}  "
-              f"{record['sourceIPAddress']}  {record.get('errorCode', 'ok')}")  # fmt: skip
     return 0

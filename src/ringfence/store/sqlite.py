@@ -24,6 +24,7 @@ from ringfence.model.errors import fault
 from ringfence.model.kinds import KINDS, Kind
 from ringfence.model.row import Row
 from ringfence.model.world import Change, Put, World, world_of
+from ringfence.store import chain
 from ringfence.store.journal import Entry, change_of, steps_text
 from ringfence.store.store import AuditRow, Commit, Store
 
@@ -44,6 +45,7 @@ MIGRATIONS = (
     alter table journal add column account text not null default '';
     alter table journal add column request text not null default '';
     """,
+    "alter table audit add column seal blob;",
 )
 GROUP_COMMIT_SECONDS = 0.1
 RETRY_SECONDS = 1.0
@@ -57,7 +59,7 @@ _PUT = (
 _DELETE = "delete from resource where kind = ? and id = ?"
 _JOURNAL = "insert into journal (generation, at, steps, account, request) values (?, ?, ?, ?, ?)"
 _GENERATION = "update meta set value = ? where name = 'generation'"
-_AUDIT = "insert into audit (record) values (?)"
+_AUDIT = "insert into audit (number, record, seal) values (?, ?, ?)"
 _REPLY = "insert or replace into reply (token, at, body) values (?, ?, ?)"
 
 
@@ -68,10 +70,12 @@ class StoreError(Exception):
 class SqliteStore(Store):
     """`path` is the database file; one process at a time. `durable=False` (ephemeral installations) skips fsync.
 
+    `audit_key` seals the audit trail (`chain.py`).
+
     StoreError when the file is in use, damaged, or written by a newer version.
     """
 
-    def __init__(self, path: Path, *, durable: bool = True, clock: Clock | None = None) -> None:
+    def __init__(self, path: Path, *, durable: bool = True, clock: Clock | None = None, audit_key: bytes = b"") -> None:
         self._held = _lock_file(path.with_suffix(".lock"))
         try:
             self._db = _open(path, durable=durable)
@@ -89,6 +93,8 @@ class SqliteStore(Store):
         self._failing = False  # the last attempt to write audit records failed
         self._wake, self._closing = threading.Event(), threading.Event()
         self._commits = 0
+        self._audit_key = audit_key
+        self._number, self._seal = _end_of_trail(self._db)
         self._thread = threading.Thread(target=self._flush_forever, name="audit", daemon=True)
         self._thread.start()
 
@@ -98,18 +104,26 @@ class SqliteStore(Store):
         """All or nothing; gathered audit records come first, so that the trail keeps its order."""
         with self._db_lock:
             gathered = [self._pending.popleft() for _ in range(len(self._pending))]
+            before = self._number, self._seal
             try:
                 self._db.execute("begin immediate")
                 if gathered:
-                    self._db.executemany(_AUDIT, [(record,) for record in gathered])
+                    self._db.executemany(_AUDIT, [self._sealed(record) for record in gathered])
                 yield self._db
                 self._db.execute("commit")
             except BaseException:
                 self._pending.extendleft(reversed(gathered))
+                self._number, self._seal = before
                 if self._db.in_transaction:  # SQLite itself may have rolled back already
                     self._db.rollback()
                 raise
             self._failing = False
+
+    def _sealed(self, record: bytes) -> tuple[int, bytes, bytes]:
+        """The next row of the trail. Only inside a transaction."""
+        self._number += 1
+        self._seal = chain.seal(self._audit_key, self._seal, self._number, record)
+        return self._number, record, self._seal
 
     def _persist(self, world: World, commit: Commit) -> None:
         try:
@@ -126,7 +140,7 @@ class SqliteStore(Store):
             db.execute(_JOURNAL, (world.generation, now, steps, commit.account_id, commit.request_id))
             db.execute(_GENERATION, (str(world.generation),))
         if commit.audit is not None:
-            db.execute(_AUDIT, (commit.audit,))
+            db.execute(_AUDIT, self._sealed(commit.audit))
         if commit.remember is not None:
             db.execute(_REPLY, (commit.remember[0], now, commit.remember[1]))
         self._commits += 1
@@ -164,13 +178,34 @@ class SqliteStore(Store):
                 self._wake.set()
                 log.critical("audit records cannot be written, calls are refused: %s", problem)
 
-    def audit_records(self, *, after: int = 0, limit: int = 1000, newest: bool = False) -> list[AuditRow]:
+    def audit_records(
+        self, *, after: int = 0, before: int | None = None, limit: int = 1000, newest: bool = False
+    ) -> list[AuditRow]:
         self._flush()
         order = "desc" if newest else "asc"
-        query = f"select number, record from audit where number > ? order by number {order} limit ?"
+        query = f"select number, record from audit where number > ? and number < ? order by number {order} limit ?"
+        bounds = (after, before if before is not None else 1 << 62, limit)
         with self._db_lock:
-            rows = [AuditRow(number, record) for number, record in self._db.execute(query, (after, limit))]
+            rows = [AuditRow(number, record) for number, record in self._db.execute(query, bounds)]
         return rows[::-1] if newest else rows
+
+    def verify_audit(self, sought: bytes = b"") -> chain.Verified:
+        """Does every record of the trail fit its seal? Reads it whole, beside the running installation."""
+        self._flush()
+        with self._db_lock:
+            last = self._number
+        return chain.verify(self._audit_key, self._trail(last), sought)
+
+    def _trail(self, last: int) -> Iterator[chain.Sealed]:
+        after = 0
+        while True:
+            query = "select number, record, seal from audit where number > ? and number <= ? order by number limit 1000"
+            with self._db_lock:
+                rows = self._db.execute(query, (after, last)).fetchall()
+            if not rows:
+                return
+            yield from (chain.Sealed(*row) for row in rows)
+            after = rows[-1][0]
 
     # ------------------------------------------------------------------ the rest
     def journal(self, *, after: int = 0, limit: int = 1000) -> list[Entry]:
@@ -217,6 +252,12 @@ def _write_rows(db: sqlite3.Connection, change: Change) -> str:
             db.execute(_DELETE, (noun, step.id))
             steps.append((noun, step.id, None))
     return steps_text(steps)
+
+
+def _end_of_trail(db: sqlite3.Connection) -> tuple[int, bytes]:
+    """The number of the newest audit record and its seal; the chain begins with what follows unsealed records."""
+    found = db.execute("select number, seal from audit order by number desc limit 1").fetchone()
+    return (found[0], found[1] or chain.GENESIS) if found else (0, chain.GENESIS)
 
 
 def _lock_file(path: Path) -> int:

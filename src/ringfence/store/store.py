@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ringfence.model.world import NOTHING, Change, World
+from ringfence.store import chain
 
 Subscriber = Callable[[World, World, Change], None]
 
@@ -105,8 +106,14 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def audit_records(self, *, after: int = 0, limit: int = 1000, newest: bool = False) -> list[AuditRow]:
-        """Audit records in order; those numbered past `after`, or the newest ones."""
+    def audit_records(
+        self, *, after: int = 0, before: int | None = None, limit: int = 1000, newest: bool = False
+    ) -> list[AuditRow]:
+        """Audit records in order, numbered past `after` and below `before`; the first of them, or the newest ones."""
+
+    @abstractmethod
+    def verify_audit(self, sought: bytes = b"") -> chain.Verified:
+        """Does every audit record fit its seal (`chain.py`)? `sought`: a seal to look for."""
 
     @abstractmethod
     def close(self) -> None:
@@ -141,9 +148,15 @@ class MemoryStore(Store):
     def audit(self, record: bytes) -> None:
         self._trail.records.append(record)
 
-    def audit_records(self, *, after: int = 0, limit: int = 1000, newest: bool = False) -> list[AuditRow]:
+    def audit_records(
+        self, *, after: int = 0, before: int | None = None, limit: int = 1000, newest: bool = False
+    ) -> list[AuditRow]:
         rows = [AuditRow(number, record) for number, record in enumerate(self._trail.records, 1)]
-        return rows[-limit:] if newest else rows[after : after + limit]
+        rows = [row for row in rows if row.number > after and (before is None or row.number < before)]
+        return rows[-limit:] if newest else rows[:limit]
+
+    def verify_audit(self, sought: bytes = b"") -> chain.Verified:
+        return chain.Verified(0, len(self._trail.records), chain.GENESIS)
 
     def close(self) -> None:
         return None
