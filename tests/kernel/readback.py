@@ -19,8 +19,9 @@ from ringfence.model.kinds import NETWORK_INTERFACE, ROUTE_TABLE
 from ringfence.model.world import World
 
 Say = Callable[[str, int], str]  # kind and number → id
-MARKS = frozenset({"own4", "own6", "any-source", "gates"})  # maps to packet marks
-LINK, ZONE_CHAIN = re.compile(r"e(\d+)"), re.compile(r"(from|to)-(\d+)")
+MARKS = frozenset({"gates"})  # maps to packet marks
+UNDATED = 0x3F  # a connection mark without the generation of the rules
+LINK, ZONE_CHAIN = re.compile(r"e(\d+)"), re.compile(r"(own4|own6|any|to|owned)-(\d+)")
 
 
 def everything(world: World) -> dict[str, list[str]]:
@@ -113,12 +114,21 @@ def _ruleset(item: dict[str, Any], say: Say) -> Iterator[str]:
 
 
 def _element(name: str, element: Any, say: Say) -> Any:
+    if name == "generation":
+        return "any"  # how many changes there were
+    if name == "links":
+        return _plain(element.get("elem", {}).get("comment", element), say) if isinstance(element, dict) else element
     if name == "timeouts":
         return [say("interface", element[0]), _plain(element[1], say)]
     if name in MARKS:
         mark = element[1]
         return [_plain(element[0], say), hex(mark & ~TABLE_BITS), say("table", mark & TABLE_BITS)]
     return _plain(element, say)
+
+
+def _of_mark(left: Any) -> bool:
+    """Is this the connection's mark, or some of its bits?"""
+    return isinstance(left, dict) and {"ct": {"key": "mark"}} in (left, *left.get("&", ()))
 
 
 def _plain(value: Any, say: Say) -> Any:
@@ -129,6 +139,13 @@ def _plain(value: Any, say: Say) -> Any:
         return [_plain(item, say) for item in value]
     if not isinstance(value, dict):
         return value
+    if value.get("key") == {"meta": {"key": "mark"}} and isinstance(value.get("value"), int):
+        mark = value["value"]
+        return {"mark": [hex(mark & ~TABLE_BITS), say("table", mark & TABLE_BITS)]}
+    if value.get("key") == {"ct": {"key": "mark"}} and isinstance(value.get("value"), int):
+        return {"connection mark": value["value"] & UNDATED}
+    if "match" in value and _of_mark(value["match"]["left"]) and isinstance(value["match"]["right"], int):
+        return {"match": [value["match"]["op"], _plain(value["match"]["left"], say), value["match"]["right"] & UNDATED]}
     if value.get("key") == {"ct": {"key": "zone"}} and isinstance(value.get("value"), int):
         return {"zone": say("interface", value["value"])}
     return {name: _plain(item, say) for name, item in value.items() if name != "handle"}

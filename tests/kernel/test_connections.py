@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from ringfence.dataplane.nftables.apply import Filter
 from ringfence.dataplane.nftables.assembly import VpcTables
+from ringfence.dataplane.nftables.base import BEGUN
 from ringfence.policy.ir import Fragment, Interface, Timeouts
 from tests.kernel import frames
 from tests.kernel.streams import alive, asks, connect, datagram, tcp_echo, udp_echo
@@ -135,7 +137,7 @@ def test_icmp_is_always_tracked(bed: Testbed) -> None:
     bed.apply(pair(OPEN))
     assert bed.delivered([Shot(A, icmp(A4, B4))]) == [True]
     time.sleep(0.05)
-    assert [line for line in bed.connections() if line.startswith("icmp") and "zone=2" in line and "mark=2" in line]
+    assert [line for line in bed.connections() if line.startswith("icmp") and "zone=2" in line and "mark=2 " in line]
 
 
 def test_other_protocols_are_tracked_by_addresses(bed: Testbed) -> None:
@@ -212,14 +214,15 @@ def test_restart_keeps_connections(bed: Testbed) -> None:
     with tcp_echo(bed.guests[B], B4, 80):
         standing = connect(bed.guests[A], A4, B4, 80)
         assert alive(standing)
-        before = bed.connections()
+        before = identities(bed, standing)
+        assert len(before) == 2
         bed.filter.close()
         bed.filter = Filter(bed.vpc.fd, VpcTables)
         bed.filter.converge(pair([]))  # meanwhile the rule was removed
         bed.current = {k: f for k, f in bed.current.items() if k[0] != "Group"} | {
             ("Group", f.group_id): f for f in pair([]) if type(f).__name__ == "Group"}  # type: ignore[union-attr]  # fmt: skip
         assert alive(standing)
-        assert len(bed.connections()) == len(before)
+        assert identities(bed, standing) == before
         assert connect(bed.guests[A], A4, B4, 80) is None
 
 
@@ -273,15 +276,19 @@ def test_rules_never_touch_connections_of_others(bed: Testbed) -> None:
     with tcp_echo(bed.guests[B], B4, 80):
         standing = connect(bed.guests[A], A4, B4, 80)
         assert alive(standing)
-        entries = identities(bed)
+        entries = identities(bed, standing)
+        assert len(entries) == 2
         bed.apply(pair([allow("tcp", "80", HERE)]))
         bed.apply(pair([]))
-        assert identities(bed) == entries
+        assert identities(bed, standing) == entries
 
 
-def identities(bed: Testbed) -> list[str]:
-    """The entries without what changes by itself: idle time, state, use count."""
-    return sorted(re.sub(r"^.*?(?=src=)|use=\d+|\[\w+\]", "", line) for line in bed.connections())
+def identities(bed: Testbed, sock: socket.socket | None) -> list[str]:
+    """The entries of a connection without what changes by itself: idle time, state, use count, what was judged when."""
+    assert sock is not None
+    mine = f"sport={sock.getsockname()[1]} dport=80 "
+    lines = (re.sub(r"^.*?(?=src=)|use=\d+|\[\w+\]", "", line) for line in bed.connections() if mine in line)
+    return sorted(re.sub(r"mark=(\d+)", lambda m: f"mark={int(m[1]) & BEGUN}", line) for line in lines)
 
 
 def test_number_reuse_inherits_nothing(bed: Testbed) -> None:

@@ -78,7 +78,7 @@ def test_damage_is_repaired(pads: tuple[Namespace, Namespace]) -> None:
         "insert rule inet ringfence forward accept",
         "add chain inet ringfence stranger",
         "add set inet ringfence stranger { type ipv4_addr; }",
-        "flush map inet ringfence zone-in",
+        "flush set inet ringfence links",
         "flush chain arp ringfence input",
         "delete table arp ringfence",
     ):

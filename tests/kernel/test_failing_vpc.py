@@ -47,7 +47,7 @@ def scenario(failing: str) -> dict[str, Any]:
         except TopologyError as problem:
             out["problems"].append(str(problem))
     out["other reaches it"] = _leads(there) == [links[other]]
-    out["still filtered"] = ": goto from-1" in _rules(here)
+    out["still filtered"] = '"e1" . 0x00000001' in _rules(here)
     run_batch(here, [f"link del {links[failing]}"])
     list(network.bring(compile_world(site.api.world)))
     out["healed"] = _leads(here) == [links[failing]]
@@ -60,7 +60,7 @@ def _leads(namespace: str) -> list[str]:
 
 
 def _rules(namespace: str) -> str:
-    words = ["ip", "netns", "exec", namespace, "nft", "list", "map", "inet", "ringfence", "zone-in"]
+    words = ["ip", "netns", "exec", namespace, "nft", "list", "set", "inet", "ringfence", "links"]
     return subprocess.run(words, check=True, capture_output=True, text=True, timeout=30).stdout
 
 

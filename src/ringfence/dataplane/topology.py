@@ -52,6 +52,8 @@ ROUTER_SYSCTLS = {
     "net/ipv4/conf/default/rp_filter": "0",
     # sources are checked by the filter; without this the kernel looks up a route to every packet's source, in both passes
     "net/ipv4/conf/all/accept_local": "1",
+    # the router has few connections of its own: no look for one of them with every packet it forwards
+    "net/ipv4/ip_early_demux": "0",
     "net/ipv4/conf/all/send_redirects": "0",
     "net/ipv4/conf/default/send_redirects": "0",
     "net/ipv4/conf/default/proxy_arp": "1",

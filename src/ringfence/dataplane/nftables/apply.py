@@ -8,14 +8,16 @@ What a change is made of, and why it may take several transactions: steps.py and
 from __future__ import annotations
 
 import logging
+import os
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 
 from ringfence.dataplane import linux
-from ringfence.dataplane.nftables import conntrack, readback, steps
+from ringfence.dataplane.nftables import base, conntrack, readback, steps
 from ringfence.dataplane.nftables.assembly import Tables, VpcTables
-from ringfence.dataplane.nftables.base import ZONE_IN
+from ringfence.dataplane.nftables.base import LINKS
 from ringfence.dataplane.nftables.netlink import Netlink, NetlinkError
 from ringfence.dataplane.nftables.objects import INET, Table
 from ringfence.dataplane.nftables.steps import Unit
@@ -42,9 +44,11 @@ class Filter:
         """
         self._new_plan = tables
         self._plan: Tables = tables()
+        self._generation = base.CLOSED
         self._converged = False
         self._fragments: dict[Key, Fragment] = {}
         self._owners: dict[int, str] = {}  # ENI number → ENI id
+        self._namespace = os.dup(namespace)
         with linux.inside(namespace):
             self._open = Opened(Netlink(), Netlink())
             if tables is VpcTables:
@@ -54,6 +58,7 @@ class Filter:
         """Forget the namespace; its tables stay as they are."""
         self._open.tables.close()
         self._open.connections.close()
+        os.close(self._namespace)
 
     def tables(self) -> list[Table]:
         """What the tables should hold now."""
@@ -92,6 +97,9 @@ class Filter:
 
     def _converge(self, fragments: list[Fragment], before: dict[int, str]) -> None:
         plan = self._new_plan()
+        if isinstance(plan, VpcTables):
+            self._generation = max(self._generation, self._known_generation())
+            plan.renew(self._next_generation())
         plan.change(fragments, ())
         owners = {interface.number: interface.eni_id for interface in plan.interfaces()}
         same = frozenset(number for number, owner in owners.items() if before.get(number) == owner)
@@ -104,6 +112,7 @@ class Filter:
             conntrack.empty(self._open.connections, frozenset(before) - same)
         plan.desired.changes()
         self._plan, self._owners = plan, owners
+        self._ask_again()
         self._fragments = {key_of(fragment): fragment for fragment in fragments}
         self._converged = True
 
@@ -120,10 +129,50 @@ class Filter:
     def _known_interfaces(self) -> dict[int, str]:
         """Number → ENI id, as the kernel's zone map remembers them."""
         known = {}
-        if ZONE_IN.name in readback.read(self._open.tables, INET).sets:
-            for key, _, _, comment in readback.held(self._open.tables, INET, ZONE_IN.name).values():
-                known[int(key.rstrip(b"\0")[1:])] = comment.decode()
+        if LINKS.name in readback.read(self._open.tables, INET).sets:
+            for key, _, _, comment in readback.held(self._open.tables, INET, LINKS.name).values():
+                known[int(key[:16].rstrip(b"\0")[1:])] = comment.decode()
         return known
+
+    def _known_generation(self) -> int:
+        """The highest that the kernel's rules or connections know: no other must ever be confused with it."""
+        known = [conntrack.highest(self._open.connections, base.GENERATIONS) >> base.GENERATION_SHIFT]
+        if base.GENERATION.name in readback.read(self._open.tables, INET).sets:
+            held = readback.held(self._open.tables, INET, base.GENERATION.name).values()
+            known += [struct.unpack("=I", key)[0] for key, _, _, _ in held]
+        return max(known)
+
+    def _next_generation(self) -> int:
+        """One that no connection carries. Past the last: nothing is remembered any more until all have forgotten."""
+        if self._generation >= base.LAST_GENERATION:
+            self._plan_closed()
+            self._generation = base.CLOSED
+        self._generation += 1
+        return self._generation
+
+    def _plan_closed(self) -> None:
+        """Put the rules of no generation in force, then clear what connections remember."""
+        table = Table(INET, chains={chain.name: chain for chain in base.flow_chains(base.CLOSED)})
+        if readback.read(self._open.tables, INET).chains.keys() >= table.chains.keys():
+            self._send([steps.refill(INET, chain) for chain in table.chains.values()])
+            self._wait()
+        conntrack.unmark(self._open.connections, base.GENERATIONS | base.FLAGS)
+
+    def _ask_again(self) -> None:
+        """A new generation, once no packet is under way that was judged, or is being judged, by what was before.
+
+        What marked a flow while the rules changed may have seen some of them in the old and some in the new state.
+        """
+        if isinstance(self._plan, VpcTables):
+            self._wait()
+            self._plan.renew(self._next_generation())
+            for change in self._plan.desired.changes():
+                for phase in steps.units_of(change):
+                    self._send(phase)
+
+    def _wait(self) -> None:
+        with linux.inside(self._namespace):
+            linux.packets_in_flight_pass()
 
     def update(self, put: Iterable[Fragment], drop: Iterable[Key]) -> None:
         """Follow a change. Raises NetlinkError when the kernel refuses even after starting over from what it holds.
@@ -145,6 +194,9 @@ class Filter:
             self.converge(self._fragments.values())
 
     def _step(self, put: list[Fragment], drop: list[Key]) -> None:
+        again = isinstance(self._plan, VpcTables) and self._plan.concerns_flows(put, drop)
+        if again and isinstance(self._plan, VpcTables):
+            self._plan.renew(self._next_generation())
         changes = self._plan.change(put, drop)
         owners = self._owners
         if self._concerns_interfaces(put, drop):
@@ -155,6 +207,8 @@ class Filter:
         gone = frozenset(self._owners.keys() - owners.keys())
         self._owners = owners
         conntrack.empty(self._open.connections, gone)
+        if again:
+            self._ask_again()
 
     @staticmethod
     def _concerns_interfaces(put: list[Fragment], drop: list[Key]) -> bool:

@@ -33,15 +33,20 @@ class VpcTables:
     An interface whose subnet or route table is unknown has no elements, and so no traffic.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, generation: int = 1) -> None:
+        """`generation`: see `renew`."""
         self.desired = Desired(inet_table(), arp_table())
+        self.renew(generation)
         self._fragments: dict[Key, Fragment] = {}
         self._by_subnet: dict[str, set[Key]] = {}
         self._by_group: dict[str, set[Key]] = {}
+        self._tables: dict[str, RouteTable] = {}
+        self._vpc: Vpc | None = None
 
     def change(self, put: Iterable[Fragment], drop: Iterable[Key]) -> list[TableChange]:
         """Take over the changes; what the kernel's tables need to follow them."""
         touched: dict[Key, None] = {}
+        plain = self._plain()
         news: list[tuple[Key, Fragment | None]] = [(key, None) for key in drop]
         news += [(key_of(fragment), fragment) for fragment in put]
         for key, fragment in news:
@@ -52,9 +57,25 @@ class VpcTables:
             touched[key] = None
             if _seen_by_others(old) != _seen_by_others(fragment):
                 touched.update(dict.fromkeys(self._dependents(key)))
+        now = self._plain()
+        for name in plain.keys() | now.keys() if plain != now else ():
+            if plain.get(name) != now.get(name):
+                touched.update(dict.fromkeys(self._dependents(("RouteTable", name))))
         for key in touched:
             self.desired.put(key, self._piece(key))
         return self.desired.changes()
+
+    def renew(self, generation: int) -> None:
+        """Ask every flow again: what was judged under another generation counts for nothing (docs/adr/0006)."""
+        self.desired.put("generation", render.generation_piece(generation))
+
+    def concerns_flows(self, put: Iterable[Fragment], drop: Iterable[Key]) -> bool:
+        """Could a packet of a flow that state admits now get another verdict? Rules and members of groups cannot do that
+        (D-06), nor can the gateway, which is asked elsewhere, nor what was not there before."""
+        changed = [key_of(fragment) for fragment in put if self._fragments.get(key_of(fragment)) != fragment]
+        return any(
+            key in self._fragments and key[0] not in ("Group", "GroupMembers", "Edge") for key in (*changed, *drop)
+        )
 
     def interfaces(self) -> Iterator[Interface]:
         """The interfaces this namespace should know."""
@@ -70,6 +91,10 @@ class VpcTables:
             self._by_subnet.setdefault(fragment.subnet_id, set()).add(key)
             for group_id in fragment.groups:
                 self._by_group.setdefault(group_id, set()).add(key)
+        elif isinstance(fragment, RouteTable):
+            self._tables[fragment.table_id] = fragment
+        elif isinstance(fragment, Vpc):
+            self._vpc = fragment
 
     def _forget(self, key: Key) -> None:
         fragment = self._fragments.pop(key, None)
@@ -77,6 +102,10 @@ class VpcTables:
             self._by_subnet[fragment.subnet_id].discard(key)
             for group_id in fragment.groups:
                 self._by_group[group_id].discard(key)
+        elif isinstance(fragment, RouteTable):
+            del self._tables[fragment.table_id]
+        elif isinstance(fragment, Vpc):
+            self._vpc = None
 
     def _dependents(self, key: Key) -> Iterator[Key]:
         """The fragments whose pieces look at this one."""
@@ -119,7 +148,12 @@ class VpcTables:
         if subnet is None or table is None or self._get(Acl, subnet.acl_id) is None:
             return EMPTY
         groups = tuple(group for each in interface.groups if (group := self._group(each, interface.vpc_id)))
-        return render.interface_piece(interface, render.Surroundings(subnet, table.number, groups))
+        plain = render.is_plain(table, self._vpc)
+        return render.interface_piece(interface, render.Surroundings(subnet, table.number, groups, plain))
+
+    def _plain(self) -> dict[str, bool]:
+        """Which route tables leave the VPC's addresses to their owners."""
+        return {name: render.is_plain(table, self._vpc) for name, table in self._tables.items()}
 
     def _group(self, group_id: str, vpc_id: str) -> Group | None:
         """The group as this VPC uses it: its own, or an associated one (SG-70)."""
@@ -127,9 +161,9 @@ class VpcTables:
 
     def _gate(self, edge: Edge) -> Piece:
         if edge.table_id is None:
-            return render.gate_piece(edge, 0)
+            return render.gate_piece(edge, 0, plain=True)
         table = self._get(RouteTable, edge.table_id)
-        return render.gate_piece(edge, table.number) if table else EMPTY
+        return render.gate_piece(edge, table.number, plain=render.is_plain(table, self._vpc)) if table else EMPTY
 
 
 class EdgeTables:

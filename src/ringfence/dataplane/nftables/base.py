@@ -3,15 +3,19 @@
 The way of a packet from one ENI to another (docs/architecture.md):
 
     prerouting  guard      pass 1: source and MAC are the ENI's own? mark := route table and bits of plan.py; zone := ENI
-    forward     out        state or groups' egress → network ACL, outbound          (leaves through l0, comes back on l1)
+    forward     out        judged before? else state or groups' egress → network ACL, outbound   (leaves by l0, back on l1)
     prerouting  guard      pass 2: zone := the ENI that the route leads to
-    forward     in         network ACL, inbound → state or groups' ingress → destination check
+    forward     in         judged before? else network ACL, inbound → state or groups' ingress → destination check
 
 Everything ends in `done` or in one of the `refuse-*` chains, where flow logs hook in. What nothing accepts is dropped.
 
-Connection marks: 0 untracked; 1 admitted, tracked, by egress rules; 2 by ingress rules. State admits a packet only in the
-direction that belongs to its mark (CT-01, CT-02, CT-24): leaving, 1 in the first direction or 2 in the reply direction;
-entering, the other way round. Untracked flows are asked for every packet (CT-04).
+Connection marks, bits 0-1: 0 untracked; 1 admitted, tracked, by egress rules; 2 by ingress rules. State admits a packet
+only in the direction that belongs to its mark (CT-01, CT-02, CT-24): leaving, 1 in the first direction or 2 in the reply
+direction; entering, the other way round. Untracked flows are asked for every packet (CT-04).
+
+The other bits remember what was judged (docs/adr/0006): bits 6-31 a generation of the rules, bits 2-5 in which direction
+network ACL and destination check let a packet of this TCP or UDP flow pass under it. While the generation is current, the
+next packet in that direction would be let pass again and goes to `done` at once.
 """
 
 from __future__ import annotations
@@ -24,7 +28,6 @@ from ringfence.dataplane.nftables.fields import (
     CT_DIRECTION,
     CT_MARK,
     CT_ZONE,
-    DIRECTION,
     ETHER,
     ETHER_SADDR,
     FIB_OIFNAME,
@@ -46,42 +49,54 @@ from ringfence.dataplane.nftables.fields import (
     TH_DPORT,
     TH_SPORT,
     ZONE,
+    ZONE_PART,
 )
-from ringfence.dataplane.nftables.objects import ARP, INET, Chain, Element, Hook, Set, Table
+from ringfence.dataplane.nftables.objects import ARP, INET, Chain, Hook, Set, Table
 from ringfence.dataplane.nftables.terms import (
     ACCEPT,
     DROP,
+    AddFlag,
     Between,
     Bits,
     ChangeMark,
     Dispatch,
     HasState,
     Is,
+    Masked,
     Member,
     Named,
     NoWayBack,
     Rule,
     SetConnectionMark,
     SetMark,
+    Term,
     Untrack,
     goto,
 )
-from ringfence.dataplane.plan import GATEWAY, LOOP_IN, LOOP_OUT, OWN_SOURCE, PASS_ONE, SAME_SUBNET
+from ringfence.dataplane.plan import GATEWAY, LOOP_IN, LOOP_OUT, OWN_SOURCE, PASS_ONE, PLAIN_TABLE, SAME_SUBNET
 
-BEGUN_OUT, BEGUN_IN = 1, 2  # connection marks
+BEGUN_OUT, BEGUN_IN, BEGUN = 1, 2, 3  # connection marks
+JUDGED = (1 << 2, 1 << 3)  # by direction: everything was asked
+JUDGED_INSIDE = (1 << 4, 1 << 5)  # by direction: everything but a network ACL, which does not apply inside a subnet
+FLAGS = 0x3C
+GENERATION_SHIFT = 6
+GENERATIONS = 0xFFFFFFFF ^ FLAGS ^ BEGUN
+LAST_GENERATION = GENERATIONS >> GENERATION_SHIFT
+CLOSED = 0  # no generation: nothing is remembered, everything is asked
 
 REFUSALS = ("spoof", "sg-out", "acl-out", "acl-in", "sg-in", "destination", "router")
 
 VERDICT = "verdict"
-OWN4 = Set("own4", (IFNAME, ETHER, IPV4), MARK)
-OWN6 = Set("own6", (IFNAME, ETHER, IPV6), MARK)
-ANY_SOURCE = Set("any-source", (IFNAME, ETHER), MARK)
+OWN4 = Set("own4", (IFNAME, ETHER, IPV4), VERDICT)
+OWN6 = Set("own6", (IFNAME, ETHER, IPV6), VERDICT)
+ANY_SOURCE = Set("any-source", (IFNAME, ETHER), VERDICT)
 GATES = Set("gates", (IFNAME,), MARK)
-ZONE_IN = Set("zone-in", (IFNAME,), VERDICT)
+OWNER4 = Set("owner4", (IPV4,), VERDICT)
+OWNER6 = Set("owner6", (IPV6,), VERDICT)
+LINKS = Set("links", (IFNAME, ZONE_PART), typeof="oifname . ct zone")
 ZONE_OUT = Set("zone-out", (IFNAME,), VERDICT, typeof="fib daddr . mark oifname")
 TIMEOUTS = Set("timeouts", (ZONE,), VERDICT, typeof="ct zone")
-STATE_OUT = Set("state-out", (MARK, DIRECTION), VERDICT)
-STATE_IN = Set("state-in", (MARK, DIRECTION), VERDICT)
+GENERATION = Set("generation", (MARK,))
 SG_OUT = Set("sg-out", (IFNAME,), VERDICT)
 SG_IN = Set("sg-in", (IFNAME,), VERDICT)
 ACL_OUT = Set("acl-out", (IFNAME,), VERDICT)
@@ -94,12 +109,12 @@ SERVICES6 = Set("services6", (IPV6,))
 LISTEN4 = Set("listen4", (IPV4, PROTOCOL, PORT))
 LISTEN6 = Set("listen6", (IPV6, PROTOCOL, PORT))
 INET_SETS = (
-    OWN4, OWN6, ANY_SOURCE, GATES, ZONE_IN, ZONE_OUT, TIMEOUTS, STATE_OUT, STATE_IN, SG_OUT, SG_IN, ACL_OUT, ACL_IN,
+    OWN4, OWN6, ANY_SOURCE, GATES, OWNER4, OWNER6, LINKS, ZONE_OUT, TIMEOUTS, GENERATION, SG_OUT, SG_IN, ACL_OUT, ACL_IN,
     DESTINATION4, DESTINATION6, ANY_DESTINATION, SERVICES4, SERVICES6, LISTEN4, LISTEN6,
 )  # fmt: skip
 #: sets that switch an interface on: filled last when a change must be cut
 DISPATCH = frozenset(
-    each.name for each in (OWN4, OWN6, ANY_SOURCE, GATES, ZONE_IN, ZONE_OUT, SG_OUT, SG_IN, ACL_OUT, ACL_IN)
+    each.name for each in (OWN4, OWN6, ANY_SOURCE, GATES, OWNER4, OWNER6, ZONE_OUT, SG_OUT, SG_IN, ACL_OUT, ACL_IN)
 )
 ARP_OWN = Set("own", (IFNAME, ETHER, IPV4))
 
@@ -115,22 +130,22 @@ _ASKS_FOR_ADDRESS: Rule = (
 )
 _GUARD: tuple[Rule, ...] = (
     # only the loop keeps marks: the kernel clears them when a packet comes from another namespace
-    (Bits(META_MARK, PASS_ONE, some=True), ChangeMark(0xFFFFFFFF ^ PASS_ONE), goto("pass-2")),
-    (SetMark((IIFNAME, ETHER_SADDR, IP_SADDR), OWN4.name), goto("pass-1")),
-    (SetMark((IIFNAME, ETHER_SADDR, IP6_SADDR), OWN6.name), goto("pass-1")),
+    (Bits(META_MARK, PASS_ONE, some=True), goto("pass-2")),
+    # pass 1: chains of the ENI (render.py) set mark and zone
+    (Dispatch((IIFNAME, ETHER_SADDR, IP_SADDR), OWN4.name),),
+    (Dispatch((IIFNAME, ETHER_SADDR, IP6_SADDR), OWN6.name),),
     (SetMark((IIFNAME,), GATES.name), goto("pass-2")),
     (*_ASKS_FOR_ADDRESS, Untrack(), ACCEPT),
-    (SetMark((IIFNAME, ETHER_SADDR), ANY_SOURCE.name), goto("pass-1")),
+    (Dispatch((IIFNAME, ETHER_SADDR), ANY_SOURCE.name),),
     (Is(IIFNAME, "lo"), ACCEPT),
     (goto("refuse-spoof"),),
 )
-_PASS_1: tuple[Rule, ...] = (
-    (Member((IP_DADDR,), SERVICES4.name), Untrack(), ACCEPT),  # resolver, metadata, time, DHCP: no rule applies to them
-    (Member((IP6_DADDR,), SERVICES6.name), Untrack(), ACCEPT),
-    (Dispatch((IIFNAME,), ZONE_IN.name),),  # also: is the destination in the ENI's own subnet?
-    (goto("refuse-spoof"),),
-)
 _PASS_2: tuple[Rule, ...] = (
+    # where no route can lead the VPC's addresses astray, they lead to their owners: that spares the look-up of the route,
+    # and another in its table; that the packet really leaves by its zone's own link is asked in `in`
+    (Bits(META_MARK, PLAIN_TABLE, some=True), Dispatch((IP_DADDR,), OWNER4.name)),
+    (Bits(META_MARK, PLAIN_TABLE, some=True), Dispatch((IP6_DADDR,), OWNER6.name)),
+    (ChangeMark(0xFFFFFFFF ^ PASS_ONE),),
     (Dispatch((FIB_OIFNAME,), ZONE_OUT.name),),
     (Untrack(), ACCEPT),  # towards the gateway, or nowhere: no ENI, no connection table
 )
@@ -142,33 +157,113 @@ _FORWARD: tuple[Rule, ...] = (
 )
 #: a new flow gets the idle times of its ENI (CT-13..15); comes back
 _IDLE: Rule = (HasState("new"), Dispatch((CT_ZONE,), TIMEOUTS.name))
-_OUT: tuple[Rule, ...] = (
-    (Dispatch((CT_MARK, CT_DIRECTION), STATE_OUT.name),),
-    (HasState("related"), Is(CT_MARK, 0, differs=True), goto(SG_OUT_ACCEPTS)),
+_OTHER_ZONE = Member((OIFNAME, CT_ZONE), LINKS.name, absent=True)  # does not hold without a connection entry either
+_SIDES = {"out": ((BEGUN_OUT, 0), (BEGUN_IN, 1)), "in": ((BEGUN_IN, 0), (BEGUN_OUT, 1))}  # side → (begun, direction)
+
+
+def _state(side: str, then: str) -> tuple[Rule, ...]:
+    """Admission by state: the direction that belongs to the mark, and errors about tracked flows (CT-12)."""
+    return (
+        *((Is(CT_DIRECTION, way), Masked(CT_MARK, BEGUN, begun), goto(then)) for begun, way in _SIDES[side]),
+        (HasState("related"), Masked(CT_MARK, BEGUN, 0, differs=True), goto(then)),
+    )
+
+
+_OUT_ASK: tuple[Rule, ...] = (
+    *_state("out", SG_OUT_ACCEPTS),
     _IDLE,
     (Dispatch((IIFNAME,), SG_OUT.name),),
     (goto("refuse-sg-out"),),
 )
-_IN: tuple[Rule, ...] = (
+_IN_ASK: tuple[Rule, ...] = (
     (Is(IIFNAME, LOOP_IN), Is(OIFNAME, GATEWAY), goto("done")),
+    (_OTHER_ZONE, goto("refuse-router")),  # owners and routes differ for the moment of a change
     (Bits(META_MARK, SAME_SUBNET, some=False), Dispatch((OIFNAME,), ACL_IN.name)),  # comes back when the ACL allows
-    (Dispatch((CT_MARK, CT_DIRECTION), STATE_IN.name),),
-    (HasState("related"), Is(CT_MARK, 0, differs=True), goto(SG_IN_ACCEPTS)),
+    *_state("in", SG_IN_ACCEPTS),
     _IDLE,
     (Dispatch((OIFNAME,), SG_IN.name),),
     (goto("refuse-sg-in"),),
 )
 _ACL_OUT: tuple[Rule, ...] = (
-    (Bits(META_MARK, SAME_SUBNET, some=True), goto("done")),  # a network ACL judges what crosses its subnet (ACL-32)
+    (
+        Bits(META_MARK, SAME_SUBNET, some=True),
+        goto("passed-out"),
+    ),  # a network ACL judges what crosses its subnet (ACL-32)
     (Dispatch((IIFNAME,), ACL_OUT.name),),
     (goto("refuse-acl-out"),),
 )
 _DESTINATION: tuple[Rule, ...] = (
-    (Member((OIFNAME, IP_DADDR), DESTINATION4.name), goto("done")),
-    (Member((OIFNAME, IP6_DADDR), DESTINATION6.name), goto("done")),
-    (Member((OIFNAME,), ANY_DESTINATION.name), goto("done")),
+    (Member((OIFNAME, IP_DADDR), DESTINATION4.name), goto("passed-in")),
+    (Member((OIFNAME, IP6_DADDR), DESTINATION6.name), goto("passed-in")),
+    (Member((OIFNAME,), ANY_DESTINATION.name), goto("passed-in")),
     (goto("refuse-destination"),),
 )
+# what may be remembered: flows whose every packet gets the same verdict; ICMP errors belong to the flow they are about
+_FLOW = (6, 17)
+
+
+def _passed(side: str) -> tuple[Rule, ...]:
+    stamps = (
+        (Is(META_L4PROTO, protocol), HasState("related", some=False), goto(f"stamp-{side}")) for protocol in _FLOW
+    )
+    return (*stamps, (goto("done"),))
+
+
+def flow_chains(generation: int) -> tuple[Chain, ...]:
+    """The chains that know the generation of the rules: `out` and `in` look whether a flow was judged under it, the
+    `stamp-*` remember that it was. CLOSED: they look at nothing and remember nothing."""
+    inside = (Bits(META_MARK, SAME_SUBNET, some=True),)
+    here = (Member((OIFNAME, CT_ZONE), LINKS.name),)
+    return (
+        Chain("out", (*_judged("out", generation, JUDGED), (goto("out-ask"),))),
+        Chain(
+            "in",
+            (
+                *_judged("in", generation, JUDGED, *here),
+                *_judged("in", generation, JUDGED_INSIDE, *inside, *here),
+                (goto("in-ask"),),
+            ),
+        ),
+        Chain("stamp-out", _stamps("out", generation, JUDGED)),
+        Chain("stamp-in", ((*inside, goto("stamp-inside")), *_stamps("in", generation, JUDGED))),
+        Chain("stamp-inside", _stamps("in", generation, JUDGED_INSIDE)),
+    )
+
+
+def _judged(side: str, generation: int, flags: tuple[int, int], *more: Term) -> tuple[Rule, ...]:
+    """Let pass what was judged: the mark's begin and flag, its generation, the direction; no error about the flow."""
+    if generation == CLOSED:
+        return ()
+    return tuple(
+        (
+            Masked(CT_MARK, GENERATIONS | BEGUN | flags[way], generation << GENERATION_SHIFT | begun | flags[way]),
+            Is(CT_DIRECTION, way),
+            HasState("related", some=False),
+            *more,
+            goto("done"),
+        )
+        for begun, way in _SIDES[side]
+    )
+
+
+def _stamps(side: str, generation: int, flags: tuple[int, int]) -> tuple[Rule, ...]:
+    """Only in the direction that state admits, so that the mark says why. Flags of the other direction are kept when they
+    are of this generation, else forgotten."""
+    rules: list[Rule] = []
+    for begun, way in _SIDES[side] if generation != CLOSED else ():
+        current = generation << GENERATION_SHIFT | begun
+        rules += [
+            (Is(CT_DIRECTION, way), AddFlag(GENERATIONS | BEGUN, current, flags[way]), goto("done")),
+            (
+                Is(CT_DIRECTION, way),
+                Masked(CT_MARK, BEGUN, begun),
+                SetConnectionMark(current | flags[way]),
+                goto("done"),
+            ),
+        ]
+    return (*rules, (goto("done"),))
+
+
 # neighbour discovery: types 133 to 136, never routed (hop limit 255)
 DISCOVERY: Rule = (Is(META_L4PROTO, 58), Is(IP6_HOPLIMIT, 255), Between(TH_SPORT, 133 << 8, 136 << 8 | 255), ACCEPT)
 _INPUT: tuple[Rule, ...] = (
@@ -194,14 +289,10 @@ _OUTPUT: tuple[Rule, ...] = (
 
 
 def inet_table() -> Table:
-    """The `inet` table of an empty VPC: it refuses everything."""
+    """The `inet` table of an empty VPC, without the chains of `flow_chains`: it refuses everything."""
     table = Table(INET, sets={each.name: each for each in INET_SETS})
     for chain in _inet_chains():
         table.chains[chain.name] = chain
-    states = ((STATE_OUT, SG_OUT_ACCEPTS, BEGUN_OUT, BEGUN_IN), (STATE_IN, SG_IN_ACCEPTS, BEGUN_IN, BEGUN_OUT))
-    for where, chain_name, original, reply in states:
-        pairs = ((original, 0), (reply, 1))
-        table.elements[where.name] = {Element(pair, data=goto(chain_name)): None for pair in pairs}
     return table
 
 
@@ -212,10 +303,11 @@ def _inet_chains() -> tuple[Chain, ...]:
         Chain("input", _INPUT, Hook("input", 0)),
         Chain("untrack", ((Untrack(), ACCEPT),), Hook("output", -300)),
         Chain("output", _OUTPUT, Hook("output", 0)),
-        Chain("pass-1", _PASS_1),
         Chain("pass-2", _PASS_2),
-        Chain("out", _OUT),
-        Chain("in", _IN),
+        Chain("out-ask", _OUT_ASK),
+        Chain("in-ask", _IN_ASK),
+        Chain("passed-out", _passed("out")),
+        Chain("passed-in", _passed("in")),
         Chain("acl-out", _ACL_OUT),
         Chain("destination", _DESTINATION),
         Chain("track-out", _tracks(BEGUN_OUT, SG_OUT_ACCEPTS)),

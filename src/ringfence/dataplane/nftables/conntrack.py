@@ -16,8 +16,8 @@ from ringfence.dataplane.nftables.netlink import Netlink, NetlinkError
 from ringfence.dataplane.nftables.wire import Message, Reply
 
 SUBSYSTEM = 1
-GET, DELETE = 1, 2
-TUPLE_ORIGINAL, ENTRY_ID, ZONE = 1, 12, 18
+NEW, GET, DELETE = 0, 1, 2
+TUPLE_ORIGINAL, MARK, ENTRY_ID, ZONE, MARK_MASK = 1, 8, 12, 18, 21
 FAMILIES = (2, 10)
 FEW = 4
 
@@ -51,6 +51,32 @@ def empty(netlink: Netlink, zones: frozenset[int]) -> int:
 def sweep(netlink: Netlink, keep: frozenset[int]) -> int:
     """Delete the entries of every zone that is not to be kept; zone 0 belongs to no ENI and is left alone."""
     return _delete(netlink, _entries(netlink, b""), lambda zone: zone != 0 and zone not in keep)
+
+
+def highest(netlink: Netlink, bits: int) -> int:
+    """The largest value that these bits of a mark have in any entry."""
+    return max((mark_of(reply) & bits for _, reply in _entries(netlink, b"")), default=0)
+
+
+def unmark(netlink: Netlink, bits: int) -> int:
+    """Clear these bits of the marks of all entries; how many had some. Entries that come meanwhile are not seen."""
+    marked = [(family, reply.body, zone_of(reply)) for family, reply in _entries(netlink, b"") if mark_of(reply) & bits]
+    for family, body, zone in marked:
+        original = wire.first(body, TUPLE_ORIGINAL)
+        if original is None:
+            continue
+        parts = wire.nest(TUPLE_ORIGINAL, original) + wire.be16(ZONE, zone) + wire.be32(MARK, 0)
+        try:
+            netlink.request(Message(SUBSYSTEM << 8 | NEW, 0, family, parts + wire.be32(MARK_MASK, bits)))
+        except NetlinkError as error:
+            if error.errno != errno.ENOENT:  # it ended by itself meanwhile
+                raise
+    return len(marked)
+
+
+def mark_of(reply: Reply) -> int:
+    payload = wire.first(reply.body, MARK)
+    return int(struct.unpack(">I", payload)[0]) if payload else 0
 
 
 def zone_of(reply: Reply) -> int:

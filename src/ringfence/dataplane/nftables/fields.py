@@ -50,6 +50,8 @@ MARK = Type("mark", 19, 4, _native32, lambda v: f"0x{v:08x}", native=True)
 NFPROTO = Type("nf_proto", 2, 1, lambda v: bytes((v,)), lambda v: {2: "ipv4", 10: "ipv6"}[v])
 DIRECTION = Type("ct_dir", 27, 1, lambda v: bytes((v,)), lambda v: ("original", "reply")[v])
 ZONE = Type("integer", 4, 2, lambda v: struct.pack("=H", v), str, native=True)
+# in a concatenation nft(8) cannot list what has no fixed size: there a zone says it is a mark, which fills a register too
+ZONE_PART = Type("mark", 19, 4, lambda v: struct.pack("=H", v).ljust(4, b"\0"), str, native=True)
 ETHERTYPE = Type("ether_type", 10, 2, lambda v: struct.pack(">H", v), lambda v: f"0x{v:04x}")
 NUMBER8 = Type("integer", 4, 1, lambda v: bytes((v,)), str)
 STATE = Type("ct_state", 26, 4, _native32, lambda v: {1: "invalid", 4: "related", 8: "new"}[v])

@@ -48,16 +48,18 @@ from ringfence.dataplane.nftables.terms import (
     Dispatch,
     Is,
     Member,
+    PutMark,
     Rule,
     SetZone,
     Term,
+    Untrack,
     UseTimeout,
     Verdict,
     Within,
     goto,
     jump,
 )
-from ringfence.dataplane.plan import GATEWAY, OWN_SOURCE, PASS_ONE, SAME_SUBNET, TABLE_BITS, link
+from ringfence.dataplane.plan import GATEWAY, OWN_SOURCE, PASS_ONE, PLAIN_TABLE, SAME_SUBNET, link
 from ringfence.model.net import ANY_IPV4, ANY_IPV6, Address, Network
 from ringfence.policy.ir import (
     Acl,
@@ -68,8 +70,10 @@ from ringfence.policy.ir import (
     GroupMembers,
     Interface,
     Match,
+    RouteTable,
     Subnet,
     Timeouts,
+    Via,
     Vpc,
 )
 
@@ -262,7 +266,7 @@ def acl_piece(acl: Acl) -> Piece:
     """One chain per direction: inbound returns what it allows, outbound finishes it."""
     out = _Builder()
     sides = ((IN, acl.ingress, SADDR, RETURN, goto("refuse-acl-in")),
-             (OUT, acl.egress, DADDR, goto("done"), goto("refuse-acl-out")))  # fmt: skip
+             (OUT, acl.egress, DADDR, goto("passed-out"), goto("refuse-acl-out")))  # fmt: skip
     for side, entries, remote, allow, deny in sides:
         rules: list[Rule] = []
         for family in (4, 6):
@@ -328,23 +332,48 @@ class Surroundings:
     subnet: Subnet
     table_number: int
     groups: tuple[Group, ...]
+    plain: bool  # the route table leads no address of the VPC anywhere but to its owner
+
+
+def is_plain(table: RouteTable, vpc: Vpc | None) -> bool:
+    """Do all of the VPC's addresses take the table's local routes? Longest prefix first, so only routes within its blocks
+    could lead them elsewhere (RT-05, RT-07)."""
+    if vpc is None:
+        return False
+    blocks: tuple[Network, ...] = (*vpc.ipv4, *vpc.ipv6)
+    return not any(
+        route.via is not Via.LOCAL and route.destination.version == block.version and within(route.destination, block)
+        for route in table.routes
+        for block in blocks
+    )
+
+
+def within(inner: Network, outer: Network) -> bool:
+    """Is one block part of another of the same family?"""
+    return inner.prefixlen >= outer.prefixlen and inner.network_address in outer
 
 
 def interface_piece(interface: Interface, around: Surroundings) -> Piece:
     """Elements for the shared maps, plus the class, zone and timeout chains the ENI uses."""
     out = _Builder()
     name, number = link(interface.number), interface.number
-    mark = PASS_ONE | around.table_number
     local = link_local(interface.mac)
-    out.put(base.OWN4, *(Element((name, interface.mac, a), data=mark | OWN_SOURCE) for a in interface.ipv4))
-    out.put(base.OWN6, *(Element((name, interface.mac, a), data=mark | OWN_SOURCE) for a in (*interface.ipv6, local)))
+    for family, where, addresses in ((4, base.OWN4, interface.ipv4), (6, base.OWN6, (*interface.ipv6, local))):
+        chain = _entrance(out, f"own{family}-{number}", number, around, (family,), OWN_SOURCE)
+        out.put(where, *(Element((name, interface.mac, a), data=goto(chain)) for a in addresses))
     out.put(base.ARP_OWN, *(Element((name, interface.mac, a)) for a in interface.ipv4), family=ARP)
     out.put(base.DESTINATION4, *(Element((name, a)) for a in interface.ipv4))
     out.put(base.DESTINATION6, *(Element((name, a)) for a in interface.ipv6))
     if not interface.source_dest_check:
-        out.put(base.ANY_SOURCE, Element((name, interface.mac), data=mark))
+        chain = _entrance(out, f"any-{number}", number, around, (4, 6), 0)
+        out.put(base.ANY_SOURCE, Element((name, interface.mac), data=goto(chain)))
         out.put(base.ANY_DESTINATION, Element((name,)))
-    _zone(out, interface, around.subnet)
+    out.own(Chain(f"to-{number}", ((SetZone(number), ACCEPT),)))
+    out.put(base.ZONE_OUT, Element((name,), data=goto(f"to-{number}")))
+    out.own(Chain(f"owned-{number}", ((ChangeMark(OWN_SOURCE | SAME_SUBNET), SetZone(number), ACCEPT),)))
+    out.put(base.OWNER4, *(Element((a,), data=goto(f"owned-{number}")) for a in interface.ipv4))
+    out.put(base.OWNER6, *(Element((a,), data=goto(f"owned-{number}")) for a in interface.ipv6))
+    out.put(base.LINKS, Element((name, number), comment=interface.eni_id))
     out.put(base.ACL_OUT, Element((name,), data=goto(f"{OUT}.{around.subnet.acl_id}")))
     out.put(base.ACL_IN, Element((name,), data=jump(f"{IN}.{around.subnet.acl_id}")))
     for side, dispatch in ((IN, base.SG_IN), (OUT, base.SG_OUT)):
@@ -354,17 +383,20 @@ def interface_piece(interface: Interface, around: Surroundings) -> Piece:
     return out.piece()
 
 
-def _zone(out: _Builder, interface: Interface, subnet: Subnet) -> None:
-    """The ENI's connection table in both passes; in pass 1 also whether the packet stays in the subnet, where neither
-    network ACL nor route table have a say (ACL-32)."""
-    name, number = link(interface.number), interface.number
+def _entrance(out: _Builder, name: str, number: int, around: Surroundings, families: tuple[int, ...], own: int) -> str:
+    """Pass 1 of packets whose source is right: the ENI's connection table and the packet mark. Within its subnet neither
+    network ACL nor route table have a say (ACL-32). To the router's services no rule applies."""
+    subnet = around.subnet
     blocks: list[Network] = [*([subnet.ipv4] if subnet.ipv4 else []), *subnet.ipv6]
-    stays = tuple((Within(DADDR[b.version], b), ChangeMark(0xFFFFFFFF ^ TABLE_BITS, SAME_SUBNET)) for b in blocks)
-    enter: Rule = (SetZone(number), ACCEPT)
-    out.own(Chain(f"from-{number}", (*stays, enter)))
-    out.own(Chain(f"to-{number}", (enter,)))
-    out.put(base.ZONE_IN, Element((name,), data=goto(f"from-{number}"), comment=interface.eni_id))
-    out.put(base.ZONE_OUT, Element((name,), data=goto(f"to-{number}")))
+    mark = PASS_ONE | own | around.table_number | (PLAIN_TABLE if around.plain else 0)
+    near = PASS_ONE | own | SAME_SUBNET | PLAIN_TABLE
+    services = {4: base.SERVICES4, 6: base.SERVICES6}
+    untouched = (PutMark(own), Untrack(), ACCEPT)
+    rules: list[Rule] = [(Member((DADDR[family],), services[family].name), *untouched) for family in families]
+    stays = (PutMark(near), SetZone(number), ACCEPT)
+    rules += [(Within(DADDR[block.version], block), *stays) for block in blocks if block.version in families]
+    out.own(Chain(name, (*rules, (PutMark(mark), SetZone(number), ACCEPT))))
+    return name
 
 
 def link_local(mac: str) -> IPv6Address:
@@ -405,12 +437,24 @@ def _timeout_chain(out: _Builder, timeouts: Timeouts) -> str:
     return f"timeouts-{suffix}"
 
 
+# --- flows ------------------------------------------------------------------------------------------------------------
+
+
+def generation_piece(generation: int) -> Piece:
+    """The chains that know the generation, and a set that tells it to the next agent."""
+    out = _Builder()
+    for chain in base.flow_chains(generation):
+        out.own(chain)
+    out.put(base.GENERATION, Element((generation,)))
+    return out.piece()
+
+
 # --- gateway and services -------------------------------------------------------------------------------------------
 
 
-def gate_piece(edge: Edge, table_number: int) -> Piece:
+def gate_piece(edge: Edge, table_number: int, *, plain: bool) -> Piece:
     """Packets from the internet gateway follow its route table, if it has one, else the VPC's own routes."""
-    mark = table_number if edge.table_id else 0
+    mark = (table_number if edge.table_id else 0) | (PLAIN_TABLE if plain else 0)
     return Piece((), ((INET, base.GATES.name, Element((GATEWAY,), data=mark)),))
 
 

@@ -53,7 +53,7 @@ def _ordered(change: TableChange, adding: set[str], removing: set[str]) -> Itera
         yield from _each(nl.del_elements(family, name, nl.keys_of(kind, change.remove[name])))
     yield from _creations(family, change.create)
     for chain in change.fill:
-        yield _refill(family, chain)
+        yield refill(family, chain)
     for name in sorted(adding, key=_dispatch_last):
         yield from _each(nl.add_elements(family, change.kinds[name], change.add[name]))
     yield from deletions(family, change.delete)
@@ -77,7 +77,8 @@ def _creations(family: str, named: Iterable[Named]) -> Iterator[Unit]:
             yield [nl.new_timeout(each)]
 
 
-def _refill(family: str, chain: Chain) -> Unit:
+def refill(family: str, chain: Chain) -> Unit:
+    """A chain's rules anew."""
     return [nl.flush_chain(family, chain.name), *(nl.new_rule(family, chain.name, rule) for rule in chain.rules)]
 
 
@@ -112,7 +113,7 @@ def from_scratch(table: Table, *, replace: bool) -> list[Unit]:
         units.append([nl.del_table(table.family)])
         units.append([nl.new_table(table.family)])
     units += _creations(table.family, _named(table))
-    units += [_refill(table.family, chain) for chain in table.chains.values()]
+    units += [refill(table.family, chain) for chain in table.chains.values()]
     for name in sorted(table.elements, key=_dispatch_last):
         units += _each(nl.add_elements(table.family, table.sets[name], table.elements[name]))
     return [[message for unit in units for message in unit]] if replace else units
@@ -137,7 +138,7 @@ def converging(table: Table, kernel: Kernel, held: Mapping[str, dict[bytes, Held
         additions += _each(nl.add_elements(family, table.sets[name], missing))
     present = {*kernel.chains, *kernel.sets, *kernel.timeouts}
     units += _creations(family, (each for each in _named(table) if each.name not in present))
-    units += [_refill(family, chain) for chain in table.chains.values()]
+    units += [refill(family, chain) for chain in table.chains.values()]
     return [*units, *additions, *deletions(family, _superfluous(table, kernel))]
 
 

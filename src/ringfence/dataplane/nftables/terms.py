@@ -118,10 +118,11 @@ class Between:
         return [self.field.load(R), expression("range", wire.be32(1, R), wire.be32(2, 0), low, high)]
 
 
-def bitwise(register: int, mask: bytes, flip: bytes) -> bytes:
-    """register = register & mask ^ flip."""
+def bitwise(register: int, mask: bytes, flip: bytes, into: int | None = None) -> bytes:
+    """`into` (else register) = register & mask ^ flip."""
     values = (wire.nest(4, wire.attr(1, mask)), wire.nest(5, wire.attr(1, flip)))
-    return expression("bitwise", wire.be32(1, register), wire.be32(2, register), wire.be32(3, len(mask)), *values)
+    target = register if into is None else into
+    return expression("bitwise", wire.be32(1, register), wire.be32(2, target), wire.be32(3, len(mask)), *values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +169,37 @@ class Bits:
 
 
 @dataclass(frozen=True, slots=True)
-class HasState:
-    """`ct state` is one of new, related."""
+class Masked:
+    """The bits of `mask` of a 32-bit field have, or have not, a value."""
 
-    state: str
+    field: Field
+    mask: int
+    value: int
+    differs: bool = False
 
     @property
     def text(self) -> str:
-        return f"ct state {self.state}"
+        return f"{self.field.text} & 0x{self.mask:08x} {'!=' if self.differs else '=='} 0x{self.value:08x}"
+
+    @property
+    def guard(self) -> tuple[bytes, ...]:
+        return self.field.guard
+
+    def wire(self) -> list[bytes]:
+        mask, value = struct.pack("=I", self.mask), struct.pack("=I", self.value)
+        return [self.field.load(R), bitwise(R, mask, b"\0" * 4), compare(R, value, differs=self.differs)]
+
+
+@dataclass(frozen=True, slots=True)
+class HasState:
+    """`ct state` is one of new, related; or is not."""
+
+    state: str
+    some: bool = True
+
+    @property
+    def text(self) -> str:
+        return f"ct state {'' if self.some else '! '}{self.state}"
 
     @property
     def guard(self) -> tuple[bytes, ...]:
@@ -184,7 +208,7 @@ class HasState:
     def wire(self) -> list[bytes]:
         mask = struct.pack("=I", {"related": 4, "new": 8}[self.state])
         load = expression("ct", wire.be32(2, 0), wire.be32(1, R))
-        return [load, bitwise(R, mask, b"\0" * 4), compare(R, b"\0" * 4, differs=True)]
+        return [load, bitwise(R, mask, b"\0" * 4), compare(R, b"\0" * 4, differs=self.some)]
 
 
 def _look_up(fields: tuple[Field, ...], name: str, *destination: bytes) -> list[bytes]:
@@ -197,21 +221,22 @@ def _spelled(fields: tuple[Field, ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The concatenated fields are an element of the set."""
+    """The concatenated fields are an element of the set, or (`absent`) are there but not an element."""
 
     fields: tuple[Field, ...]
     name: str
+    absent: bool = False
 
     @property
     def text(self) -> str:
-        return f"{_spelled(self.fields)} @{self.name}"
+        return f"{_spelled(self.fields)} {'!= ' if self.absent else ''}@{self.name}"
 
     @property
     def guard(self) -> tuple[bytes, ...]:
         return guards(self.fields)
 
     def wire(self) -> list[bytes]:
-        return _look_up(self.fields, self.name)
+        return _look_up(self.fields, self.name, *((wire.be32(5, 1),) if self.absent else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +297,56 @@ class ChangeMark:
     def wire(self) -> list[bytes]:
         change = bitwise(R, struct.pack("=I", self.keep & ~self.add), struct.pack("=I", self.add))
         return [META_MARK.load(R), change, expression("meta", wire.be32(2, 3), wire.be32(3, R))]
+
+
+@dataclass(frozen=True, slots=True)
+class PutMark:
+    """Set `meta mark`."""
+
+    value: int
+
+    @property
+    def text(self) -> str:
+        return f"meta mark set 0x{self.value:08x}"
+
+    @property
+    def guard(self) -> tuple[bytes, ...]:
+        return ()
+
+    def wire(self) -> list[bytes]:
+        value = wire.nest(2, wire.attr(1, struct.pack("=I", self.value)))
+        return [expression("immediate", wire.be32(1, R), value), expression("meta", wire.be32(2, 3), wire.be32(3, R))]
+
+
+@dataclass(frozen=True, slots=True)
+class AddFlag:
+    """Set bits of the connection's mark if the bits of `mask` have a value.
+
+    One look at the mark serves the question and the change: what another CPU writes in between may be lost, but a flag is
+    never added to a mark that was not asked about.
+    """
+
+    mask: int
+    value: int
+    flag: int
+
+    @property
+    def text(self) -> str:
+        return f"ct mark & 0x{self.mask:08x} == 0x{self.value:08x} ct mark set ct mark | 0x{self.flag:08x}"
+
+    @property
+    def guard(self) -> tuple[bytes, ...]:
+        return ()
+
+    def wire(self) -> list[bytes]:
+        mask, keep, flag = (struct.pack("=I", each) for each in (self.mask, 0xFFFFFFFF ^ self.flag, self.flag))
+        return [
+            expression("ct", wire.be32(2, 3), wire.be32(1, R)),
+            bitwise(R, mask, b"\0" * 4, into=R + 1),
+            compare(R + 1, struct.pack("=I", self.value)),
+            bitwise(R, keep, flag),
+            expression("ct", wire.be32(2, 3), wire.be32(4, R)),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
