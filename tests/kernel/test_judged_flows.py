@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -431,4 +432,5 @@ def test_200_acl_replacements_under_judged_flows() -> None:
         time.sleep(0.5)
         assert sent[0] > 200
         assert len(denied) == before
-        assert len(allowed) - heard == sent[0]
+        counts = bed.guests[B].run(lambda: Path("/proc/thread-self/net/snmp").read_text())
+        assert len(allowed) - heard == sent[0], counts

@@ -158,17 +158,17 @@ class Filter:
             self._wait()
         conntrack.unmark(self._open.connections, base.GENERATIONS | base.FLAGS)
 
-    def _ask_again(self) -> None:
-        """A new generation, once no packet is under way that was judged, or is being judged, by what was before.
+    def _ask_again(self, tidying: Iterable[Unit] = ()) -> None:
+        """A new generation, once no packet is under way that was judged, or is being judged, by what was before; and away
+        with what only such packets could look at.
 
         What marked a flow while the rules changed may have seen some of them in the old and some in the new state.
         """
         if isinstance(self._plan, VpcTables):
             self._wait()
             self._plan.renew(self._next_generation())
-            for change in self._plan.desired.changes():
-                for phase in steps.units_of(change):
-                    self._send(phase)
+            renewal = [unit for c in self._plan.desired.changes() for phase in steps.units_of(c) for unit in phase]
+            self._send([*renewal, *tidying])
 
     def _wait(self) -> None:
         with linux.inside(self._namespace):
@@ -202,13 +202,13 @@ class Filter:
         if self._concerns_interfaces(put, drop):
             owners = {interface.number: interface.eni_id for interface in self._plan.interfaces()}
         conntrack.empty(self._open.connections, frozenset(owners.keys() - self._owners.keys()))
-        for phase in zip_longest(*map(steps.units_of, changes), fillvalue=[]):
+        for phase in zip_longest(*(steps.units_of(change, tidy=not again) for change in changes), fillvalue=[]):
             self._send([unit for units in phase for unit in units])
         gone = frozenset(self._owners.keys() - owners.keys())
         self._owners = owners
         conntrack.empty(self._open.connections, gone)
         if again:
-            self._ask_again()
+            self._ask_again([unit for change in changes for unit in steps.deletions(change.family, change.delete)])
 
     @staticmethod
     def _concerns_interfaces(put: list[Fragment], drop: list[Key]) -> bool:

@@ -8,6 +8,7 @@ the state before or the state after, except that a network ACL is either the old
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from ringfence.dataplane.nftables import netlink as nl
 from ringfence.dataplane.nftables.base import DISPATCH
@@ -19,23 +20,25 @@ from ringfence.dataplane.nftables.wire import Message
 Unit = list[Message]
 
 
-def units_of(change: TableChange) -> list[list[Unit]]:
+def units_of(change: TableChange, *, tidy: bool = True) -> list[list[Unit]]:
     """A change as one to three phases, each one transaction: fill, switch, clean up.
 
-    Only sets with ranges need phases of their own: the kernel shows a transaction's new ranges set by set.
+    Only sets with ranges need phases of their own: the kernel shows a transaction's new ranges set by set. Without `tidy`
+    nothing is deleted: that is left to `deletions`, once no packet can be looking at it any more.
     """
+    doomed = change.delete if tidy else []
     moves = [name for name, kind in change.kinds.items() if kind.interval]
     fills = {n for n in moves if n in change.add and n not in change.remove}
     clears = {n for n in moves if n in change.remove and n not in change.add}
     drops = any(isinstance(named, Set) and named.interval for named in change.delete)
     if not fills or not (clears or drops or len(moves) > len(fills)):
-        return [list(_ordered(change, set(change.add), set(change.remove)))]
+        return [list(_ordered(replace(change, delete=doomed), set(change.add), set(change.remove)))]
     new_sets = [named for named in change.create if isinstance(named, Set)]
     first = TableChange(change.family, create=list(new_sets), add=change.add, kinds=change.kinds)
     second = TableChange(
         change.family,
         create=[named for named in change.create if not isinstance(named, Set)],
-        fill=change.fill, add=change.add, remove=change.remove, delete=change.delete, kinds=change.kinds,
+        fill=change.fill, add=change.add, remove=change.remove, delete=doomed, kinds=change.kinds,
     )  # fmt: skip
     third = TableChange(change.family, remove=change.remove, kinds=change.kinds)
     phases = [
