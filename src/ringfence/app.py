@@ -21,6 +21,7 @@ import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
 from ringfence import keyfile, notes
+from ringfence.api.images import Images
 from ringfence.api.ops.ec2 import default_vpc, images, lifecycle
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.pipeline import Pipeline
@@ -36,6 +37,7 @@ from ringfence.model.world import Change, World
 from ringfence.settings import Root, Settings, SettingsError, root_of
 from ringfence.store.sqlite import SqliteStore
 from ringfence.store.store import Commit, Store
+from ringfence.unpacking import Unpacker
 
 log = logging.getLogger("ringfence")
 HOUSEKEEPING_SECONDS = 60.0
@@ -147,6 +149,7 @@ class Installation:
             raise SettingsError(f"cannot use the TLS certificate and key: {problem}") from None
         end.callback(application.close)
         end.callback(self._start_housekeeping())
+        end.callback(Unpacker(self.store).close)
         self.store.subscribe(lambda _before, after, _change: self.plane.publish(after))
         self.plane.publish(self.store.world)
         if isinstance(self.plane, NoPlane):
@@ -182,6 +185,7 @@ class Installation:
             clock=SystemClock(),
             ids=RandomIds(),
             limits=self.limits,
+            images=Images(self.settings.images or ((self.data / "images").resolve(),)),
             prepare={"ec2": (default_vpc.initialise, *((images.sample_images,) if self.settings.ephemeral else ()))},
             reset=self.store.reset if self.settings.ephemeral else None,
             after_write=self.plane.settle if isinstance(self.plane, NoPlane) else None,

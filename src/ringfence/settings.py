@@ -31,6 +31,7 @@ class Settings:
     tls: tuple[Path, Path] | None = None
     quotas: dict[str, int] = field(default_factory=dict)
     lab: bool = False
+    images: tuple[Path, ...] = ()  # directories that hold images; none given: `images` in the data directory
 
     @property
     def ephemeral(self) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ringfence.api import audit
+from ringfence.api.images import Images
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import OPERATIONS, Operation
 from ringfence.api.wire import fault as wire_fault
@@ -110,6 +111,7 @@ class Pipeline:
     clock: Clock
     ids: IdSource
     limits: Limits = field(default_factory=Limits)
+    images: Images = field(default_factory=Images)
     prepare: Mapping[str, Sequence[Prepare]] = field(default_factory=dict)
     authorise: Authorise = only_root
     sealer: Sealer | None = None
@@ -259,7 +261,7 @@ class Pipeline:
         self.uses.note(found.principal, Use(float(int(now.timestamp())), claim.service, region))
         return Call(
             service=claim.service, action=claim.action, region=region, principal=found.principal, request_id=request_id,
-            now=now, ids=self.ids, limits=self.limits, source_ip=request.peer,
+            now=now, ids=self.ids, limits=self.limits, images=self.images, source_ip=request.peer,
             user_agent=request.header("user-agent")[:512], sealer=self.sealer, uses=self.uses,
         )  # fmt: skip
 

@@ -30,6 +30,8 @@ def add(commands: Any) -> None:
     p.add_argument("--tls-key", type=Path, metavar="PEM")
     p.add_argument("--quota", action="append", default=[], metavar="NAME=N", help="change a quota, by name or code")
     p.add_argument("--quotas", choices=("aws", "lab"), help="lab raises counts per Region (default with --ephemeral)")
+    p.add_argument("--images", action="append", default=[], type=Path, metavar="DIR",
+                   help="RegisterImage may name what is in this directory (default: DATA/images)")  # fmt: skip
     p.set_defaults(run=run)
 
 
@@ -46,6 +48,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _image_directories(given: list[Path]) -> tuple[Path, ...]:
+    for path in given:
+        if not path.is_dir():
+            raise CommandError(f"--images takes a directory, and {path} is none", 2)
+    return tuple(path.resolve() for path in given)
 
 
 def _quotas(given: list[str]) -> dict[str, int]:
@@ -82,6 +91,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         secret_key=args.root_secret_key, ready_file=args.ready_file,
         tls=(args.tls_cert, args.tls_key) if args.tls_cert else None, quotas=_quotas(args.quota),
         lab=(args.quotas or ("lab" if args.ephemeral else "aws")) == "lab", home=default_home(),
+        images=_image_directories(args.images),
     )  # fmt: skip
 
 

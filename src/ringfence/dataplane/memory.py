@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ringfence.dataplane.sandbox import MEMORY, WRITABLE
+from ringfence.dataplane.sandbox import MEMORY
 
 log = logging.getLogger("ringfence.memory")
 LOOK_SECONDS = 5.0
@@ -102,7 +102,7 @@ def usages(guests: Mapping[str, int]) -> dict[str, Usage]:
     for usage in out.values():
         inner = next(iter(usage.processes), None)
         if inner is not None:
-            usage.files += sum(_used(Path(f"/proc/{inner}/root{mount}")) for mount in WRITABLE)
+            usage.files += _in_file_systems(inner)
     return out
 
 
@@ -147,10 +147,16 @@ def _memory_files(pid: int) -> Iterable[tuple[int, int]]:
         return
 
 
-def _used(mount: Path) -> int:
-    """Bytes in a file system."""
+def _in_file_systems(pid: int) -> int:
+    """Bytes in the file systems in memory that a guest has to itself. It can mount no others."""
+    total = 0
     try:
-        about = os.statvfs(mount)
-    except OSError:
-        return 0
-    return (about.f_blocks - about.f_bfree) * about.f_frsize
+        for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines():
+            words = line.split()
+            kind = words[words.index("-") + 1]
+            if kind == "tmpfs" and words[3] in ("/", "/newroot"):  # a whole one, not a file of the keeper's
+                about = os.statvfs(f"/proc/{pid}/root{words[4]}")
+                total += (about.f_blocks - about.f_bfree) * about.f_frsize
+    except OSError as problem:
+        log.debug("process %d has ended: %s", pid, problem)
+    return total

@@ -35,7 +35,6 @@ PROCESSES = 1024  # of one guest, so that none can take all of the host's
 MEMORY = 1 << 30  # of one guest, files in memory included (memory.py)
 #: where a guest can write: file systems in memory, each this large at most
 _TMPFS_SIZE = MEMORY // 4
-WRITABLE = ("/", "/dev/shm", "/tmp", "/run", "/root", "/var")
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -99,8 +98,8 @@ def _directory(root: str) -> list[str]:
     path = Path(root)
     if not path.is_dir():
         raise ImageError(f"{root} is not a directory the data plane can read")
-    if (path / "oci-layout").exists():
-        raise ImageError(f"{root} is an OCI layout: unpack it into a directory first")
+    if os.path.realpath(path) != root:
+        raise ImageError(f"{root} leads elsewhere by a link")
     out = []
     for entry in sorted(path.iterdir()):
         if entry.name in ("proc", "dev", "tmp", "run", "root", "sys"):

@@ -103,6 +103,7 @@ _EC2: dict[str, ErrorKind] = {
     "InvalidAMIName.Malformed": _bad("{message}"),
     "InvalidAMIID.Malformed": _bad('Invalid id: "{id}" (expecting "ami-...")'),
     "InvalidAMIID.NotFound": _bad("The image id '[{id}]' does not exist"),
+    "InvalidManifest": _bad("{message}"),
     "InvalidAMIID.Unavailable": _bad("The image id '[{id}]' is no longer available"),
     "InvalidAddress.NotFound": _bad("Address '{id}' not found."),
     "InvalidAddressID.NotFound": _bad("Address '{id}' not found."),

@@ -7,6 +7,7 @@ from typing import Any
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
 import ringfence.api.ops.sts  # noqa: F401
+from ringfence.api.images import Images
 from ringfence.api.ops.context import Call, Memo
 from ringfence.api.ops.ec2 import default_vpc, lifecycle
 from ringfence.api.ops.registry import OPERATIONS
@@ -41,6 +42,7 @@ class Api:
     def __init__(self, *, quotas: dict[str, int] | None = None, defaults: bool = False, seed: int = 0) -> None:
         self.world, self.clock, self.ids = World(), ManualClock(), SeededIds(seed)
         self.limits = Limits({"vpcs": 100, **(quotas or {})})
+        self.images = Images()
         self._serializer = XmlSerializer()
         if defaults:
             made = default_vpc.initialise(self._context("Describe"), self.world)
@@ -53,7 +55,7 @@ class Api:
         )
         return Call(
             service="ec2", action=action, region=REGION, principal=principal, request_id="test", now=self.clock.now(),
-            ids=self.ids, limits=self.limits,
+            ids=self.ids, limits=self.limits, images=self.images,
         )  # fmt: skip
 
     def call(self, action: str, **params: Any) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
+from ringfence.api.images import Images
 from ringfence.identity.credentials import Uses
 from ringfence.identity.principal import Principal
 from ringfence.identity.sealing import Sealer
@@ -36,6 +37,7 @@ class Call:
     now: datetime
     ids: IdSource
     limits: Limits = field(default_factory=Limits)
+    images: Images = field(default_factory=Images)
     source_ip: str = "127.0.0.1"
     user_agent: str = ""
     sealer: Sealer | None = None  # None: an installation without secrets of its own

@@ -92,8 +92,9 @@ class Instance(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image(Row):
-    """An image. `root` is how the data plane finds its file system: `builtin`, or a directory, or an OCI layout.
+    """An image. `root` is how the data plane finds its file system: `builtin`, or a directory.
 
+    `location`: as registered. An OCI layout is pending until it is unpacked; until then `root` is the layout.
     `region` EVERYWHERE: a sample, shown in each Region under the same id.
     """
 
@@ -103,7 +104,9 @@ class Image(Row):
     architecture: str = "x86_64"
     public: bool = False
     creation_date: str = "2026-01-01T00:00:00.000Z"
-    state: str = "available"
+    state: str = "available"  # pending | available | failed
+    state_reason: tuple[str, str] | None = None  # (code, message)
+    location: str = ""
     root_device_name: str = "/dev/xvda"
     platform_details: str = "Linux/UNIX"
     owner_alias: str | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ringfence.api.images import Images
 from ringfence.model.nouns.instance import InstanceState
 from tests.api.ops.harness import Api
 
@@ -229,12 +231,50 @@ def test_tags(api: Api) -> None:
     assert api.error("CreateVpc", CidrBlock="10.5.0.0/16", TagSpecifications=wrong) == "InvalidParameter"
 
 
-def test_images(api: Api) -> None:
+def test_images(api: Api, tmp_path: Path) -> None:
     images = api.call("DescribeImages", Filters=[{"Name": "name", "Values": ["Fedora-Cloud-Base-*.x86_64-4*"]}])[
         "Images"
     ]
     assert [i["OwnerId"] for i in images] == ["125523088429"]
     assert api.error("RegisterImage", Name="x", ImageLocation="bucket/x.manifest") == "UnsupportedOperation"
-    mine = api.call("RegisterImage", Name="x", ImageLocation="file:/srv/root")["ImageId"]
+    assert api.error("RegisterImage", Name="x", ImageLocation="file:/srv/root") == "InvalidManifest"
+    (tmp_path / "root").mkdir()
+    api.images = Images((tmp_path,))
+    mine = api.call("RegisterImage", Name="x", ImageLocation=f"file:{tmp_path}/root")["ImageId"]
     assert [i["ImageId"] for i in api.call("DescribeImages", Owners=["self"])["Images"]] == [mine]
     api.call("DeregisterImage", ImageId=mine)
+
+
+def test_only_directories_of_the_installation_are_images(api: Api, tmp_path: Path) -> None:
+    """What is elsewhere, what leads elsewhere, what is hidden, what is no directory: one answer, nothing registered."""
+    images, outside = tmp_path / "images", tmp_path / "outside"
+    for path in (images / "root" / "usr", images / ".unpacked" / "x", outside / "root"):
+        path.mkdir(parents=True)
+    (images / "file").touch()
+    (images / "out").symlink_to(outside)
+    (images / "in").symlink_to(images / "root")
+    api.images = Images((images,))
+    refused = [outside / "root", images, images / "out", images / "out" / "root", images / "in", images / "in" / "usr",
+               images / "file", images / "none", images / ".unpacked" / "x", Path("/"), Path("/etc"), tmp_path]  # fmt: skip
+    for path in refused:
+        assert api.error("RegisterImage", Name="x", ImageLocation=f"file:{path}") == "InvalidManifest", path
+    assert (
+        api.error("RegisterImage", Name="x", ImageLocation=f"file:{images}/../outside/root") == "UnsupportedOperation"
+    )
+    assert api.error("RegisterImage", Name="x", ImageLocation=f"file:{images}/root\0") == "InvalidManifest"
+    assert api.call("DescribeImages", Owners=["self"])["Images"] == []
+    mine = api.call("RegisterImage", Name="x", ImageLocation=f"file:{images}/root")["ImageId"]
+    [found] = api.call("DescribeImages", ImageIds=[mine])["Images"]
+    assert (found["State"], found["ImageLocation"]) == ("available", f"file:{images}/root")
+
+
+def test_an_oci_layout_is_pending_until_it_is_unpacked(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "layout").mkdir()
+    (tmp_path / "layout" / "oci-layout").write_text("{}")
+    api.images = Images((tmp_path,))
+    mine = api.call("RegisterImage", Name="x", ImageLocation=f"file:{tmp_path}/layout")["ImageId"]
+    assert api.call("DescribeImages", ImageIds=[mine])["Images"][0]["State"] == "pending"
+    vpc = api.call("CreateVpc", CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = api.call("CreateSubnet", VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    wanted = {"ImageId": mine, "MinCount": 1, "MaxCount": 1, "SubnetId": subnet}
+    assert api.error("RunInstances", **wanted) == "InvalidAMIID.Unavailable"

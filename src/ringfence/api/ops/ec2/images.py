@@ -1,6 +1,7 @@
 """Images: the built-in ones of each Region, and registered root directories (Amazon EC2 User Guide: "AMIs").
 
-An image here is a root file system, not a disk. `RegisterImage` takes `ImageLocation=file:/absolute/directory`.
+An image here is a root file system, not a disk. `RegisterImage` takes `ImageLocation=file:/absolute/directory`: a root
+directory or an OCI image layout among the installation's images (docs/images.md).
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _view(image: Image) -> dict[str, Any]:
         "OwnerId": image.owner_id,
         "ImageLocation": f"{image.owner_alias or image.owner_id}/{image.name}"
         if image.root == "builtin"
-        else image.root,
+        else image.location or f"file:{image.root}",
         "State": image.state,
         "Public": image.public,
         "Architecture": image.architecture,
@@ -111,6 +112,8 @@ def _view(image: Image) -> dict[str, Any]:
         "BlockDeviceMappings": [],
         "Tags": tag_list(image.tags),
     }
+    if image.state_reason:
+        out["StateReason"] = dict(zip(("Code", "Message"), image.state_reason, strict=True))
     if image.owner_alias:
         out["ImageOwnerAlias"] = image.owner_alias
     if image.imds_support:
@@ -137,7 +140,7 @@ _FILTERS: dict[str, Values] = {
     "creation-date": lambda _, image: (image.creation_date,),
     "platform-details": lambda _, image: (image.platform_details,),
     "platform": lambda _, image: (image.platform,),
-    "manifest-location": lambda _, image: (image.root,),
+    "manifest-location": lambda _, image: (image.location or image.root,),
     "ena-support": lambda _, image: (True,),
 }
 
@@ -168,7 +171,7 @@ def describe_images(call: Call, world: World, params: Params) -> Outcome:
 
 @operation("ec2:RegisterImage")
 def register_image(call: Call, world: World, params: Params) -> Outcome:
-    """`ImageLocation=file:/absolute/directory`: a root file system, or an OCI image layout."""
+    """`ImageLocation=file:/absolute/directory`: a root file system; or an OCI image layout, pending until it is unpacked."""
     location = params.get("ImageLocation") or ""
     if not location.startswith("file:/") or ".." in location.split("/"):
         raise fault(
@@ -181,13 +184,16 @@ def register_image(call: Call, world: World, params: Params) -> Outcome:
     for held in call.mine(world, IMAGE):
         if held.name == name:
             raise fault("InvalidAMIName.Duplicate", name=name, id=held.id)
+    directory = call.images.admit(location)
     image = Image(
         id=call.ids.new("ami-"),
         **call.owned(),
         tags=tags_on_create(call, params, IMAGE),
         name=name,
         description=params.get("Description") or "",
-        root=location.removeprefix("file:"),
+        root=str(directory),
+        location=location,
+        state="pending" if (directory / "oci-layout").exists() else "available",
         architecture=params.get("Architecture") or "x86_64",
         creation_date=call.timestamp,
         root_device_name=params.get("RootDeviceName") or "/dev/xvda",

@@ -89,6 +89,8 @@ def _refuse_unsupported(params: Params) -> None:
 def _template(call: Call, world: World, params: Params) -> Instance:
     """What the instances of one call have in common; its network is filled in for each."""
     image = visible_image(call, world, params["ImageId"])
+    if image.state != "available":
+        raise fault("InvalidAMIID.Unavailable", id=image.id)
     if params.get("KeyName") and not any(k.name == params["KeyName"] for k in call.mine(world, KEY_PAIR)):
         raise fault("InvalidKeyPair.NotFound", id=params["KeyName"])
     placement = params.get("Placement") or {}
