@@ -253,6 +253,71 @@ def test_uf_01_03_resolver_and_metadata_with_everything_closed(pair: Lab) -> Non
     pair.check([Row("NET-03", "closed1", "closed2", "sg-egress", 22)])
 
 
+LISTEN = """
+import socket
+for kind, port in ((socket.SOCK_STREAM, 1), (socket.SOCK_STREAM, 80), (socket.SOCK_DGRAM, 1023)):
+    with socket.socket(socket.AF_INET, kind) as s: s.bind(("", port))
+print("ok")
+"""
+PING = """
+import socket, struct, sys
+def checksum(d):
+    t = sum(struct.unpack(f">{len(d) // 2}H", d)); t = (t >> 16) + (t & 0xffff); return ~(t + (t >> 16)) & 0xffff
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1); s.settimeout(2)
+body = struct.pack(">HH", 7, 1) + b"ping"
+s.sendto(struct.pack(">BBH", 8, 0, checksum(bytes((8, 0, 0, 0)) + body)) + body, (sys.argv[1], 0))
+try:
+    while (d := s.recv(200))[20] != 0: pass
+    print("answered", d[28:])
+except TimeoutError: print("silence")
+"""
+NAMES = """
+import socket, sys
+for name in sys.argv[1:]:
+    try: print(socket.gethostbyaddr(name)[0] if name[0].isdigit() else socket.gethostbyname(name))
+    except OSError: print("unknown")
+"""
+
+
+@pytest.fixture(scope="module")
+def named(pair: Lab) -> Lab:
+    """`web` in a VPC with an internet gateway and DNS hostnames; it admits pings of its subnet, `quiet` admits nothing."""
+    vpc, _ = pair.vpc("10.9.0.0/16")
+    subnet = pair.subnet(vpc, "10.9.0.0/24")
+    pair.internet(vpc, subnet)
+    pair.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+    pair.instance("web", subnet, pair.group(vpc, "pinged", [permission("icmp", 8, -1, "10.9.0.0/24")]))
+    pair.instance("quiet", subnet, pair.group(vpc, "quiet"))
+    pair.running("web", "quiet")
+    address = pair.ec2.allocate_address(Domain="vpc")
+    pair.ec2.associate_address(AllocationId=address["AllocationId"], InstanceId=pair.names["web"])
+    pair.names["elastic"] = address["PublicIp"]
+    pair.wait()
+    return pair
+
+
+def test_guests_listen_below_1024(named: Lab) -> None:
+    assert python(named, "web", LISTEN).stdout == "ok\n"
+
+
+def test_guests_ping_what_admits_them(named: Lab) -> None:
+    to = {name: named.interface(name)["PrivateIpAddress"] for name in ("web", "quiet")}
+    assert python(named, "quiet", PING, to["web"]).stdout == "answered b'ping'\n"
+    assert python(named, "web", PING, to["quiet"]).stdout == "silence\n"
+
+
+def test_dns_02_names_inside_the_vpc(named: Lab) -> None:
+    """An interface's name, an instance's, and a public name, which is the private address here; and back again."""
+    web = named.interface("web")["PrivateIpAddress"]
+    dashed = "ip-" + web.replace(".", "-") + ".ec2.internal"
+    public = "ec2-" + named.names["elastic"].replace(".", "-") + ".compute-1.amazonaws.com"
+    instance = named.names["web"] + ".ec2.internal"
+    asked = (dashed, instance, public, dashed.upper(), web, "ip-10-9-0-99.ec2.internal", "example.com")
+    assert python(named, "quiet", NAMES, *asked).stdout.split() == [web, web, web, web, dashed, "unknown", "unknown"]
+    found = named.ec2.describe_instances(InstanceIds=[named.names["web"]])["Reservations"][0]["Instances"][0]
+    assert (found["PrivateDnsName"], found["PublicDnsName"]) == (dashed, public)
+
+
 DHCP = """
 import fcntl, json, socket, struct
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(3)

@@ -170,6 +170,35 @@ def test_neighbour_discovery(bed: Testbed) -> None:
     }
 
 
+ADVERTISEMENT = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0xC0, 1800, 0, 0)
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("destination", ["ff02::1", B6, "fe80::ff:fe00:2"])
+@pytest.mark.parametrize("source", ["fe80::ff:fe00:1", "fe80::1", A6])
+def test_inf_11_router_advertisements_of_a_guest_reach_nobody(
+    bed: Testbed, source: str, destination: str, check: bool
+) -> None:
+    """Nor do they change the router: it has the routes and neighbours it had."""
+    bed.apply(world(check=check))
+    look = [("ip", "-6", "route", "show", "table", "all"), ("ip", "-6", "neigh", "show", "nud", "permanent")]
+    before = [bed.vpc.command(*words) for words in look]
+    prefix = struct.pack(">BBBBIII", 3, 4, 64, 0xC0, 86400, 14400, 0) + socket.inet_pton(
+        socket.AF_INET6, "2001:db8:bad::"
+    )
+    for body in (ADVERTISEMENT, ADVERTISEMENT + prefix):
+        packet = icmp6(source, destination, 134)
+        whole = frames._with_checksum(body, 2, frames._pseudo(packet.src, packet.dst, 58, len(body)))
+        bed.drain()
+        bed.inject(A, frames.network(packet, whole, ttl=255))
+        time.sleep(0.05)
+        arrived = [seen for _, seen in bed.captured() if seen.protocol == 58 and seen.body[0] == 134]
+        # to an address whose groups admit the type it is routed like any packet, and then no longer an advertisement:
+        # its hop limit is not 255, after two passes (RFC 4861, section 6.1.2)
+        assert [seen.ttl for seen in arrived] in ([], [253] * (destination == B6 and source == A6)), arrived
+    assert [bed.vpc.command(*words) for words in look] == before
+
+
 def test_router_addresses_answer_nothing_but_services(bed: Testbed) -> None:
     """Only DNS and metadata; silence otherwise, also for pings."""
     bed.apply(world(check=True))
