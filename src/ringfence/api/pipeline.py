@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ringfence.api import audit
+from ringfence.api.authorise import Authoriser
 from ringfence.api.images import Images
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import OPERATIONS, Operation
@@ -58,10 +59,6 @@ class DocumentCodec(Protocol):
 Authorise = Callable[[Call, Params], None]
 
 
-#: AWS STS API Reference, GetCallerIdentity: "No permissions are required to perform this operation."
-NO_PERMISSION_NEEDED = frozenset({"sts:GetCallerIdentity"})
-
-
 class Lane(enum.Enum):
     """Where a call is finished."""
 
@@ -91,17 +88,6 @@ class Reset:
     """`POST /_ringfence/reset` of an ephemeral installation."""
 
 
-def only_root(call: Call, params: Params) -> None:
-    """The account root may do everything; nobody else anything (IAM-14), but ask who they are. ApiError otherwise."""
-    action = f"{call.service}:{call.action}"
-    if not call.principal.is_root and action not in NO_PERMISSION_NEEDED:
-        message = f"User: {call.principal.arn} is not authorized to perform: {action}"
-        if call.service == "ec2":
-            raise fault("UnauthorizedOperation", message=f"You are not authorized to perform this operation. {message}")
-        code = "AccessDenied" if model.protocol(call.service) in ("query", "rest-xml") else "AccessDeniedException"
-        raise fault(code, message=message)
-
-
 @dataclass
 class Pipeline:
     """Everything a request meets. `handle` never raises."""
@@ -113,7 +99,6 @@ class Pipeline:
     limits: Limits = field(default_factory=Limits)
     images: Images = field(default_factory=Images)
     prepare: Mapping[str, Sequence[Prepare]] = field(default_factory=dict)
-    authorise: Authorise = only_root
     sealer: Sealer | None = None
     uses: Uses = field(default_factory=Uses)
     reset: Callable[[], None] | None = None
@@ -122,6 +107,7 @@ class Pipeline:
     internal_errors: int = 0  # faults of ours since the start
 
     def __post_init__(self) -> None:
+        self.authorise: Authorise = Authoriser(self._judged_by)
         self._parsers = {"ec2": QueryParser(ec2=True), "query": QueryParser(ec2=False)}
         self._documents: dict[str, DocumentCodec] = {
             "json": JsonRpc(),
@@ -262,7 +248,7 @@ class Pipeline:
         return Call(
             service=claim.service, action=claim.action, region=region, principal=found.principal, request_id=request_id,
             now=now, ids=self.ids, limits=self.limits, images=self.images, source_ip=request.peer,
-            user_agent=request.header("user-agent")[:512], sealer=self.sealer, uses=self.uses,
+            user_agent=request.header("user-agent")[:512], secure=request.secure, sealer=self.sealer, uses=self.uses,
         )  # fmt: skip
 
     def _parse(self, request: HttpRequest, claim: Claim, call: Call, *, presigned: bool) -> Begun:
@@ -302,6 +288,12 @@ class Pipeline:
         if form.version is not None and not _known_version(form.version, newest):
             raise fault("NoSuchVersion", version=form.version[:32])
         return self._parsers[protocol].parse(shape.input_shape, build_tree(form.pairs))
+
+    def _judged_by(self, call: Call) -> World:
+        """The World a call is authorised against: of now, with what its first operation would find."""
+        world = self.store.world
+        first = NOTHING if call.principal.is_root else self._prepared(call, world)
+        return world.apply(first) if first else world
 
     # ------------------------------------------------------------------ execution
     def _prepared(self, call: Call, world: World) -> Change:

@@ -48,6 +48,7 @@ _GENERAL: dict[str, ErrorKind] = {
     "InternalError": _bad("An internal error has occurred", 500),
     "InternalFailure": _bad("An internal error has occurred", 500),
     "InvalidAction": _bad("The action {action} is not valid for this web service."),
+    "InvalidAuthorizationMessageException": _bad("The message could not be decoded."),
     "InvalidClientTokenId": _bad("The security token included in the request is invalid.", 403),
     "InvalidParameter": _bad("{message}"),
     "InvalidParameterCombination": _bad("{message}"),

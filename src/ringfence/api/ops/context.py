@@ -40,6 +40,7 @@ class Call:
     images: Images = field(default_factory=Images)
     source_ip: str = "127.0.0.1"
     user_agent: str = ""
+    secure: bool = False  # over TLS
     sealer: Sealer | None = None  # None: an installation without secrets of its own
     uses: Uses = field(default_factory=Uses)
 

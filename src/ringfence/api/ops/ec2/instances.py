@@ -201,7 +201,7 @@ def _interface(
     )  # fmt: skip
     if specification.get("NetworkInterfaceId"):
         return _existing(call, world, specification, attachment)
-    subnet = _subnet(call, world, params, specification)
+    subnet = launch_subnet(call, world, params, specification)
     names = [named_group(call, world, {"GroupName": name}).id for name in specification.get("GroupNames") or ()]
     wanted = [*(specification.get("Groups") or ()), *names]
     groups = groups_of(call, world, subnet.vpc_id, wanted, instance=True)
@@ -237,7 +237,7 @@ def _existing(call: Call, world: World, specification: Params, attachment: Attac
     return replace(eni, attachment=attachment)
 
 
-def _subnet(call: Call, world: World, params: Params, specification: Params) -> Subnet:
+def launch_subnet(call: Call, world: World, params: Params, specification: Params) -> Subnet:
     """The subnet named, or the default subnet of the zone asked for."""
     if specification.get("SubnetId"):
         return call.get(world, SUBNET, specification["SubnetId"])
