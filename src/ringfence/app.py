@@ -303,11 +303,11 @@ def banner(settings: Settings, root: Root, plane: str) -> list[str]:
         else f"kept in {settings.data}: every change is on disk before its reply"
     )
     lab = " (lab quotas: more VPCs, gateways and addresses)" if settings.lab else ""
-    lines.append(f"enforced: Signature Version 4 on every call, audit of every call, every quota{lab}")
+    lines.append(f"enforced: Signature Version 4, IAM policies and audit on every call, every quota{lab}")
     lines.append(
         "NOT enforced: packets (no data plane); instances are records only"
         if plane == "none"
         else f"enforced: security groups, network ACLs, routes, internet gateways on real packets ({plane})"
     )
-    lines.append("not yet: IAM users and roles (only the root key can call), flow logs, NAT gateways, peering")
+    lines.append("not yet: flow logs, NAT gateways, peering")
     return lines
