@@ -127,3 +127,34 @@ def test_every_kind_of_row_has_a_codec(noun: str) -> None:
     row_type = KINDS[noun].row
     assert callable(encoder(row_type))
     assert callable(decoder(row_type))
+
+
+# ---------------------------------------------------------------------- remembered texts
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    number: int
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    items: tuple[Item, ...]
+    more: tuple[Item, ...] = ()
+
+
+def test_an_empty_tuple_without_default_is_written() -> None:
+    for holder in (
+        Holder(items=()),
+        Holder(items=(Item(number=1),)),
+        Holder(items=(), more=(Item(number=2, text='"'),)),
+    ):
+        assert decode(Holder, encode(holder)) == holder
+
+
+def test_the_text_of_an_item_is_never_that_of_another() -> None:
+    """Items come and go at the same addresses; equal ones and changed ones each get their own text."""
+    kept: list[Holder] = []
+    for number in range(50_000):
+        holder = Holder(items=(Item(number=number % 7, text=str(number)), *(kept[-1].items[:2] if kept else ())))
+        assert decode(Holder, encode(holder)) == holder
+        kept = [holder] if number % 3 else []

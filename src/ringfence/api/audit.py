@@ -59,6 +59,9 @@ def _plain(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else repr(value)
 
 
+_JSON = json.JSONEncoder(default=_plain, separators=(",", ":"), check_circular=False).encode
+
+
 def _error(service: str, error: ApiError) -> dict[str, str]:
     """AWS: EC2's events name the side at fault before the code, other services' do not."""
     side = ("Client." if error.status < 500 else "Server.") if service == "ec2" else ""
@@ -92,7 +95,7 @@ def record(call: Call, params: Params | None, *, read_only: bool, error: ApiErro
     }
     if error is not None:
         event |= _error(call.service, error)
-    return json.dumps(event, default=_plain, separators=(",", ":")).encode()
+    return _JSON(event).encode()
 
 
 def refused(
@@ -115,4 +118,4 @@ def refused(
         "eventID": event_id,
         "eventType": "AwsApiCall",
     }
-    return json.dumps(event, separators=(",", ":")).encode()
+    return _JSON(event).encode()

@@ -78,6 +78,7 @@ class Signature:
 
 
 # ---------------------------------------------------------------------- reading the signature
+_TIMESTAMP, _HEX_64 = re.compile("[0-9]{8}T[0-9]{6}Z"), re.compile("[0-9a-f]{64}")
 _PARTS = frozenset({"Credential", "SignedHeaders", "Signature"})
 
 
@@ -138,11 +139,11 @@ def _assemble(
     scope = credential.split("/")
     if len(scope) != 5 or scope[4] != "aws4_request" or not all(scope):
         raise _incomplete("Credential must have exactly 5 slash-delimited elements: keyid/date/region/service/term")
-    if not re.fullmatch(r"[0-9]{8}T[0-9]{6}Z", timestamp):
+    if not _TIMESTAMP.fullmatch(timestamp):
         raise _incomplete("The date must be in the form YYYYMMDDTHHMMSSZ")
     if not timestamp.startswith(scope[1] + "T"):
         raise SignatureFault(Reason.MISMATCH, "Date in Credential scope does not match that of the request")
-    if not re.fullmatch(r"[0-9a-f]{64}", signature):
+    if not _HEX_64.fullmatch(signature):
         raise _incomplete("Signature must be 64 hexadecimal digits")
     names = tuple(signed.split(";"))
     if "host" not in names or list(names) != sorted(set(names)):
@@ -202,7 +203,7 @@ def sign(request: Signed, signature: Signature, secret: str) -> str:
     digest = hashlib.sha256(canonical.encode("latin-1", "replace")).hexdigest()
     to_sign = f"{ALGORITHM}\n{signature.timestamp}\n{signature.scope}\n{digest}"
     key = _signing_key(secret, signature.date, signature.region, signature.service)
-    return hmac.new(key, to_sign.encode(), "sha256").hexdigest()
+    return hmac.digest(key, to_sign.encode(), "sha256").hex()
 
 
 @lru_cache(maxsize=1024)

@@ -17,14 +17,71 @@ from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
+from ringfence.model.net import network_text
+
 _Code = Callable[[Any], Any]
 _ADDRESSES = {IPv4Address, IPv6Address}
 _NETWORKS = {IPv4Network, IPv6Network}
 
 
 def encode(row: Any) -> str:
-    """A dataclass instance as compact JSON."""
-    return json.dumps(encoder(row.__class__)(row), separators=(",", ":"))
+    """A dataclass instance as compact JSON.
+
+    The text of items in its tuples (rules, routes, entries) is remembered: the next version of a row has most of them again.
+    """
+    own, listed = _row_encoder(row.__class__)
+    text = _JSON(own(row))
+    for name, code, default in listed:
+        items = getattr(row, name)
+        if items is not default:
+            inner = ",".join([_texts.of(item, code) for item in items])
+            text = f'{text[:-1]}{"," if len(text) > 2 else ""}"{name}":[{inner}]}}'
+    return text
+
+
+class _Texts:
+    """JSON of immutable values by their identity: two generations, each of at most `limit`.
+
+    INVARIANT: an entry holds its value, so the value's id() cannot become another's.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._young: dict[int, tuple[Any, str]] = {}
+        self._old: dict[int, tuple[Any, str]] = {}
+
+    def of(self, value: Any, code: _Code) -> str:
+        """Its text: remembered, or encoded now."""
+        key = id(value)
+        held = self._young.get(key)
+        if held is None:
+            held = self._old.get(key) or (value, _JSON(code(value)))
+            if len(self._young) >= self._limit:
+                self._old, self._young = self._young, {}
+            self._young[key] = held
+        return held[1]
+
+
+_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_texts = _Texts(20_000)
+
+
+@cache
+def _row_encoder(kind: Any) -> tuple[_Code, list[tuple[str, _Code, Any]]]:
+    """The encoder of a dataclass but for its tuples of dataclasses, and the encoders of their items by name."""
+    hints = typing.get_type_hints(kind)
+    listed = {name: item for name, hint in hints.items() if (item := _item_type(hint)) is not None}
+    fields = dataclasses.fields(kind)
+    own = _dataclass_encoder(kind, [field.name for field in fields if field.name not in listed])
+    return own, [(f.name, encoder(listed[f.name]), _default(f)) for f in fields if f.name in listed]
+
+
+def _item_type(hint: Any) -> Any | None:
+    """X of `tuple[X, ...]` when X is a dataclass."""
+    args = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple and len(args) == 2 and args[1] is ... and dataclasses.is_dataclass(args[0]):
+        return args[0]
+    return None
 
 
 def decode(kind: Any, text: str) -> Any:
@@ -40,13 +97,15 @@ def _same(value: Any) -> Any:
 def encoder(kind: Any) -> _Code:
     """The encoder of a type."""
     if dataclasses.is_dataclass(kind):
-        return _dataclass_encoder(kind)
+        return _dataclass_encoder(kind, [field.name for field in dataclasses.fields(kind)])
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return _optional(args, encoder)
     if origin in (tuple, frozenset):
         return _sequence_encoder(origin, args)
-    if kind in _ADDRESSES or kind in _NETWORKS:
+    if kind in _NETWORKS:
+        return network_text
+    if kind in _ADDRESSES:
         return str
     if kind is bytes:
         return lambda value: base64.b64encode(value).decode()
@@ -57,9 +116,13 @@ def encoder(kind: Any) -> _Code:
     raise TypeError(f"no encoder for {kind!r}")
 
 
-def _dataclass_encoder(kind: Any) -> _Code:
+def _dataclass_encoder(kind: Any, names: list[str]) -> _Code:
     hints = typing.get_type_hints(kind)
-    fields = [(field.name, encoder(hints[field.name]), _default(field)) for field in dataclasses.fields(kind)]
+    fields = [
+        (field.name, encoder(hints[field.name]), _default(field))
+        for field in dataclasses.fields(kind)
+        if field.name in names
+    ]
 
     def encode_row(row: Any) -> dict[str, Any]:
         out = {}
@@ -87,7 +150,7 @@ def _optional(args: tuple[Any, ...], build: Callable[[Any], _Code]) -> _Code:
     if set(kinds) <= _ADDRESSES:
         inner: _Code = str if build is encoder else _from_text(ip_address)
     elif set(kinds) <= _NETWORKS:
-        inner = str if build is encoder else _from_text(ip_network)
+        inner = network_text if build is encoder else _from_text(ip_network)
     elif len(kinds) == 1:
         inner = build(kinds[0])
     else:

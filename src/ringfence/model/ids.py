@@ -32,10 +32,16 @@ class RandomIds:
         return prefix + "0" + secrets.token_hex(8)
 
     def uuid(self) -> str:
-        return str(uuid.uuid4())
+        # version 4 (RFC 9562); uuid.uuid4() takes three times as long, and every call needs two
+        digits = f"{secrets.randbits(128) & _FREE | _VERSION_4:032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def number(self, bits: int) -> int:
         return secrets.randbits(bits)
+
+
+_FREE = ~(0xF << 76 | 0x3 << 62)
+_VERSION_4 = 0x4 << 76 | 0x2 << 62
 
 
 class SeededIds:

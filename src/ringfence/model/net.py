@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeVar
 
@@ -98,18 +99,23 @@ class PortRange:
 ALL_PORTS = PortRange(0, 65535)
 
 
+@lru_cache(8192)  # the same few blocks stand in most rules
 def parse_ipv4_network(text: str) -> IPv4Network:
     """An IPv4 CIDR block with an explicit prefix length, canonicalised (SG-36); ValueError otherwise."""
     return _parse_network(text, IPv4Network)
 
 
+@lru_cache(8192)
 def parse_ipv6_network(text: str) -> IPv6Network:
     """An IPv6 CIDR block with an explicit prefix length, canonicalised; ValueError otherwise."""
     return _parse_network(text, IPv6Network)
 
 
+_CIDR = re.compile(r"[0-9A-Fa-f:.]+/[0-9]{1,3}")
+
+
 def _parse_network(text: str, family: type[N]) -> N:
-    if not re.fullmatch(r"[0-9A-Fa-f:.]+/[0-9]{1,3}", text):
+    if not _CIDR.fullmatch(text):
         raise ValueError(f"{text!r} is not a CIDR block")
     return family(text, strict=False)
 
@@ -126,6 +132,14 @@ def parse_address(text: str) -> Address:
 
 def family_of(value: Address | Network) -> Family:
     return Family.IPV4 if value.version == 4 else Family.IPV6
+
+
+def network_text(network: Network) -> str:
+    """`str(network)`, faster for IPv4."""
+    if network.version == 6:
+        return str(network)
+    ip = int(network.network_address)
+    return f"{ip >> 24}.{ip >> 16 & 255}.{ip >> 8 & 255}.{ip & 255}/{network.prefixlen}"
 
 
 def host_network(address: Address) -> Network:

@@ -7,7 +7,7 @@ INVARIANT: indexes are a function of the rows; `apply` is the only way to a new 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from immutables import Map
@@ -65,6 +65,9 @@ def delete(kind: Kind[Any], *ids: str) -> Change:
 
 _Members = Map[str, int]  # id -> order of creation
 
+_Key = tuple[str, str]  # (index, key)
+_Held = tuple[int, Row, frozenset[_Key]]  # order of creation, the row, and where it is indexed
+
 #: what can be read from a World: a row `(noun, id)`, or the rows of an index `(noun, index, key)`
 Place = tuple[str, str] | tuple[str, str, str]
 #: how many generations back `touched_since` can look, and from how many steps on it does not try
@@ -75,7 +78,15 @@ _REMEMBERED, _LARGE = 64, 256
 class _Moment:
     """One applied change; compared by identity, so that Worlds of different histories are never mixed up."""
 
-    places: frozenset[Place] | None  # None: too many to be worth telling
+    #: (noun, id, keys before or after) of every step; None: too many to be worth telling
+    steps: tuple[tuple[str, str, frozenset[_Key]], ...] | None
+
+    def places(self) -> Iterator[Place]:
+        """What may read differently. Told when asked: most Worlds are never asked."""
+        for noun, id, keys in self.steps or ():
+            yield noun, id
+            for name, key in keys:
+                yield noun, name, key
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +94,7 @@ class World:
     """Every resource of every account and Region at one `generation`."""
 
     generation: int = 0
-    _rows: Map[tuple[str, str], tuple[int, Row]] = field(default_factory=Map)
+    _rows: Map[tuple[str, str], _Held] = field(default_factory=Map)
     _index: Map[tuple[str, str, str], _Members] = field(default_factory=Map)
     _serial: int = 0
     _history: tuple[_Moment, ...] = ()
@@ -121,7 +132,7 @@ class World:
 
     def __iter__(self) -> Iterator[tuple[Kind[Any], Row]]:
         """Every row, in order of creation."""
-        for (noun, _), (_, row) in sorted(self._rows.items(), key=lambda item: item[1][0]):
+        for (noun, _), (_, row, _) in sorted(self._rows.items(), key=lambda item: item[1][0]):
             yield KINDS[noun], row
 
     def _members(self, kind: Kind[R], index: str, key: str) -> list[R]:
@@ -131,7 +142,7 @@ class World:
         rows = self._rows
         held = [rows[kind.noun, id] for id in members]
         held.sort(key=_order)
-        return [row for _, row in held]  # type: ignore[misc]
+        return [row for _, row, _ in held]  # type: ignore[misc]
 
     def touched_since(self, before: World) -> frozenset[Place] | None:
         """Every place that may read differently in this World than in an earlier one.
@@ -142,62 +153,65 @@ class World:
             return frozenset()
         last = before._history[-1] if before._history else None
         since = next((n for n, moment in enumerate(self._history, 1) if moment is last), None)
-        if since is None or any(moment.places is None for moment in self._history[since:]):
+        if since is None or any(moment.steps is None for moment in self._history[since:]):
             return None
-        return frozenset().union(*(moment.places or () for moment in self._history[since:]))
+        return frozenset(place for moment in self._history[since:] for place in moment.places())
 
     # ------------------------------------------------------------------ changing
     def apply(self, change: Change) -> World:
         """The next generation. KeyError if a Delete names a row that is not there (a bug of the caller)."""
         rows, index, serial = self._rows.mutate(), self._index.mutate(), self._serial
-        places: set[Place] = set()
+        touched: list[tuple[str, str, frozenset[_Key]]] = []
         for step in change.steps:
-            noun = step.kind.noun
+            kind, noun = step.kind, step.kind.noun
             if isinstance(step, Put):
-                held = rows.get((noun, step.row.id))
+                row = step.row
+                id, after = row.id, _keys(kind, row)
+                held = rows.get((noun, id))
                 if held is None:
                     serial += 1
-                order = held[0] if held else serial
-                places |= _reindex(index, step.kind, held[1] if held else None, step.row, order)
-                places.add((noun, step.row.id))
-                rows[noun, step.row.id] = (order, step.row)
+                    order, before = serial, _NO_KEYS
+                else:
+                    order, _, before = held
+                rows[noun, id] = (order, row, after)
             else:
-                order, row = rows.pop((noun, step.id))
-                places |= _reindex(index, step.kind, row, None, order)
-                places.add((noun, step.id))
-        moment = _Moment(frozenset(places) if len(change.steps) <= _LARGE else None)
-        return replace(
-            self, generation=self.generation + 1, _rows=rows.finish(), _index=index.finish(), _serial=serial,
-            _history=(*self._history[1 - _REMEMBERED :], moment),
-        )  # fmt: skip
+                id, after = step.id, _NO_KEYS
+                order, _, before = rows.pop((noun, id))
+            _reindex(index, noun, id, before, after, order)
+            touched.append((noun, id, before | after))
+        moment = _Moment(tuple(touched) if len(touched) <= _LARGE else None)
+        history = (*self._history[1 - _REMEMBERED :], moment)
+        return World(self.generation + 1, rows.finish(), index.finish(), serial, history)
 
 
-def _order(held: tuple[int, Row]) -> int:
+def _order(held: _Held) -> int:
     return held[0]
 
 
-def _keys(kind: Kind[Any], row: Row | None) -> set[tuple[str, str]]:
-    if row is None:
-        return set()
-    keys = {("all", ""), ("owner", f"{row.owner_id}/{row.region}")}
+_NO_KEYS: frozenset[_Key] = frozenset()
+
+
+def _keys(kind: Kind[Any], row: Row) -> frozenset[_Key]:
+    keys = [("all", ""), ("owner", f"{row.owner_id}/{row.region}")]
     for name, of in kind.indexes.items():
-        keys.update((name, key) for key in of(row))
-    return keys
+        keys += [(name, key) for key in of(row)]
+    return frozenset(keys)
 
 
-def _reindex(index: Any, kind: Kind[Any], old: Row | None, new: Row | None, order: int) -> set[Place]:
-    """Move a row from its old keys to its new ones; the places of the index that changed, if only in that row."""
-    before, after = _keys(kind, old), _keys(kind, new)
+def _reindex(index: Any, noun: str, id: str, before: frozenset[_Key], after: frozenset[_Key], order: int) -> None:
+    """Move a row from its old keys to its new ones."""
     for name, key in before - after:
-        members = index[kind.noun, name, key].delete(old.id)  # type: ignore[union-attr]
+        members = index[noun, name, key].delete(id)
         if members:
-            index[kind.noun, name, key] = members
+            index[noun, name, key] = members
         else:
-            del index[kind.noun, name, key]
+            del index[noun, name, key]
     for name, key in after - before:
-        members = index.get((kind.noun, name, key), Map())
-        index[kind.noun, name, key] = members.set(new.id, order)  # type: ignore[union-attr]
-    return {(kind.noun, name, key) for name, key in before | after}
+        members = index.get((noun, name, key), _NO_MEMBERS)
+        index[noun, name, key] = members.set(id, order)
+
+
+_NO_MEMBERS: _Members = Map()
 
 
 def world_of(rows: Iterable[tuple[Kind[Any], Row]]) -> World:

@@ -35,7 +35,7 @@ MUTANTS: dict[str, tuple[ModuleType, str, str]] = {
     "member names instead of location names in replies": (xml, 'tag = member.serialization.get("name", name)\n', "tag = name\n"),
     "list items always <member>": (xml, 'tag = shape.member.serialization.get("name", "member")\n', 'tag = "member"\n'),
     "list items always <item>": (xml, 'tag = shape.member.serialization.get("name", "member")\n', 'tag = "item"\n'),
-    "text not escaped": (xml, "lambda value: escaped(str(value))", "str"),
+    "text not escaped": (xml, "escaped(text) if _SPECIAL.search(text) else text", "text"),
     "blobs not encoded": (xml, "return base64.b64encode(raw).decode()", "return raw.decode('latin-1')"),
     "Python's booleans": (xml, 'return "true" if value else "false"', "return str(value)"),
     "reply timestamps lose their fraction": (xml, "value.microsecond // 1000:03d", "0:03d"),

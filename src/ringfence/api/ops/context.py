@@ -51,7 +51,7 @@ class Call:
     @property
     def timestamp(self) -> str:
         """`now` as AWS prints it: 2026-01-02T03:04:05.678Z."""
-        return self.now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{self.now.microsecond // 1000:03d}Z"
+        return self.now.isoformat(timespec="milliseconds")[:23] + "Z"
 
     def get(self, world: World, kind: Kind[R], id: str) -> R:
         """The row the caller names, if it is of this account and Region; the kind's own error otherwise."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from ringfence.api.ops.context import Call, Memo, Outcome, Params
 from ringfence.api.ops.registry import register
+from ringfence.api.ops.views import Views
 from ringfence.model.errors import fault
 from ringfence.model.kinds import Kind
 from ringfence.model.row import Row, Tags
@@ -130,16 +131,32 @@ def _offset(token: str, rows: Sequence[Any]) -> int:
 
 
 def select(
-    call: Call, world: World, kind: Kind[R], params: Params, *, ids: str | None, filters: Mapping[str, Values]
-) -> list[R]:
+    call: Call, world: World, kind: Kind[R], params: Params, *, ids: str | None, filters: Mapping[str, Values],
+    indexed: Mapping[str, str] | None = None,
+) -> list[R]:  # fmt: skip
     """The caller's rows that the id list and the filters of `params` select, in order of creation."""
     wanted = params.get(ids) if ids else None
+    given = params.get("Filters")
     if wanted:
         rows = [call.get(world, kind, id) for id in dict.fromkeys(wanted)]
+    elif given and indexed and (found := _by_index(call, world, kind, given[0], indexed)) is not None:
+        rows, given = found, given[1:]
     else:
         rows = call.mine(world, kind)
-    given = params.get("Filters")
     return apply_filters(world, rows, given, filters) if given else rows
+
+
+def _by_index(call: Call, world: World, kind: Kind[R], given: Params, indexed: Mapping[str, str]) -> list[R] | None:
+    """What a filter selects, found by an index; None when no index answers it (several values, a wildcard)."""
+    index = indexed.get(given.get("Name") or "")
+    values: Sequence[str] = given.get("Values") or ()
+    if index is None or len(values) != 1 or _WILD.search(values[0]):
+        return None
+    owner, region = call.account_id, call.region
+    return [row for row in world.by(kind, index, values[0]) if row.owner_id == owner and row.region == region]
+
+
+_WILD = re.compile(r"[*?\\]")
 
 
 def describe(
@@ -151,16 +168,19 @@ def describe(
     ids: str | None = None,
     filters: Mapping[str, Values] | None = None,
     pure: bool = False,
+    indexed: Mapping[str, str] | None = None,
     paginate: bool = True,
 ) -> None:
-    """Serve a Describe. `view(world, row)` gives the members of one item.
+    """Serve a Describe. `view(world, row)` gives the members of one item, which are reused while what it read is the same.
 
-    `pure=True` promises that the view depends on nothing but the row itself, so its bytes may be reused.
+    `pure=True` promises that the view depends on nothing but the row itself, so nobody need look at what it reads.
+    `indexed`: filters that an index answers (filter -> index), so that not every row need be looked at.
     """
     known = dict(filters or {})
+    views = Views(kind, view)
 
     def handler(call: Call, world: World, params: Params) -> Outcome:
-        rows: Sequence[Any] = select(call, world, kind, params, ids=ids, filters=known)
+        rows: Sequence[Any] = select(call, world, kind, params, ids=ids, filters=known, indexed=indexed)
         token = None
         if paginate:
             if ids and params.get(ids) and params.get("MaxResults") is not None:
@@ -168,8 +188,8 @@ def describe(
                     "InvalidParameterCombination", message="The parameter MaxResults cannot be used with a list of ids"
                 )
             rows, token = page(rows, params)
-        items = [Memo(row, name, lambda row=row: view(world, row)) if pure else view(world, row) for row in rows]
-        reply: dict[str, Any] = {result: items}
+        pure_items = [Memo(row, name, lambda row=row: view(world, row)) for row in rows] if pure else None
+        reply: dict[str, Any] = {result: views.of(world, rows) if pure_items is None else pure_items}
         if token:
             reply["NextToken"] = token
         return Outcome(reply)

@@ -22,6 +22,7 @@ _Tree = dict[str, Any]  # path segment -> subtree; the key "" holds a leaf's tex
 MAX_DEPTH = 16
 MAX_NAME = 1024  # characters of a parameter name
 _INDEX = re.compile("0|[1-9][0-9]{0,8}")
+_INTEGER = re.compile("[+-]?[0-9]{1,19}")
 
 
 def build_tree(pairs: Iterable[tuple[str, str]]) -> _Tree:
@@ -32,10 +33,13 @@ def build_tree(pairs: Iterable[tuple[str, str]]) -> _Tree:
     root: _Tree = {}
     for name, value in pairs:
         node, parts = root, name.split(".")
-        if len(parts) > MAX_DEPTH or len(name) > MAX_NAME or not all(parts):
+        if len(parts) > MAX_DEPTH or len(name) > MAX_NAME or "" in parts:
             raise fault("UnknownParameter", name=name[:200])
         for part in parts:
-            node = node.setdefault(part, {})
+            below = node.get(part)
+            if below is None:
+                below = node[part] = {}
+            node = below
         if "" in node:
             raise fault("MalformedQueryString", message=f"The parameter {name[:200]} is given more than once")
         node[""] = value
@@ -100,15 +104,16 @@ class QueryParser:
 
     def _value(self, shape: Any, tree: _Tree, path: str) -> Any:
         kind = shape.type_name
+        scalar = _SCALARS.get(kind)
+        if scalar is not None:
+            if len(tree) != 1 or "" not in tree:
+                raise fault("UnknownParameter", name=f"{path}.{next(k for k in tree if k)}"[:200])
+            return self._checked(shape, scalar(tree[""], path, shape), path)
         if kind == "structure":
             return self._structure(shape, tree, path + ".")
         if kind == "list":
             return self._checked(shape, self._list(shape, tree, path), path)
-        if kind == "map":
-            return self._map(shape, tree, path)
-        if set(tree) != {""}:
-            raise fault("UnknownParameter", name=f"{path}.{next(k for k in tree if k)}"[:200])
-        return self._checked(shape, _SCALARS[kind](tree[""], path, shape), path)
+        return self._map(shape, tree, path)
 
     def _checked(self, shape: Any, value: Any, path: str) -> Any:
         """The value, if it keeps what the model declares (`limits.py`)."""
@@ -166,7 +171,7 @@ def _string(text: str, path: str, shape: Any) -> str:
 
 
 def _integer(text: str, path: str, shape: Any) -> int:
-    if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
+    if not _INTEGER.fullmatch(text):
         raise _invalid(path, text, "an integer is expected")
     value = int(text)
     bits = 31 if shape.type_name == "integer" else 63

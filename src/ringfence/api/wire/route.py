@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from ringfence.api.wire import model, rest, rpc
 from ringfence.api.wire.http import HttpRequest
@@ -119,14 +119,21 @@ def read_form(request: HttpRequest, *, presigned: bool) -> Form:
 def _pairs(raw: bytes) -> list[tuple[str, str]]:
     if not raw:
         return []
+    if raw.count(b"&") >= MAX_PARAMETERS + 10:
+        raise _malformed(f"The request has more than {MAX_PARAMETERS} parameters")
     try:
-        return parse_qsl(
-            raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS + 10
-        )  # fmt: skip
+        text = raw.decode().replace("+", " ")
+        pairs = [item.partition("=") for item in text.split("&") if item]
+        if "%" not in text:
+            return [(name, value) for name, _, value in pairs]
+        return [(unquoted(name), unquoted(value)) for name, _, value in pairs]
     except UnicodeDecodeError:
         raise _malformed("The parameters are not UTF-8") from None
-    except ValueError:
-        raise _malformed(f"The request has more than {MAX_PARAMETERS} parameters") from None
+
+
+def unquoted(text: str) -> str:
+    """Without percent-encoding. UnicodeDecodeError when what it stands for is not UTF-8."""
+    return unquote(text, errors="strict") if "%" in text else text
 
 
 def _malformed(message: str) -> ApiError:

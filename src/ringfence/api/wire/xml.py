@@ -6,6 +6,7 @@ Nothing here knows a particular operation. botocore is the other side in the tes
 from __future__ import annotations
 
 import base64
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -110,12 +111,13 @@ class XmlSerializer:
         return lambda value, pieces: pieces.append(text(value))
 
     def _structure(self, shape: Any) -> _Write:
-        table: dict[str, tuple[str, str, _Write]] = {}
+        table: dict[str, tuple[str, str, _Write, Callable[[Any], str] | None]] = {}
         for name, member in shape.members.items():
             flat = member.type_name in ("list", "map") and member.serialization.get("flattened")
             tag = member.serialization.get("name", name)
             opening, closing = ("", "") if flat else (f"<{tag}>", f"</{tag}>")
-            table[name] = (opening, closing, self._flat(member, name) if flat else self._writer(member))
+            writer = self._flat(member, name) if flat else self._writer(member)
+            table[name] = (opening, closing, writer, _TEXTS.get(member.type_name))
         fragments = self._fragments
 
         def write(value: Any, pieces: list[str]) -> None:
@@ -123,12 +125,17 @@ class XmlSerializer:
                 pieces.append(fragments.of(shape, value, write))
                 return
             for name, item in value.items():
-                opening, closing, inner = table[name]
+                opening, closing, inner, text = table[name]
                 if item is None:
                     continue
-                pieces.append(opening)
-                inner(item, pieces)
-                pieces.append(closing)
+                if text is not None:
+                    pieces.append(opening + text(item) + closing)
+                elif not item:  # an empty list or structure
+                    pieces.append(opening + closing)
+                else:
+                    pieces.append(opening)
+                    inner(item, pieces)
+                    pieces.append(closing)
 
         return write
 
@@ -190,12 +197,20 @@ def _blob_text(value: bytes | str) -> str:
     return base64.b64encode(raw).decode()
 
 
+def _string_text(value: Any) -> str:
+    text = value if type(value) is str else str(value)
+    return escaped(text) if _SPECIAL.search(text) else text
+
+
+_SPECIAL = re.compile("[&<>\r]")
+
+
 def _bool_text(value: bool) -> str:
     return "true" if value else "false"
 
 
 _TEXTS: dict[str, Callable[[Any], str]] = {
-    "string": lambda value: escaped(str(value)), "character": escaped, "integer": str, "long": str, "float": repr,
+    "string": _string_text, "character": _string_text, "integer": str, "long": str, "float": repr,
     "double": repr, "boolean": _bool_text, "timestamp": _time_text, "blob": _blob_text,
 }  # fmt: skip
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from itertools import chain
 from typing import Any
 
 from ringfence.api.ops.context import Call
@@ -21,11 +22,6 @@ def is_reserved(subnet: Subnet, address: IPv4Address) -> bool:
     return offset < RESERVED_FIRST or offset >= subnet.cidr.num_addresses - RESERVED_LAST
 
 
-def used_ipv4(world: World, subnet: Subnet) -> set[IPv4Address]:
-    """Addresses of the subnet that interfaces hold."""
-    return {address for eni in world.by(NETWORK_INTERFACE, "subnet", subnet.id) for address in eni.addresses}
-
-
 def available_count(world: World, subnet: Subnet) -> int:
     """AvailableIpAddressCount."""
     used = sum(len(eni.addresses) for eni in world.by(NETWORK_INTERFACE, "subnet", subnet.id))
@@ -35,29 +31,37 @@ def available_count(world: World, subnet: Subnet) -> int:
 def allocate_ipv4(
     world: World, subnet: Subnet, count: int, *, wanted: Sequence[str] = (), taken: Iterable[IPv4Address] = ()
 ) -> tuple[IPv4Address, ...]:
-    """`wanted` addresses (checked) and then the lowest free ones, `count` in all. `taken`: given out in this call.
+    """`wanted` addresses (checked) and then free ones, `count` in all. `taken`: given out in this call.
 
     ApiError InvalidParameterValue, InvalidIPAddress.InUse, InsufficientFreeAddressesInSubnet.
     """
-    used = used_ipv4(world, subnet) | set(taken)
+    used = set(taken)
     out: list[IPv4Address] = []
     for text in wanted:
         address = _wanted_ipv4(subnet, text)
-        if address in used:
+        if address in used or _held(world, subnet, address):
             raise fault("InvalidIPAddress.InUse", address=address)
         used.add(address)
         out.append(address)
+    candidates = _candidates(world, subnet)
+    while len(out) < count:
+        free = next((a for a in candidates if a not in used and not _held(world, subnet, a)), None)
+        if free is None:
+            raise fault("InsufficientFreeAddressesInSubnet", subnet=subnet.id)
+        out.append(free)
+    return tuple(out)
+
+
+def _held(world: World, subnet: Subnet, address: IPv4Address) -> int:
+    return world.count(NETWORK_INTERFACE, "address", f"{subnet.vpc_id}/{address}")
+
+
+def _candidates(world: World, subnet: Subnet) -> Iterator[IPv4Address]:
+    """The subnet's addresses in order, from where the first free one is likely: past as many as it has interfaces."""
     first = int(subnet.cidr.network_address) + RESERVED_FIRST
     last = int(subnet.cidr.broadcast_address) - RESERVED_LAST
-    candidate = first
-    while len(out) < count:
-        while candidate <= last and IPv4Address(candidate) in used:
-            candidate += 1
-        if candidate > last:
-            raise fault("InsufficientFreeAddressesInSubnet", subnet=subnet.id)
-        out.append(IPv4Address(candidate))
-        candidate += 1
-    return tuple(out)
+    likely = min(first + world.count(NETWORK_INTERFACE, "subnet", subnet.id), last)
+    return map(IPv4Address, chain(range(likely, last + 1), range(first, likely)))
 
 
 def _wanted_ipv4(subnet: Subnet, text: str) -> IPv4Address:
@@ -109,14 +113,14 @@ def _wanted_ipv6(blocks: Sequence[IPv6Network], text: str) -> IPv6Address:
 
 
 def next_number(world: World, kind: Kind[Any], vpc_id: str, *, taken: Iterable[int] = ()) -> int:
-    """The lowest free number (1..65535) of an interface or a route table within its VPC."""
+    """A free number (1..65535) of an interface or a route table within its VPC, near the lowest."""
     assert kind in (NETWORK_INTERFACE, ROUTE_TABLE)
-    used = {row.number for row in world.by(kind, "vpc", vpc_id)} | set(taken)
-    if len(used) >= 65535:
-        raise fault("NetworkInterfaceLimitExceeded")
-    if used and max(used) == len(used):
-        return len(used) + 1  # no gap
-    return next(number for number in range(1, 65536) if number not in used)
+    used = set(taken)
+    likely = min(world.count(kind, "vpc", vpc_id) + 1, 65535)
+    for number in chain(range(likely, 65536), range(1, likely)):
+        if number not in used and not world.count(kind, "number", f"{vpc_id}/{number}"):
+            return number
+    raise fault("NetworkInterfaceLimitExceeded")
 
 
 def new_public_ip(call: Call, world: World, *, taken: Iterable[IPv4Address] = ()) -> IPv4Address:

@@ -15,7 +15,8 @@ from ringfence.api.ops.ec2.interfaces import (
     public_dns_name,
 )
 from ringfence.api.ops.tagging import tag_list
-from ringfence.model.kinds import IMAGE, NETWORK_INTERFACE, VPC
+from ringfence.api.ops.views import Views
+from ringfence.model.kinds import IMAGE, INSTANCE, NETWORK_INTERFACE, VPC
 from ringfence.model.nouns.instance import Instance, InstanceState
 from ringfence.model.nouns.network_interface import NetworkInterface
 from ringfence.model.world import World
@@ -116,5 +117,8 @@ def reservation_view(world: World, owner_id: str, id: str, instances: Iterable[I
         "ReservationId": id,
         "OwnerId": owner_id,
         "Groups": [],
-        "Instances": [instance_view(world, instance) for instance in instances],
+        "Instances": _VIEWS.of(world, instances),
     }
+
+
+_VIEWS = Views(INSTANCE, instance_view)

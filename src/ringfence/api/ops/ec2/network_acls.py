@@ -93,6 +93,7 @@ describe(
     ids="NetworkAclIds",
     result="NetworkAcls",
     view=_view,
+    indexed={"vpc-id": "vpc"},
     filters={
         "network-acl-id": lambda _, acl: (acl.id,),
         "vpc-id": lambda _, acl: (acl.vpc_id,),

@@ -21,6 +21,7 @@ from ringfence.model.net import (
     PROTOCOL_NAMES,
     Network,
     Protocol,
+    network_text,
     parse_ipv4_network,
     parse_ipv6_network,
     parse_protocol,
@@ -133,29 +134,29 @@ class PermissionParser:
             return list(self._flat(params))
         raise fault("MissingParameter", name="ipPermissions")
 
-    def _permission(self, permission: Params) -> Iterator[SecurityGroupRule]:
+    def _permission(self, permission: Params) -> list[SecurityGroupRule]:
         service = parse_service(permission.get("IpProtocol"), permission.get("FromPort"), permission.get("ToPort"))
-        peers = list(self._peers(permission))
-        if not peers:
+        rules = list(self._peers(permission, service))
+        if not rules:
             raise fault("MissingParameter", name="ipRanges")
-        for peer in peers:
-            yield replace(peer, protocol=service.protocol, from_port=service.from_port, to_port=service.to_port)
+        return rules
 
-    def _peers(self, permission: Params) -> Iterator[SecurityGroupRule]:
+    def _peers(self, permission: Params, service: Service) -> Iterator[SecurityGroupRule]:
         for item in permission.get("IpRanges") or ():
-            yield self._rule(item, cidr=parse_cidr(_need(item, "CidrIp"), ipv6=False))
+            yield self._rule(item, service, cidr=parse_cidr(_need(item, "CidrIp"), ipv6=False))
         for item in permission.get("Ipv6Ranges") or ():
-            yield self._rule(item, cidr=parse_cidr(_need(item, "CidrIpv6"), ipv6=True))
+            yield self._rule(item, service, cidr=parse_cidr(_need(item, "CidrIpv6"), ipv6=True))
         for item in permission.get("PrefixListIds") or ():
-            yield self._rule(item, prefix_list_id=self.prefix_list(_need(item, "PrefixListId")))
+            yield self._rule(item, service, prefix_list_id=self.prefix_list(_need(item, "PrefixListId")))
         for item in permission.get("UserIdGroupPairs") or ():
-            yield self._rule(item, group=self.reference(item))
+            yield self._rule(item, service, group=self.reference(item))
 
-    def _rule(self, item: Params, **peer: Any) -> SecurityGroupRule:
+    def _rule(self, item: Params, service: Service, **peer: Any) -> SecurityGroupRule:
         description = parse_description(item.get("Description"))
         return SecurityGroupRule(
-            id="", egress=self.egress, protocol=-1, from_port=-1, to_port=-1, description=description, **peer
-        )
+            id="", egress=self.egress, protocol=service.protocol, from_port=service.from_port,
+            to_port=service.to_port, description=description, **peer,
+        )  # fmt: skip
 
     def _flat(self, params: Params) -> Iterator[SecurityGroupRule]:
         if params.get("SourceSecurityGroupName") is not None:
@@ -167,10 +168,7 @@ class PermissionParser:
             owner = params.get("SourceSecurityGroupOwnerId")
             reference = self.reference({"GroupName": params["SourceSecurityGroupName"], "UserId": owner})
             for service in _SOURCE_GROUP_SERVICES:  # SG-44
-                yield replace(
-                    self._rule({}, group=reference),
-                    protocol=service.protocol, from_port=service.from_port, to_port=service.to_port,
-                )  # fmt: skip
+                yield self._rule({}, service, group=reference)
             return
         if str(params.get("IpProtocol") or "").lower() in {"icmpv6", "58"}:  # SG-43
             raise fault(
@@ -180,10 +178,7 @@ class PermissionParser:
         service = parse_service(params.get("IpProtocol"), params.get("FromPort"), params.get("ToPort"))
         if params.get("CidrIp") is None:
             raise fault("MissingParameter", name="CidrIp")
-        yield replace(
-            self._rule({}, cidr=parse_cidr(params["CidrIp"], ipv6=False)),
-            protocol=service.protocol, from_port=service.from_port, to_port=service.to_port,
-        )  # fmt: skip
+        yield self._rule({}, service, cidr=parse_cidr(params["CidrIp"], ipv6=False))
 
     def prefix_list(self, id: str) -> str:
         """A prefix list that exists. None exist in this installation yet, so naming one is an error."""
@@ -281,29 +276,35 @@ def permission_list(rules: Iterable[SecurityGroupRule]) -> list[dict[str, Any]]:
         service = (rule.protocol, rule.from_port, rule.to_port)
         permission = grouped.get(service)
         if permission is None:
-            permission = grouped[service] = _empty_permission(rule)
+            permission = grouped[service] = _empty_permission(*service)
         name, peer = _peer_view(rule)
         permission[name].append(peer)
     return list(grouped.values())
 
 
-def _empty_permission(rule: SecurityGroupRule) -> dict[str, Any]:
-    out: dict[str, Any] = {"IpProtocol": protocol_name(rule.protocol)}
-    if rule.protocol in PORTED or rule.protocol in ICMP_FAMILY:
-        out |= {"FromPort": rule.from_port, "ToPort": rule.to_port}
-    return out | {"UserIdGroupPairs": [], "IpRanges": [], "Ipv6Ranges": [], "PrefixListIds": []}
+_SHOWS_PORTS = frozenset(int(protocol) for protocol in PORTED | ICMP_FAMILY)
+
+
+def _empty_permission(protocol: int, from_port: int, to_port: int) -> dict[str, Any]:
+    peers: dict[str, Any] = {"UserIdGroupPairs": [], "IpRanges": [], "Ipv6Ranges": [], "PrefixListIds": []}
+    name = protocol_name(protocol)
+    if protocol not in _SHOWS_PORTS:
+        return {"IpProtocol": name, **peers}
+    return {"IpProtocol": name, "FromPort": from_port, "ToPort": to_port, **peers}
 
 
 def _peer_view(rule: SecurityGroupRule) -> tuple[str, dict[str, Any]]:
-    peer: dict[str, Any] = {} if rule.description is None else {"Description": rule.description}
     if rule.group is not None:
-        return "UserIdGroupPairs", peer | group_pair(rule.group)
-    if rule.prefix_list_id is not None:
-        return "PrefixListIds", peer | {"PrefixListId": rule.prefix_list_id}
-    assert rule.cidr is not None
-    if rule.cidr.version == 4:
-        return "IpRanges", peer | {"CidrIp": str(rule.cidr)}
-    return "Ipv6Ranges", peer | {"CidrIpv6": str(rule.cidr)}
+        name, peer = "UserIdGroupPairs", group_pair(rule.group)
+    elif rule.prefix_list_id is not None:
+        name, peer = "PrefixListIds", {"PrefixListId": rule.prefix_list_id}
+    else:
+        assert rule.cidr is not None
+        text = network_text(rule.cidr)
+        name, peer = ("IpRanges", {"CidrIp": text}) if rule.cidr.version == 4 else ("Ipv6Ranges", {"CidrIpv6": text})
+    if rule.description is not None:
+        peer = {"Description": rule.description, **peer}
+    return name, peer
 
 
 def group_pair(group: GroupReference) -> dict[str, Any]:

@@ -98,6 +98,7 @@ describe(
     ids="RouteTableIds",
     result="RouteTables",
     view=_view,
+    indexed={"vpc-id": "vpc"},
     filters={
         "route-table-id": lambda _, table: (table.id,),
         "vpc-id": lambda _, table: (table.vpc_id,),

@@ -23,7 +23,7 @@ from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
 from ringfence.model.ids import well_formed
 from ringfence.model.kinds import SECURITY_GROUP, VPC
-from ringfence.model.net import protocol_name
+from ringfence.model.net import network_text, protocol_name
 from ringfence.model.nouns.security_group import SecurityGroup, SecurityGroupRule
 from ringfence.model.world import World, put
 
@@ -75,7 +75,7 @@ def _view(group: SecurityGroup, rule: SecurityGroupRule) -> dict[str, Any]:
         "SecurityGroupRuleArn": rule_arn(group, rule),
     }
     if rule.cidr is not None:
-        out["CidrIpv4" if rule.cidr.version == 4 else "CidrIpv6"] = str(rule.cidr)
+        out["CidrIpv4" if rule.cidr.version == 4 else "CidrIpv6"] = network_text(rule.cidr)
     if rule.prefix_list_id is not None:
         out["PrefixListId"] = rule.prefix_list_id
     if rule.group is not None:

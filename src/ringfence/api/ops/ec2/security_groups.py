@@ -189,7 +189,7 @@ def describe_security_groups(call: Call, world: World, params: Params) -> Outcom
         both = list({group.id: group for group in (*by_id, *named)}.values())
         rows = apply_filters(world, both, params.get("Filters") or (), FILTERS)
     else:
-        rows = select(call, world, SECURITY_GROUP, params, ids="GroupIds", filters=FILTERS)
+        rows = select(call, world, SECURITY_GROUP, params, ids="GroupIds", filters=FILTERS, indexed={"vpc-id": "vpc"})
     shown, token = page(rows, params)
     return _reply("SecurityGroups", [Memo(group, "group", lambda group=group: _view(group)) for group in shown], token)
 

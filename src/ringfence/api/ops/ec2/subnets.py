@@ -80,6 +80,7 @@ describe(
     ids="SubnetIds",
     result="Subnets",
     view=subnet_view,
+    indexed={"vpc-id": "vpc"},
     filters={
         "subnet-id": lambda _, subnet: (subnet.id,),
         "subnet-arn": lambda _, subnet: (SUBNET.arn(subnet),),
