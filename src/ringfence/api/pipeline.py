@@ -42,7 +42,7 @@ from ringfence.store.store import Commit, Store
 log = logging.getLogger("ringfence.api")
 
 MAX_BODY = 1 << 20  # bytes; EC2 requests are far smaller
-HEAVY_REPLY = 256 << 10  # characters; a read that answered more than this is kept off the event loop
+HEAVY_REPLY = 256 << 10  # bytes; a read that answered more than this is kept off the event loop
 #: runs before an operation of its service; gives the change that makes an untouched (account, Region) usable
 Prepare = Callable[[Call, World], Change | None]
 
@@ -320,7 +320,7 @@ class Pipeline:
             world = self.store.world
         outcome = begun.operation.handler(call, world, begun.params)
         body = self._serialise(begun, outcome)
-        self._heavy[_kind_of(call)] = len(body) > HEAVY_REPLY
+        self._heavy[_kind_of(call)] = sum(map(len, body)) > HEAVY_REPLY
         self.store.audit(audit.record(call, begun.params, read_only=True))
         return self._response(begun, body)
 
@@ -339,7 +339,7 @@ class Pipeline:
             if self.check is not None:
                 self.check(world.apply(change))
             body = self._serialise(begun, outcome)  # before the commit: what cannot be shown is not done
-            remember = (key, json.dumps({"params": digest, "body": body}).encode()) if key is not None else None
+            remember = (key, _kept_reply(digest, body)) if key is not None else None
             return Commit(
                 change=change, audit=record, remember=remember, result=body,
                 account_id=call.account_id, request_id=call.request_id,
@@ -350,7 +350,7 @@ class Pipeline:
             self.after_write()
         return self._response(begun, body)
 
-    def _repeated(self, key: str, digest: str) -> str | None:
+    def _repeated(self, key: str, digest: str) -> list[bytes] | None:
         """The reply given to the same call before (INF-14). ApiError when its parameters were others."""
         held = self.store.remembered(key)
         if held is None:
@@ -358,9 +358,9 @@ class Pipeline:
         kept = json.loads(held)
         if kept["params"] != digest:
             raise fault("IdempotentParameterMismatch")
-        return str(kept["body"])
+        return [str(kept["body"]).encode()]
 
-    def _serialise(self, begun: Begun, outcome: Outcome) -> str:
+    def _serialise(self, begun: Begun, outcome: Outcome) -> list[bytes]:
         service = begun.call.service
         if begun.protocol in self._documents:
             return self._documents[begun.protocol].result(begun.model, outcome.reply)
@@ -369,7 +369,7 @@ class Pipeline:
             serializer = self._serializers.setdefault(service, XmlSerializer())
         return serializer.result(begun.protocol, begun.model, outcome.reply)
 
-    def _response(self, begun: Begun, body: str) -> HttpResponse:
+    def _response(self, begun: Begun, body: list[bytes]) -> HttpResponse:
         call = begun.call
         if begun.protocol in self._documents:
             return self._documents[begun.protocol].response(begun.model, body, call.request_id)
@@ -413,6 +413,10 @@ def _signature_error(service: str, refused: sigv4.SignatureFault) -> ApiError:
         return fault("AuthFailure")
     code = "InvalidClientTokenId" if reason is sigv4.Reason.UNKNOWN_KEY else "SignatureDoesNotMatch"
     return fault(code, message=refused.message)
+
+
+def _kept_reply(digest: str, body: list[bytes]) -> bytes:
+    return json.dumps({"params": digest, "body": b"".join(body).decode()}).encode()
 
 
 def _digest(params: Params) -> str:

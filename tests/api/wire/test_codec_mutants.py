@@ -41,8 +41,8 @@ MUTANTS: dict[str, tuple[ModuleType, str, str]] = {
     "reply timestamps lose their fraction": (xml, "value.microsecond // 1000:03d", "0:03d"),
     "last item of a list lost": (xml, "for item in value:", "for item in value[:-1] or value:"),
     "false members left out": (xml, "if item is None:", "if not item:"),
-    "no result element": (xml, 'return f"<{wrapper}>{body}</{wrapper}>"', "return body"),
-    "request id of EC2 in Query's place": (xml, 'if protocol == "ec2":\n        inner', "if False:\n        inner"),
+    "no result element": (xml, 'return [f"<{wrapper}>".encode(), *body, f"</{wrapper}>".encode()]', "return body"),
+    "request id of EC2 in Query's place": (xml, 'if protocol == "ec2":\n        first', "if False:\n        first"),
     "flattened lists of replies nested": (
         xml, 'flat = member.type_name in ("list", "map") and member.serialization.get("flattened")', "flat = False"),
 }  # fmt: skip

@@ -28,7 +28,8 @@ class Counting:
         self.serializer, self.filled = XmlSerializer(memo_bytes=limit), list[str]()
 
     def write(self, *rows: Row, tag: str = "t") -> str:
-        return self.serializer.result("ec2", OPERATION, {"Vpcs": [self._memo(row, tag) for row in rows]})
+        reply = {"Vpcs": [self._memo(row, tag) for row in rows]}
+        return b"".join(self.serializer.result("ec2", OPERATION, reply)).decode()
 
     def _memo(self, row: Row, tag: str) -> Memo:
         def fill() -> dict[str, str]:
@@ -66,7 +67,7 @@ def test_an_identity_is_not_reused_while_its_text_is_held() -> None:
 
 @pytest.mark.parametrize("held", [1, 3])
 def test_the_memory_is_bounded_and_the_least_used_go_first(held: int) -> None:
-    size = len("<vpcId>vpc-1</vpcId><cidrBlock>t</cidrBlock>")
+    size = len("<item><vpcId>vpc-1</vpcId><cidrBlock>t</cidrBlock></item>")
     counting, rows = Counting(size * held), [Row(f"vpc-{number}") for number in range(held + 1)]
     counting.write(*rows[:held])
     counting.write(rows[0])  # used again: not the next to go, unless it is the only one
@@ -89,6 +90,6 @@ def test_none_is_left_out_and_an_empty_list_is_shown() -> None:
     """Clients tell an absent list from an empty one."""
     reply = {"Vpcs": [{"VpcId": "vpc-1", "State": None, "Tags": []}]}
     assert (
-        XmlSerializer().result("ec2", OPERATION, reply)
-        == "<vpcSet><item><vpcId>vpc-1</vpcId><tagSet></tagSet></item></vpcSet>"
+        b"".join(XmlSerializer().result("ec2", OPERATION, reply))
+        == b"<vpcSet><item><vpcId>vpc-1</vpcId><tagSet></tagSet></item></vpcSet>"
     )

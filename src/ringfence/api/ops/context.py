@@ -95,7 +95,7 @@ class Outcome:
     change: Change = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a thousand of them are made for one reply
 class Memo:
     """A structure in a reply that depends on nothing but `row` (and `tag`): its bytes may be reused.
 

@@ -10,42 +10,63 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from ringfence.api.ops.context import Memo, Params
 from ringfence.api.wire.text import escaped
 
-_Write = Callable[[Any, list[str]], None]  # (value, pieces)
+#: text is str until it is remembered or sent; what is remembered is bytes, and is copied once, into the reply
+_Pieces = list[str | bytes]
+_Write = Callable[[Any, _Pieces], None]  # (value, pieces)
+
+
+def joined(pieces: _Pieces) -> list[bytes]:
+    """Pieces as bytes, neighbouring text made one."""
+    out: list[bytes] = []
+    run: list[str] = []
+    for piece in pieces:
+        if type(piece) is str:
+            run.append(piece)
+        else:
+            if run:
+                out.append("".join(run).encode())
+                run.clear()
+            out.append(piece)  # type: ignore[arg-type]
+    if run:
+        out.append("".join(run).encode())
+    return out
 
 
 class Fragments:
-    """The text of Memo structures, least recently used out first; `limit` is in characters.
+    """The text of Memo structures, least recently used out first; `limit` is in bytes.
 
     Keyed by the identity of the row. INVARIANT: an entry holds its row, so the row's id() cannot become another's.
     """
 
     def __init__(self, limit: int) -> None:
-        self._held: OrderedDict[tuple[int, str, int], tuple[Any, str]] = OrderedDict()
+        self._held: OrderedDict[tuple[int, str, int], tuple[Any, bytes]] = OrderedDict()
         self._size, self._limit = 0, limit
         self._lock = threading.Lock()  # readers and the writer serialise at the same time
 
-    def of(self, shape: Any, memo: Memo, write: _Write) -> str:
-        """The structure's text: remembered, or written now."""
+    def of(self, shape: Any, memo: Memo, write: _Write, opening: str = "", closing: str = "") -> bytes:
+        """The structure's text between `opening` and `closing`, which belong to the shape: remembered, or written now."""
         key = (id(shape), memo.tag, id(memo.row))
-        with self._lock:
-            held = self._held.get(key)
-            if held is not None:
+        held = self._held.get(key)  # no lock: neither call runs any Python code, so nothing comes between
+        if held is not None:
+            with suppress(KeyError):  # it has just gone
                 self._held.move_to_end(key)
-                return held[1]
-        pieces: list[str] = []
+            return held[1]
+        pieces: _Pieces = [opening]
         write(memo.fill(), pieces)
-        text = "".join(pieces)
+        pieces.append(closing)
+        text = b"".join(joined(pieces))
         with self._lock:
             self._keep(key, memo.row, text)
         return text
 
-    def _keep(self, key: tuple[int, str, int], row: Any, text: str) -> None:
+    def _keep(self, key: tuple[int, str, int], row: Any, text: bytes) -> None:
         old = self._held.pop(key, None)
         self._held[key] = (row, text)
         self._size += len(text) - (len(old[1]) if old else 0)
@@ -66,28 +87,28 @@ class XmlSerializer:
         self._compiling = threading.Lock()
         self._fragments = Fragments(memo_bytes)
 
-    def members(self, shape: Any | None, reply: Params) -> str:
-        """The XML of a reply's members, without an enclosing element."""
+    def members(self, shape: Any | None, reply: Params) -> list[bytes]:
+        """The XML of a reply's members, without an enclosing element, in pieces."""
         if shape is None:
             if reply:
                 raise KeyError(next(iter(reply)))
-            return ""
+            return []
         write = self._ready.get(id(shape))
         if write is None:
             with self._compiling:
                 write = self._ready[id(shape)] = self._writer(shape)
-        pieces: list[str] = []
+        pieces: _Pieces = []
         write(reply, pieces)
-        return "".join(pieces)
+        return joined(pieces)
 
-    def result(self, protocol: str, operation: Any, reply: Params) -> str:
-        """The part of a reply that depends on the operation: its members, in Query inside a result element."""
+    def result(self, protocol: str, operation: Any, reply: Params) -> list[bytes]:
+        """The part of a reply that depends on the operation: its members, in Query inside a result element; in pieces."""
         shape = operation.output_shape
         body = self.members(shape, reply)
         if protocol == "ec2":
             return body
         wrapper = (shape.serialization.get("resultWrapper") if shape is not None else None) or f"{operation.name}Result"
-        return f"<{wrapper}>{body}</{wrapper}>"
+        return [f"<{wrapper}>".encode(), *body, f"</{wrapper}>".encode()]
 
     def _writer(self, shape: Any) -> _Write:
         known = self._writers.get(id(shape))
@@ -120,7 +141,7 @@ class XmlSerializer:
             table[name] = (opening, closing, writer, _TEXTS.get(member.type_name))
         fragments = self._fragments
 
-        def write(value: Any, pieces: list[str]) -> None:
+        def write(value: Any, pieces: _Pieces) -> None:
             if type(value) is Memo:
                 pieces.append(fragments.of(shape, value, write))
                 return
@@ -142,9 +163,13 @@ class XmlSerializer:
     def _list(self, shape: Any) -> _Write:
         tag = shape.member.serialization.get("name", "member")
         opening, closing, inner = f"<{tag}>", f"</{tag}>", self._writer(shape.member)
+        fragments = self._fragments
 
-        def write(value: Any, pieces: list[str]) -> None:
+        def write(value: Any, pieces: _Pieces) -> None:
             for item in value:
+                if type(item) is Memo:
+                    pieces.append(fragments.of(shape, item, inner, opening, closing))
+                    continue
                 pieces.append(opening)
                 inner(item, pieces)
                 pieces.append(closing)
@@ -157,7 +182,7 @@ class XmlSerializer:
             tag = shape.member.serialization.get("name", shape.serialization.get("name", name))
             opening, closing, inner = f"<{tag}>", f"</{tag}>", self._writer(shape.member)
 
-            def write(value: Any, pieces: list[str]) -> None:
+            def write(value: Any, pieces: _Pieces) -> None:
                 for item in value:
                     pieces.append(opening)
                     inner(item, pieces)
@@ -174,7 +199,7 @@ class XmlSerializer:
         value_tag = shape.value.serialization.get("name", "value")
         key_writer, value_writer = self._writer(shape.key), self._writer(shape.value)
 
-        def write(value: Any, pieces: list[str]) -> None:
+        def write(value: Any, pieces: _Pieces) -> None:
             for key, item in value.items():
                 pieces.append(f"<{tag}><{key_tag}>")
                 key_writer(key, pieces)
@@ -215,12 +240,11 @@ _TEXTS: dict[str, Callable[[Any], str]] = {
 }  # fmt: skip
 
 
-def document(protocol: str, action: str, namespace: str, body: str, request_id: str) -> bytes:
+def document(protocol: str, action: str, namespace: str, body: list[bytes], request_id: str) -> bytes:
     """The whole reply of an operation: `body` is what `XmlSerializer.result` gave."""
     if protocol == "ec2":
-        inner = f"<requestId>{request_id}</requestId>{body}"
+        first, last = f"<requestId>{request_id}</requestId>", ""
     else:
-        inner = f"{body}<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<{action}Response xmlns="{namespace}">{inner}</{action}Response>'
-    ).encode()
+        first, last = "", f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
+    head = f'<?xml version="1.0" encoding="UTF-8"?>\n<{action}Response xmlns="{namespace}">{first}'
+    return b"".join([head.encode(), *body, f"{last}</{action}Response>".encode()])
