@@ -8,7 +8,7 @@ import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
 import ringfence.api.ops.sts  # noqa: F401
 from ringfence.api.images import Images
-from ringfence.api.ops.context import Call, Memo
+from ringfence.api.ops.context import Call, Filled, Memo
 from ringfence.api.ops.ec2 import default_vpc, lifecycle
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.wire import model
@@ -27,7 +27,7 @@ ACCOUNT, REGION = "111122223333", "us-east-1"
 
 def plain(value: Any) -> Any:
     """A reply with its memoised parts filled in."""
-    if isinstance(value, Memo):
+    if isinstance(value, Memo | Filled):
         return plain(value.fill())
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ringfence.api.ops.context import Memo
+from ringfence.api.ops.context import Filled, Form, Memo
+from ringfence.api.ops.ec2.permissions import _PORTED_IPV4
 from ringfence.api.wire import model
 from ringfence.api.wire.xml import XmlSerializer
 
@@ -93,3 +96,31 @@ def test_none_is_left_out_and_an_empty_list_is_shown() -> None:
         b"".join(XmlSerializer().result("ec2", OPERATION, reply))
         == b"<vpcSet><item><vpcId>vpc-1</vpcId><tagSet></tagSet></item></vpcSet>"
     )
+
+
+# ---------------------------------------------------------------------- forms
+GROUPS: Any = model.operation("ec2", "DescribeSecurityGroups")
+
+
+def _text(serializer: XmlSerializer, permission: Any) -> bytes:
+    return b"".join(serializer.result("ec2", GROUPS, {"SecurityGroups": [{"IpPermissions": [permission]}]}))
+
+
+@given(st.sampled_from(["tcp", "udp", "icmp"]), st.integers(-1, 65535), st.integers(-1, 65535), st.ip_addresses(v=4))
+def test_a_form_is_written_like_the_structure_it_stands_for(name: str, low: int, high: int, address: Any) -> None:
+    serializer = XmlSerializer()
+    for values in ((name, low, high, f"{address}/32"), ("tcp", 1, 2, "10.0.0.0/8")):
+        filled = Filled(_PORTED_IPV4, values)
+        assert _text(serializer, filled) == _text(XmlSerializer(), filled.fill())
+
+
+def test_a_form_may_hold_a_percent_sign_but_must_show_each_value_once_in_order() -> None:
+    percent = Form(1, lambda port: {"IpProtocol": "100%s&", "FromPort": port})
+    assert _text(XmlSerializer(), Filled(percent, (7,))) == _text(XmlSerializer(), percent.make(7))
+    for wrong in (
+        Form(2, lambda low, high: {"FromPort": high, "ToPort": low}),
+        Form(1, lambda low: {"FromPort": low, "ToPort": low}),
+        Form(1, lambda low: {"IpProtocol": "tcp"}),
+    ):
+        with pytest.raises(ValueError, match="once"):
+            _text(XmlSerializer(), Filled(wrong, (1,) * wrong.count))

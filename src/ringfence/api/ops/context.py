@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -93,6 +93,29 @@ class Outcome:
 
     reply: Params
     change: Change = NOTHING
+
+
+class Form:
+    """A structure that occurs many times with nothing but a few values different: written once, then filled in.
+
+    `make(*values)` gives the members. Values must be text without markup and with nothing to escape, or whole numbers.
+    """
+
+    __slots__ = ("count", "make")
+
+    def __init__(self, count: int, make: Callable[..., Params]) -> None:
+        self.count, self.make = count, make
+
+
+@dataclass(slots=True)
+class Filled:
+    """A Form's structure with these values."""
+
+    form: Form
+    values: tuple[str | int, ...]
+
+    def fill(self) -> Params:
+        return self.form.make(*self.values)
 
 
 @dataclass(slots=True)  # not frozen: a thousand of them are made for one reply

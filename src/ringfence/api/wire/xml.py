@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from ringfence.api.ops.context import Memo, Params
+from ringfence.api.ops.context import Filled, Form, Memo, Params
 from ringfence.api.wire.text import escaped
 
 #: text is str until it is remembered or sent; what is remembered is bytes, and is copied once, into the reply
@@ -140,8 +140,15 @@ class XmlSerializer:
             writer = self._flat(member, name) if flat else self._writer(member)
             table[name] = (opening, closing, writer, _TEXTS.get(member.type_name))
         fragments = self._fragments
+        templates: dict[int, tuple[Form, str]] = {}  # forms are few and live as long as their module
 
         def write(value: Any, pieces: _Pieces) -> None:
+            if type(value) is Filled:
+                template = templates.get(id(value.form))
+                if template is None:
+                    template = templates[id(value.form)] = (value.form, _template(value.form, write))
+                pieces.append(template[1] % value.values)
+                return
             if type(value) is Memo:
                 pieces.append(fragments.of(shape, value, write))
                 return
@@ -208,6 +215,17 @@ class XmlSerializer:
                 pieces.append(f"</{value_tag}></{tag}>")
 
         return write
+
+
+def _template(form: Form, write: _Write) -> str:
+    """A form as the model has it, with `%s` for each value: written with marks in their place, in order."""
+    marks = [f"\ue000{number}\ue001" for number in range(form.count)]
+    pieces: _Pieces = []
+    write(form.make(*marks), pieces)
+    text = b"".join(joined(pieces)).decode().replace("%", "%%")
+    if [int(mark) for mark in re.findall("\ue000([0-9]+)\ue001", text)] != list(range(form.count)):
+        raise ValueError("a form must show each value once, in order")
+    return re.sub("\ue000[0-9]+\ue001", "%s", text)
 
 
 def _time_text(value: datetime | str) -> str:

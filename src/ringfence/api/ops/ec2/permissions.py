@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
 from typing import Any
 
-from ringfence.api.ops.context import Call, Params
+from ringfence.api.ops.context import Call, Filled, Form, Params
 from ringfence.model.errors import ApiError, fault
 from ringfence.model.kinds import GROUP_ASSOCIATION, SECURITY_GROUP
 from ringfence.model.net import (
@@ -291,6 +292,35 @@ def _empty_permission(protocol: int, from_port: int, to_port: int) -> dict[str, 
     if protocol not in _SHOWS_PORTS:
         return {"IpProtocol": name, **peers}
     return {"IpProtocol": name, "FromPort": from_port, "ToPort": to_port, **peers}
+
+
+_PORTED_IPV4 = Form(
+    4,
+    lambda protocol, from_port, to_port, cidr: {
+        "IpProtocol": protocol, "FromPort": from_port, "ToPort": to_port, "UserIdGroupPairs": [],
+        "IpRanges": [{"CidrIp": cidr}], "Ipv6Ranges": [], "PrefixListIds": [],
+    },
+)  # fmt: skip
+
+
+def permission_forms(rules: Iterable[SecurityGroupRule]) -> list[Params | Filled]:
+    """`permission_list`, to be shown only: the commonest permission, of one IPv4 block alone, as a form."""
+    grouped: dict[tuple[int, int, int], list[SecurityGroupRule]] = {}
+    for rule in rules:
+        grouped.setdefault((rule.protocol, rule.from_port, rule.to_port), []).append(rule)
+    return [_permission_form(service, held) for service, held in grouped.items()]
+
+
+def _permission_form(service: tuple[int, int, int], rules: list[SecurityGroupRule]) -> Params | Filled:
+    rule, cidr = rules[0], rules[0].cidr
+    if len(rules) > 1 or rule.description is not None or service[0] not in _SHOWS_PORTS or not _is_ipv4(cidr):
+        return permission_list(rules)[0]
+    assert cidr is not None
+    return Filled(_PORTED_IPV4, (PROTOCOL_NAMES[service[0]], service[1], service[2], network_text(cidr)))
+
+
+def _is_ipv4(cidr: Network | None) -> bool:
+    return type(cidr) is IPv4Network
 
 
 def _peer_view(rule: SecurityGroupRule) -> tuple[str, dict[str, Any]]:

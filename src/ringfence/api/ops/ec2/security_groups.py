@@ -8,7 +8,7 @@ from typing import Any
 
 from ringfence.api.ops.context import Call, Memo, Outcome, Params
 from ringfence.api.ops.describe import Values, apply_filters, page, select
-from ringfence.api.ops.ec2.permissions import open_egress, permission_list
+from ringfence.api.ops.ec2.permissions import open_egress, permission_forms, permission_list
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
@@ -128,8 +128,8 @@ def _view(group: SecurityGroup) -> Params:
         "OwnerId": group.owner_id,
         "VpcId": group.vpc_id,
         "SecurityGroupArn": SECURITY_GROUP.arn(group),
-        "IpPermissions": permission_list(group.ingress_rules),
-        "IpPermissionsEgress": permission_list(group.egress_rules),
+        "IpPermissions": permission_forms(group.ingress_rules),
+        "IpPermissionsEgress": permission_forms(group.egress_rules),
     }
     if group.tags:
         out["Tags"] = tag_list(group.tags)
