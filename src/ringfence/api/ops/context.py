@@ -128,3 +128,4 @@ class Memo:
     row: Any
     tag: str
     fill: Any  # Callable[[], Params]
+    written: tuple[Any, bytes] | None = None  # the serialiser's: the list's shape, and the item as it stands in it

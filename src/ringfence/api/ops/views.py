@@ -34,7 +34,7 @@ class Views:
     when it is an older one.
     """
 
-    def __init__(self, kind: Kind[Any], view: View, *, limit: int = 20_000) -> None:
+    def __init__(self, kind: Kind[Any], view: View, *, limit: int = 10_000) -> None:
         self._kind, self._view, self._limit = kind, view, limit
         self._lock = threading.Lock()
         self._world: World | None = None

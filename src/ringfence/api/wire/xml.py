@@ -175,7 +175,10 @@ class XmlSerializer:
         def write(value: Any, pieces: _Pieces) -> None:
             for item in value:
                 if type(item) is Memo:
-                    pieces.append(fragments.of(shape, item, inner, opening, closing))
+                    written = item.written
+                    if written is None or written[0] is not shape:
+                        written = item.written = (shape, fragments.of(shape, item, inner, opening, closing))
+                    pieces.append(written[1])
                     continue
                 pieces.append(opening)
                 inner(item, pieces)
