@@ -178,10 +178,11 @@ def public_address(world: World, eni: NetworkInterface, address: IPv4Address) ->
 
 def association_view(world: World, eni: NetworkInterface, address: IPv4Address, *, full: bool) -> dict[str, Any] | None:
     """The Association member; `full` adds the ids that DescribeInstances leaves out."""
-    public = public_address(world, eni, address)
+    elastic = elastic_ip_of(world, eni, address)
+    lent = eni.auto_public_ip if address is eni.addresses[0] or address == eni.addresses[0] else None
+    public = elastic.public_ip if elastic is not None else lent
     if public is None:
         return None
-    elastic = elastic_ip_of(world, eni, address)
     out: dict[str, Any] = {
         "PublicIp": str(public),
         "PublicDnsName": public_dns_name(world.get(VPC, eni.vpc_id), public),
@@ -243,8 +244,8 @@ def common_view(world: World, eni: NetworkInterface, *, full: bool) -> dict[str,
 
 def _private_views(world: World, eni: NetworkInterface, *, full: bool) -> Iterator[dict[str, Any]]:
     hostnames = world.get(VPC, eni.vpc_id).dns_hostnames
-    for address in eni.addresses:
-        item: dict[str, Any] = {"PrivateIpAddress": str(address), "Primary": address == eni.addresses[0]}
+    for number, address in enumerate(eni.addresses):
+        item: dict[str, Any] = {"PrivateIpAddress": str(address), "Primary": number == 0}
         if hostnames:
             item["PrivateDnsName"] = private_dns_name(eni.region, address)
         association = association_view(world, eni, address, full=full)
