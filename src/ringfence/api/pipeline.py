@@ -363,7 +363,7 @@ class Pipeline:
     def _serialise(self, begun: Begun, outcome: Outcome) -> list[bytes]:
         service = begun.call.service
         if begun.protocol in self._documents:
-            return self._documents[begun.protocol].result(begun.model, outcome.reply)
+            return [self._documents[begun.protocol].result(begun.model, outcome.reply).encode()]
         serializer = self._serializers.get(service)
         if serializer is None:
             serializer = self._serializers.setdefault(service, XmlSerializer())
@@ -372,7 +372,7 @@ class Pipeline:
     def _response(self, begun: Begun, body: list[bytes]) -> HttpResponse:
         call = begun.call
         if begun.protocol in self._documents:
-            return self._documents[begun.protocol].response(begun.model, body, call.request_id)
+            return self._documents[begun.protocol].response(begun.model, b"".join(body).decode(), call.request_id)
         text = document(begun.protocol, call.action, model.namespace(call.service), body, call.request_id)
         return HttpResponse(200, text, headers=(("x-amzn-requestid", call.request_id),))
 
