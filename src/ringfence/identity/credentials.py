@@ -62,6 +62,11 @@ def secret_purpose(access_key_id: str) -> str:
     return f"access-key/{access_key_id}"
 
 
+def mfa_purpose(serial_number: str) -> str:
+    """What the seed of an MFA device is sealed for; the seed as bytes, not as base32 text."""
+    return f"mfa-device/{serial_number}"
+
+
 def user_principal(user: User, access_key_id: str) -> Principal:
     """A user who signs with one of its keys."""
     return Principal(

@@ -54,6 +54,7 @@ class Metadata:
 
     issuer: str
     certificates: tuple[x509.Certificate, ...]
+    valid_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,9 @@ def read_metadata(text: str) -> Metadata:
             found += [_certificate(_text(node)) for node in key.iter(SIGNATURE + "X509Certificate")]
     if not found:
         raise AssertionFault("The metadata has no signing certificate")
-    return Metadata(issuer=root.get("entityID"), certificates=tuple(found))
+    until = root.get("validUntil")
+    end = _moment(until, "validUntil") if until is not None else None
+    return Metadata(issuer=root.get("entityID"), certificates=tuple(found), valid_until=end)
 
 
 def _certificate(text: str) -> x509.Certificate:

@@ -38,6 +38,8 @@ class User(IamEntity):
     password_hash: str | None = None  # login profile
     password_reset_required: bool = False
     password_set: float | None = None
+    password_history: tuple[str, ...] = ()  # hashes that may not come back, the newest first
+    profile_created: float | None = None
     mfa_devices: tuple[str, ...] = ()  # serial numbers
 
 
@@ -121,7 +123,8 @@ class MfaDevice(Row):
     user_id: str | None = None  # assigned to; None = not yet enabled, or the root's when `root`
     root: bool = False
     enabled: float | None = None
-    last_step: int = 0  # the last time step used: a code works once
+    last_step: int = 0  # the last time step used, by the device's clock: a code works once
+    drift: int = 0  # steps that the device's clock is ahead of ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +145,8 @@ class SamlProvider(Row):
     name: str
     metadata: str
     created: float
+    valid_until: float | None = None
+    uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,3 +155,6 @@ class IamAccount(Row):
 
     alias: str | None = None
     password_policy: Tags = ()  # member of the API's PasswordPolicy -> value
+    report: str | None = None  # the last credential report, and when it was made
+    report_made: float | None = None
+    deletion_tasks: tuple[str, ...] = ()  # of service-linked roles, done

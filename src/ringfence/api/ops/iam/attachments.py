@@ -75,7 +75,7 @@ def _inline(sort: Sort) -> None:
         """Adds the policy, or replaces the one of that name. MalformedPolicyDocument, LimitExceeded."""
         found = sort.named(call, world, params)
         made = InlinePolicy(name=params["PolicyName"], text=params["PolicyDocument"])
-        documents.check_identity(made.text)
+        documents.check_inline(made.text)
         others = tuple(policy for policy in found.inline if policy.name != made.name)
         documents.check_inline_size(noun, found.name, [policy.text for policy in (*others, made)])
         return Outcome({}, put(sort.kind, replace(found, inline=(*others, made))))

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from ringfence.api.ops.context import Call
-from ringfence.model.errors import ApiError, fault
+from ringfence.identity import document
+from ringfence.identity.document import DocumentKind
+from ringfence.model.errors import fault
 from ringfence.model.quotas import INLINE_POLICY_SIZE
 
 _SPACE = re.compile(r"\s+")
 
 
-def malformed(message: str) -> ApiError:
-    return fault("MalformedPolicyDocument", message=message)
+def check_managed(text: str) -> None:
+    """A managed policy. ApiError MalformedPolicyDocument, as for all of these."""
+    document.malformed(text, DocumentKind.MANAGED)
 
 
-def check_identity(text: str) -> None:
-    """An identity policy. ApiError MalformedPolicyDocument."""
-    _json(text)
+def check_inline(text: str) -> None:
+    """A policy inside a user, group or role."""
+    document.malformed(text, DocumentKind.IDENTITY)
 
 
 def check_trust(text: str) -> None:
-    """A role's trust policy. ApiError MalformedPolicyDocument."""
-    _json(text)
-
-
-def _json(text: str) -> None:
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        raise malformed("Syntax errors in policy.") from None
-    if not isinstance(document, dict):
-        raise malformed("Syntax errors in policy.")
+    """A role's trust policy."""
+    document.malformed(text, DocumentKind.TRUST)
 
 
 def size(text: str) -> int:

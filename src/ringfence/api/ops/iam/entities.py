@@ -50,6 +50,11 @@ def taken(world: World, kind: Kind[E], account_id: str, name: str, *, by: str = 
     return any(e.id != by for e in world.by(kind, "name", f"{account_id}/{name.lower()}"))
 
 
+def taken_arn(call: Call, world: World, kind: Kind[Any], arn: str) -> bool:
+    """Is there a row of that ARN in the account, in whatever case?"""
+    return any(row.id.lower() == arn.lower() for row in call.mine(world, kind))
+
+
 def user(call: Call, world: World, name: str) -> User:
     found = named(world, USER, call.account_id, name)
     if found is None:

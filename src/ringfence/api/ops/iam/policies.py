@@ -128,7 +128,7 @@ def create_policy(call: Call, world: World, params: Params) -> Outcome:
         raise fault(
             "EntityAlreadyExists", message=f"A policy called {name} already exists. Duplicate names are not allowed."
         )
-    documents.check_identity(text)
+    documents.check_managed(text)
     documents.check_size(call, "iam-policy-size", text)
     call.check_quota("iam-policies", world.count_owned(MANAGED_POLICY, call.account_id, call.region) + 1)
     moment = now(call)
@@ -185,7 +185,7 @@ def delete_policy(call: Call, world: World, params: Params) -> Outcome:
 def create_policy_version(call: Call, world: World, params: Params) -> Outcome:
     """AWS: numbers are never given twice. LimitExceeded for a sixth version."""
     policy, text = _own(call, world, params["PolicyArn"]), params["PolicyDocument"]
-    documents.check_identity(text)
+    documents.check_managed(text)
     documents.check_size(call, "iam-policy-size", text)
     if len(policy.versions) >= POLICY_VERSIONS:
         message = (
