@@ -220,7 +220,7 @@ def test_ec2_refuses_a_bad_request_changes_nothing_and_audits_it(front: Front, n
 QUERY_REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "unknown action": ({"Action": "MakeCoffee"}, "InvalidAction"),
     "not served": ({"Action": "GetSessionToken"}, "UnsupportedOperation"),
-    "missing parameter": ({"Action": "AssumeRole", "RoleArn": "a"}, "MissingParameter"),
+    "missing parameter": ({"Action": "AssumeRole", "RoleArn": "a"}, "ValidationError"),
     "EC2's list spelling": (
         {"Action": "AssumeRole", "RoleArn": "a", "RoleSessionName": "s", "PolicyArns.1.arn": "x"}, "UnknownParameter"),
     "version of EC2": ({"Action": "GetCallerIdentity", "Version": "2016-11-15"}, "NoSuchVersion"),

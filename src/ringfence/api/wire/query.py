@@ -99,7 +99,12 @@ class QueryParser:
             out[name] = self._value(member, subtree, f"{path}{wire}")
         for name in shape.required_members:
             if name not in out or (self.ec2 and out[name] == ""):  # EC2: an empty text is not given
-                raise limits.absent(shape, name, path + wire_names[name])
+                where = path + wire_names[name]
+                raise (
+                    limits.absent(shape, name, where)
+                    if self.ec2
+                    else _constraint("Value null", where, "must not be null")
+                )
         return out
 
     def _value(self, shape: Any, tree: _Tree, path: str) -> Any:
@@ -119,7 +124,9 @@ class QueryParser:
         """The value, if it keeps what the model declares (`limits.py`)."""
         if not shape.metadata:
             return value
-        if self.ec2 and self.limits:
+        if not self.ec2:
+            return _one_of(shape, value, path)
+        if self.limits:
             limits.check(shape, value, path)
         return limits.enum_value(shape, value, path) if isinstance(value, str) else value
 
@@ -162,6 +169,20 @@ def _indices(tree: _Tree, path: str) -> list[str]:
 
 def _invalid(path: str, text: str, what: str) -> ApiError:
     return fault("InvalidParameterValue", message=f"Invalid value '{text[:100]}' for parameter {path}: {what}")
+
+
+def _constraint(what: str, path: str, rule: str) -> ApiError:
+    """IAM and STS API References, "Common errors": ValidationError."""
+    place = ".".join(part[:1].lower() + part[1:] for part in path.split("."))
+    message = f"1 validation error detected: {what} at '{place[:200]}' failed to satisfy constraint: Member {rule}"
+    return fault("ValidationError", message=message)
+
+
+def _one_of(shape: Any, value: Any, path: str) -> Any:
+    allowed = shape.metadata.get("enum")
+    if allowed and isinstance(value, str) and value not in allowed:
+        raise _constraint(f"Value '{value[:200]}'", path, f"must satisfy enum value set: [{', '.join(allowed)}]")
+    return value
 
 
 def _string(text: str, path: str, shape: Any) -> str:

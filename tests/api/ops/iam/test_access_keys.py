@@ -114,3 +114,17 @@ def test_ids_and_secrets_have_awss_shape() -> None:
     assert len(unique_id(ids, "AIDA")) == 21
     assert len(secret_key(ids)) == 40
     assert account_of("AKIDROOT") is None
+
+
+def test_values_outside_an_enumeration_are_refused_in_awss_words(lab: Lab) -> None:
+    """IAM API Reference, "Common errors"."""
+    key = lab.key(lab.user("ann"))
+    wrong = lab.refused("update_access_key", UserName="ann", AccessKeyId=key["AccessKeyId"], Status="Off")
+    text = "Value 'Off' at 'status' failed to satisfy constraint: Member must satisfy enum value set: [Active, Inactive"
+    assert wrong[:2] == ("ValidationError", 400)
+    assert wrong[2].startswith(f"1 validation error detected: {text}")
+    answer = lab.front.ask({"Action": "DeleteAccessKey", "UserName": "ann"}, service="iam")
+    missing = (
+        "1 validation error detected: Value null at 'accessKeyId' failed to satisfy constraint: Member must not be null"
+    )
+    assert (answer.code, answer.message) == ("ValidationError", missing)
