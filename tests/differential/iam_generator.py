@@ -32,7 +32,9 @@ class Case:
 
 
 # ------------------------------------------------------------------------------------------------------- vocabularies
-ACTIONS = ("ec2:CreateSubnet", "ec2:DescribeVpcs", "ec2:DeleteSubnet", "s3:GetObject", "iam:GetUser")
+ACTIONS = (
+    *("ec2:CreateSubnet", "ec2:DescribeVpcs", "ec2:DeleteSubnet", "s3:GetObject", "iam:GetUser") * 4, "sts:GetCallerIdentity",
+)  # fmt: skip
 ACTION_PATTERNS = (
     "*", "ec2:*", "EC2:createsubnet", "ec2:Create*", "ec2:*Subnet", "ec2:?reateSubnet", "ec2:?eateSubnet", "s3:*", "s3:Get?bject",
     "ec2:Describe*", "ec2:CreateSubne", "ec2:CreateSubnet", "iam:Get*", "*:Get*", "ec2:*e*e*t", "ec2:CreateSubnet?", "s3:getobject",
@@ -52,13 +54,15 @@ ARNS = (
 )
 ARN_PATTERNS = (
     "*", *ARNS[1:], f"arn:aws:ec2:*:{HOME}:subnet/*", "arn:aws:ec2:*:*:*", "arn:aws:ec2:us-east-?:*:subnet/subnet-?",
-    "arn:aws:ec2:*:subnet/*", "arn:aws:ec2:*:*:subnet", "arn:aws:s3:::*", "arn:aws:s3:::bucket/*/one", "arn:aws:s3:::bucket/a*c",
-    "arn:aws:s3:*", "arn:aws:ec2:us-east-1::image/*", "arn:aws:ec2:us-east-1:*:image/*", "arn:aws:ec2:us-east-1:?:image/*",
+    "arn:aws:ec2:*:*:subnet", "arn:aws:s3:::*", "arn:aws:s3:::bucket/*/one", "arn:aws:s3:::bucket/a*c",
+    "arn:aws:ec2:us-east-1::image/*", "arn:aws:ec2:us-east-1:*:image/*", "arn:aws:ec2:us-east-1:?:image/*",
     "arn:aws:s3:::bucket/${aws:username}/*", "arn:aws:s3:::bucket/${aws:UserName}/one", "arn:aws:s3:::bucket/${*}",
     "arn:aws:s3:::bucket/${?}", "arn:aws:s3:::bucket/${aws:PrincipalTag/team, 'open'}/*", "arn:aws:s3:::bucket/${aws:principaltag/team}/*",
     "arn:aws:s3:::bucket/${aws:TagKeys}/*", f"arn:aws:iam::{HOME}:user/${{aws:username}}", f"arn:aws:ec2:us-east-1:{HOME}:SUBNET/subnet-a",
     "arn:aws:*:*:*:*", "arn:aws:s3:::BUCKET/*", "arn:aws:s3:::bucket/alice/??e",
 )  # fmt: skip
+#: the patterns whose variables always have a value: what an Allow with NotResource does otherwise, no document says
+SURE_PATTERNS = tuple(p for p in ARN_PATTERNS if "${aws" not in p or "'open'" in p)
 STRINGS = ("alice", "Alice", "bob", "al*ce", "", "ali?e", "open", "a:b", "${aws:username}")
 STRING_PATTERNS = (
     *STRINGS, "a*", "*", "?????", "${aws:username}", "${AWS:Username}*", "${aws:PrincipalTag/team, 'bob'}", "al${*}ce", "al${?}ce",
@@ -82,7 +86,7 @@ VPCS = (
     "arn:aws:some:us-east-2:999999999999:store/abc:111122223333:finance/x", "vpc-a",
 )  # fmt: skip
 VPC_PATTERNS = (
-    *VPCS, f"arn:aws:ec2:*:{HOME}:vpc/*", "arn:aws:ec2:*:*:vpc/vpc-?", "arn:aws:some:*:111122223333:finance/*", "arn:aws:ec2:*:vpc/vpc-a",
+    *VPCS[:4], f"arn:aws:ec2:*:{HOME}:vpc/*", "arn:aws:ec2:*:*:vpc/vpc-?", "arn:aws:some:*:111122223333:finance/*",
     "arn:aws:ec2:us-east-1:*:vpc/vpc-${aws:principaltag/team, 'a'}",
 )  # fmt: skip
 #: kind of value -> (operators, a key, values of requests, values of policies)
@@ -235,10 +239,17 @@ def statement(chance: random.Random, *, deny: float = 0.25, conditions: float = 
     if chance.random() < 0.3:
         made["Sid"] = "S1"
     made["NotAction" if chance.random() < 0.2 else "Action"] = some(chance, ACTION_PATTERNS)
-    made["NotResource" if chance.random() < 0.2 else "Resource"] = some(chance, ARN_PATTERNS)
+    _resource(chance, made, negated=0.2)
     if chance.random() < conditions:
         made["Condition"] = set_condition(chance) if chance.random() < 0.3 else condition(chance)
     return made
+
+
+def _resource(chance: random.Random, made: Statement, negated: float) -> None:
+    if chance.random() < negated:
+        made["NotResource"] = some(chance, SURE_PATTERNS if made["Effect"] == "Allow" else ARN_PATTERNS)
+    else:
+        made["Resource"] = some(chance, ARN_PATTERNS)
 
 
 def policy(chance: random.Random, **more: float) -> Attached:
@@ -315,7 +326,7 @@ def _maybe_whole(chance: random.Random, made: Statement) -> tuple[Attached, ...]
 def resources(chance: random.Random) -> tuple[Question, Policies]:
     """A pattern of resources, with variables, decides."""
     made: Statement = {"Effect": chance.choice(("Allow", "Deny")), "Action": "*"}
-    made[chance.choice(("Resource", "NotResource"))] = some(chance, ARN_PATTERNS)
+    _resource(chance, made, negated=0.5)
     return _ask(chance, INSIDERS[1]), Policies(identity=(attached(chance, made, old=True), *_maybe_whole(chance, made)))
 
 
@@ -330,6 +341,9 @@ def limits(chance: random.Random) -> tuple[Question, Policies]:
     if who.session is None or who.kind is PrincipalKind.USER:
         layers.pop("session", None)
     identity = () if chance.random() < 0.1 else (whole(chance),)
+    if who.kind is PrincipalKind.ROOT:
+        identity = ()
+        layers.pop("boundary", None)
     return _ask(chance, who), Policies(identity=identity, **layers)
 
 
@@ -433,6 +447,9 @@ def anything(chance: random.Random) -> tuple[Question, Policies]:
     if who.session is None or who.kind is PrincipalKind.USER:
         layers.pop("session", None)
     identity = (policy(chance), *((whole(chance),) if chance.random() < 0.5 else ()))
+    if who.kind is PrincipalKind.ROOT:  # the root user can have neither
+        identity = ()
+        layers.pop("boundary", None)
     asked = _ask(chance, who, resource=own, account=chance.choice((HOME, AWAY)), count=chance.choice((1, 1, 2)))
     return asked, Policies(identity=identity, **layers)
 
@@ -444,7 +461,7 @@ THEMES: tuple[Callable[[random.Random], tuple[Question, Policies]], ...] = (
 
 def case(seed: int) -> Case:
     """The case of this number."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # the same number is the same case
     theme = THEMES[seed % len(THEMES)]
     question, policies = theme(chance)
     return Case(theme.__name__, question, policies)

@@ -206,4 +206,6 @@ def test_not_principal() -> None:
     assert ask(resource=deny_but(USER.arn)) is Effect.EXPLICIT_DENY
     assert ask(resource=deny_but(USER.arn + "x", ACCOUNT)) is Effect.EXPLICIT_DENY
     assert ask(resource=deny_but(USER.arn, ACCOUNT), boundary=attached(EVERYTHING)) is Effect.EXPLICIT_DENY
-    assert ask(who=ROLE, resource=deny_but(ROLE_ARN, ACCOUNT)) is Effect.ALLOWED
+    assert ask(who=ROLE, resource=deny_but(ROLE.arn, ROLE_ARN, ACCOUNT)) is Effect.ALLOWED  # the second example
+    for missing in ((ROLE_ARN, ACCOUNT), (ROLE.arn, ACCOUNT), (ROLE.arn, ROLE_ARN)):
+        assert ask(who=ROLE, resource=deny_but(*missing)) is Effect.EXPLICIT_DENY

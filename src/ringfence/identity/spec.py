@@ -28,6 +28,8 @@ Statement = dict[str, Any]
 
 def answer(question: Question, policies: Policies) -> Effect:
     """Every target must be allowed (IAM-25): the answer about the first that is not. No target: nothing is allowed."""
+    if question.action.lower() == "sts:getcalleridentity":
+        return Effect.ALLOWED  # STS API Reference: "No permissions are required", not even a Deny is heard
     for target in question.targets:
         effect = _about(question, target, policies)
         if effect is not Effect.ALLOWED:
@@ -38,7 +40,7 @@ def answer(question: Question, policies: Policies) -> Effect:
 # ------------------------------------------------------------------------------------------------ the order of policies
 #: [E] who has an identity in an account, and so identity policies; service control policies bind nobody else [O]
 _IN_AN_ACCOUNT = (PrincipalKind.ROOT, PrincipalKind.USER, PrincipalKind.ROLE, PrincipalKind.FEDERATED)
-#: [E] "IAM role trust policies and KMS key policies are exceptions": without their word nothing is allowed
+#: [E] "IAM role trust policies and KMS key policies are exceptions" (keys are not served): without it nothing is allowed
 _TRUST = ("sts:assumerole", "sts:assumerolewithsaml", "sts:assumerolewithwebidentity", "sts:tagsession",
           "sts:setsourceidentity")  # fmt: skip
 
@@ -107,7 +109,7 @@ def _granted(ask: _Asking, ways: set[str]) -> bool:
     own = who.kind is PrincipalKind.ROOT or (ask.allows(*policies.identity) and bounded and in_session)
     if who.account_id != ask.target.account_id:
         return own and bool(ways)  # [X] "only if both evaluations return a decision of Allow"
-    if not ways and (ask.action.lower() in _TRUST or ask.action.lower().startswith("kms:")):
+    if not ways and ask.action.lower() in _TRUST:
         return False
     # [E] "Resource-based policies and implicit denies in other policy types (same account)"
     return "direct" in ways or ("issuer" in ways and bounded and in_session) or own
@@ -128,15 +130,11 @@ def _named(statement: Statement, who: Principal, *, bounded: bool = False) -> se
     listed = _ways(statement["NotPrincipal"], who)
     if bounded:
         return {"direct"}  # [N] "will always deny any IAM principal that has a permissions boundary"
-    # [N] the account must be listed as well as the user, the role or the session; then only is the caller spared
-    spared = "anyone" in listed or (
-        "direct" in listed if who.kind not in _IN_AN_ACCOUNT else "account" in listed and bool(_own(listed, who))
-    )
+    # [N] account, then user or role, then session are asked in turn: each must be listed for the caller to be spared
+    needed = {"account"} if who.kind is PrincipalKind.ROOT else {"account", "direct"}
+    needed |= {"issuer"} if who.kind is PrincipalKind.ROLE else set()
+    spared = "anyone" in listed or (needed if who.kind in _IN_AN_ACCOUNT else {"direct"}) <= listed
     return set() if spared else {"direct"}
-
-
-def _own(listed: set[str], who: Principal) -> set[str]:
-    return {"account"} if who.kind is PrincipalKind.ROOT else listed & {"direct", "issuer"}
 
 
 def _ways(element: Any, who: Principal) -> set[str]:
