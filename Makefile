@@ -6,7 +6,7 @@
 PORT ?= 4566
 VENV := .venv/bin
 
-.PHONY: setup run test check format lock docs differential bench clean
+.PHONY: setup run test check format lock docs differential iam-differential bench clean
 
 setup:
 	@scripts/setup.sh
@@ -33,6 +33,9 @@ docs:
 
 differential: setup
 	$(VENV)/python -m tests.differential.run
+
+iam-differential: setup
+	$(VENV)/python -m tests.differential.iam_run
 
 bench: setup
 	$(VENV)/python -m bench.compile_world

@@ -47,6 +47,7 @@ ARNS = (
     "arn:aws:ec2:us-east-1::image/ami-a",
     "arn:aws:s3:::bucket/alice/one",
     "arn:aws:s3:::bucket/a:b:c",
+    "arn:aws:sns:us-east-1:111122223333:topic:one",
     "arn:aws:s3:::bucket/*",
     "arn:aws:s3:::bucket/open/x",
     "arn:aws:s3:::bucket/?",
@@ -59,7 +60,8 @@ ARN_PATTERNS = (
     "arn:aws:s3:::bucket/${aws:username}/*", "arn:aws:s3:::bucket/${aws:UserName}/one", "arn:aws:s3:::bucket/${*}",
     "arn:aws:s3:::bucket/${?}", "arn:aws:s3:::bucket/${aws:PrincipalTag/team, 'open'}/*", "arn:aws:s3:::bucket/${aws:principaltag/team}/*",
     "arn:aws:s3:::bucket/${aws:TagKeys}/*", f"arn:aws:iam::{HOME}:user/${{aws:username}}", f"arn:aws:ec2:us-east-1:{HOME}:SUBNET/subnet-a",
-    "arn:aws:*:*:*:*", "arn:aws:s3:::BUCKET/*", "arn:aws:s3:::bucket/alice/??e",
+    "arn:aws:ec2:*:subnet/*", "arn:aws:s3:*", "arn:aws:s3:::bucket/a:*:c", "arn:aws:*:one", "arn:aws:*sns:*", "arn:aws:ec2:us-*",
+    "arn:aws:ec2:us-*3:subnet/subnet-a", "arn:aws:*:*:*:*", "arn:aws:s3:::BUCKET/*", "arn:aws:s3:::bucket/alice/??e",
 )  # fmt: skip
 #: the patterns whose variables always have a value: what an Allow with NotResource does otherwise, no document says
 SURE_PATTERNS = tuple(p for p in ARN_PATTERNS if "${aws" not in p or "'open'" in p)

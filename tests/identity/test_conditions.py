@@ -71,7 +71,7 @@ OPERATORS: Rows = [
     ("NotIpAddress", "203.0.113.0/24", None, True),
     ("ArnEquals", ARN, ARN, True),
     ("ArnEquals", "arn:aws:ec2:*:*:vpc/vpc-*", ARN, True),
-    ("ArnLike", "arn:aws:ec2:*:vpc/vpc-1", ARN, True),  # fewer than six fields: as a whole
+    ("ArnLike", "arn:aws:ec2:*:vpc/vpc-1", ARN, False),  # fewer than the six components that are compared
     ("ArnLike", "arn:aws:ec2:vpc/vpc-1", ARN, False),
     ("ArnLike", "arn:aws:*:*:*:*", "arn:aws:ec2:x:y", False),
     ("ArnLike", "arn:aws:ec2:us-*1:*:vpc/*", "arn:aws:ec2:us-east:1:vpc/x", False),
@@ -154,10 +154,12 @@ def test_operators_that_take_no_variables(operator: str) -> None:
     assert not holds(operator, "${ns:key}", {"ns:key": "10"})
 
 
-def test_a_variable_without_a_value_is_taken_to_the_safe_side() -> None:
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+def test_nothing_is_like_a_variable_without_a_value(effect: str) -> None:
+    """AWS, "Policy variables with no value": inverted operators match against it, the others do not."""
     context = {"ns:key": "x"}
-    assert not holds("StringNotEquals", "${aws:username}", context, effect="Allow")
-    assert holds("StringNotEquals", "${aws:username}", context, effect="Deny")
+    assert holds("StringNotEquals", "${aws:username}", context, effect=effect)
+    assert not holds("StringEquals", "${aws:username}", context, effect=effect)
 
 
 def test_an_operator_nobody_knows_never_allows_and_always_denies() -> None:

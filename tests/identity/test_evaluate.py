@@ -187,7 +187,7 @@ PRINCIPALS: list[tuple[Principal, Any, bool, bool, bool]] = [
     (SESSION, "*", True, False, False),
     (SESSION, {"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/web/other"}, False, True, True),
     (FEDERATED, {"AWS": FEDERATED.arn}, True, False, False),
-    (FEDERATED, USER_ARN, True, True, True),
+    (FEDERATED, USER_ARN, False, True, True),  # no session policy, no permissions, unless the session itself is named
 ]
 
 
@@ -271,9 +271,10 @@ def test_the_holder_of_a_web_token_is_known_by_its_provider() -> None:
 # ---------------------------------------------------------------------- NotPrincipal
 @pytest.mark.parametrize(
     ("caller", "spared", "denied"),
-    [(USER, [USER.arn], False), (USER, [USER.arn, ACCOUNT], False), (USER, [ACCOUNT], True),
-     (USER, [f"arn:aws:iam::{ACCOUNT}:user/bob"], True), (SESSION, [SESSION_ARN, ROLE_ARN], False),
-     (SESSION, [SESSION_ARN], True), (SESSION, [ROLE_ARN], True), (ROOT, [ACCOUNT], False)],
+    [(USER, [USER.arn], True), (USER, [USER.arn, ACCOUNT], False), (USER, [ACCOUNT], True),
+     (USER, [f"arn:aws:iam::{ACCOUNT}:user/bob", ACCOUNT], True), (SESSION, [SESSION_ARN, ROLE_ARN, ACCOUNT], False),
+     (SESSION, [SESSION_ARN, ROLE_ARN], True), (SESSION, [SESSION_ARN, ACCOUNT], True), (SESSION, [ROLE_ARN, ACCOUNT], True),
+     (ROOT, [ACCOUNT], False)],
 )  # fmt: skip
 def test_all_but(caller: Principal, spared: list[str], denied: bool) -> None:
     """IAM User Guide: "NotPrincipal"."""

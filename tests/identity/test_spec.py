@@ -118,7 +118,9 @@ def test_an_arn_operator_keeps_to_its_segments() -> None:
     [
         ({"Action": "EC2:createsubnet", "Resource": SUBNET}, True),  # IAM-21
         ({"Action": "ec2:Create?ubnet", "Resource": "arn:aws:ec2:*:*:subnet/*"}, True),
-        ({"Action": "ec2:*", "Resource": "arn:aws:ec2:*:subnet/*"}, False),  # five segments
+        ({"Action": "ec2:*", "Resource": "arn:aws:ec2:*:subnet/*"}, True),  # "can expand … beyond the colon boundaries"
+        ({"Action": "ec2:*", "Resource": "arn:aws:ec2:us-*-1:subnet/*"}, False),  # only at the end of a segment
+        ({"Action": "ec2:*", "Resource": "arn:aws:ec2:us-east-1:?:subnet/*"}, False),
         ({"Action": "ec2:*", "Resource": SUBNET.upper()}, False),
         ({"NotAction": "ec2:Create*", "Resource": "*"}, False),
         ({"NotAction": "s3:*", "NotResource": "arn:aws:ec2:*:*:vpc/*"}, True),

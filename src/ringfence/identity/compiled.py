@@ -115,7 +115,7 @@ def _action(given: Mapping[str, Any]) -> Callable[[str], bool]:
 def _resource(given: Mapping[str, Any], variables: bool, allows: bool) -> Callable[[str, Context], bool] | None:
     """None for any resource. An Allow whose NotResource has a variable without a value does not match."""
     if "NotResource" in given:
-        excluded = [patterns.arn(value, variables=variables) for value in texts(given["NotResource"])]
+        excluded = [patterns.resource(value, variables=variables) for value in texts(given["NotResource"])]
 
         def outside(arn: str, context: Context) -> bool:
             answers = [match(arn, context) for match in excluded]
@@ -127,7 +127,7 @@ def _resource(given: Mapping[str, Any], variables: bool, allows: bool) -> Callab
     values = texts(given["Resource"])
     if "*" in values:
         return None
-    included = [patterns.arn(value, variables=variables) for value in values]
+    included = [patterns.resource(value, variables=variables) for value in values]
     if len(included) == 1:
         (only,) = included
         return lambda arn, context: only(arn, context) is True
@@ -139,12 +139,13 @@ def _tests(given: Mapping[str, Any], variables: bool, allows: bool) -> Iterable[
     for operator, key, values in conditions_of(given):
         name = conditions.read_name(operator)
         if name is not None:
-            yield conditions.compile_test(name, key, values, variables=variables, allows=allows)
+            yield conditions.compile_test(name, key, values, variables=variables)
         elif allows:
             yield lambda _context: False
 
 
 # ---------------------------------------------------------------------- Principal
+_IN_AN_ACCOUNT = (PrincipalKind.ROOT, PrincipalKind.USER, PrincipalKind.ROLE, PrincipalKind.FEDERATED)
 _ROOT_ARN = re.compile(r"arn:[^:]*:iam::([0-9]{12}):root")
 
 
@@ -188,8 +189,7 @@ def _match(named: _Named, caller: Principal) -> Match | None:
         return Match.ANY
     if _issuer(named, caller):
         return Match.ROLE
-    iam = caller.kind in (PrincipalKind.ROOT, PrincipalKind.USER, PrincipalKind.ROLE, PrincipalKind.FEDERATED)
-    return Match.ACCOUNT if iam and caller.account_id in named.accounts else None
+    return Match.ACCOUNT if caller.kind in _IN_AN_ACCOUNT and caller.account_id in named.accounts else None
 
 
 def _itself(named: _Named, caller: Principal) -> bool:
@@ -213,14 +213,16 @@ def _issuer(named: _Named, caller: Principal) -> bool:
 
 
 def _all_but(named: _Named, allows: bool) -> PrincipalTest:
-    """NotPrincipal. AWS: a session is spared only when session and role are both listed, and nobody with a permissions
-    boundary is spared by a Deny ("Permissions boundaries for IAM entities", note on NotPrincipal)."""
+    """NotPrincipal. AWS ("NotPrincipal", key points and second example): account, then role, then session are asked in turn,
+    so a caller is spared only when each of them is listed; nobody with a permissions boundary is spared by a Deny; with
+    Allow the element "is not supported", so that grants nothing."""
 
     def outside(caller: Principal, boundary: bool) -> Match | None:
         if allows:
-            return None if _match(named, caller) is not None else Match.ANY
-        session = caller.kind in (PrincipalKind.ROLE, PrincipalKind.FEDERATED)
-        spared = _itself(named, caller) and (not session or _issuer(named, caller))
-        return None if (spared or named.anybody) and not boundary else Match.ANY
+            return None
+        account = caller.kind not in _IN_AN_ACCOUNT or caller.account_id in named.accounts
+        role = caller.kind is not PrincipalKind.ROLE or _issuer(named, caller)
+        spared = named.anybody or (_itself(named, caller) and account and role)
+        return None if spared and not boundary else Match.ANY
 
     return outside

@@ -242,13 +242,13 @@ def well_formed(name: Name, value: str) -> bool:
     return name.base == "null" or OPERATORS[name.base].valid(value)
 
 
-def compile_test(name: Name, key: str, values: Sequence[str], *, variables: bool, allows: bool) -> Test:
-    """One operator on one key. `allows`: the statement's effect, which decides what an unresolvable variable does."""
+def compile_test(name: Name, key: str, values: Sequence[str], *, variables: bool) -> Test:
+    """One operator on one key. A variable without a value is like nothing, so a negated operator holds against it."""
     key = key.lower()
     if name.base == "null":
         return _null(key, values)
     matchers = [OPERATORS[name.base].matcher(value, variables=variables) for value in values]
-    one = _negated(matchers, allows) if name.negated else _positive(matchers)
+    one = _negated(matchers) if name.negated else _positive(matchers)
     absent = name.if_exists or (name.negated if name.every is None else name.every)
     if name.every is None:
         return _single(key, one, absent)
@@ -289,11 +289,6 @@ def _positive(matchers: Sequence[Matcher]) -> Callable[[str, Context], bool]:
     return lambda value, context: any(match(value, context) for match in matchers)
 
 
-def _negated(matchers: Sequence[Matcher], allows: bool) -> Callable[[str, Context], bool]:
-    """None of the values."""
-
-    def none(value: str, context: Context) -> bool:
-        answers = [match(value, context) for match in matchers]
-        return not any(answers) and not (allows and None in answers)
-
-    return none
+def _negated(matchers: Sequence[Matcher]) -> Callable[[str, Context], bool]:
+    """None of the values (AWS, "Policy variables with no value": inverted operators "do match against a null value")."""
+    return lambda value, context: not any(match(value, context) for match in matchers)

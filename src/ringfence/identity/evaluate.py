@@ -102,8 +102,9 @@ def _layers(
         yield _ask(Layer.IDENTITY, policies.identity, action, arn, context)
         if policies.boundary is not None:
             yield _ask(Layer.BOUNDARY, (policies.boundary,), action, arn, context)
-    if policies.session is not None:
-        yield _ask(Layer.SESSION, policies.session, action, arn, context)
+    if policies.session is not None or caller.kind is PrincipalKind.FEDERATED:
+        # AWS ("Permissions for GetFederationToken"): without a session policy the credentials have no permissions
+        yield _ask(Layer.SESSION, policies.session or (), action, arn, context)
 
 
 def _service_linked(caller: Principal) -> bool:

@@ -5,14 +5,14 @@ A matcher answers True, False, or None when a variable in the pattern has no val
 literal: wildcards and further variables in it mean nothing.
 
 INVARIANT: matching takes time linear in the value for each piece of the pattern (atomic groups, no back-tracking over
-more than the last `*`), so that no policy makes a decision slow.
+more than the last `*`; positions as bits where runs differ), so that no policy makes a decision slow.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ringfence.identity.question import Context
 
@@ -73,9 +73,7 @@ def _value(piece: _Piece, context: Context) -> _Fixed | None:
         return piece
     name, default = piece
     held = context.get(name)
-    if isinstance(held, tuple):  # AWS: "You can't use a multivalued condition key as a variable"
-        held = held[0] if len(held) == 1 else None
-    return default if held is None else held
+    return held if isinstance(held, str) else default  # AWS: "You can't use a multivalued condition key as a variable"
 
 
 def _fixed(pieces: list[_Piece]) -> list[_Fixed] | None:
@@ -137,17 +135,23 @@ def glob(pattern: str, *, variables: bool, star: str = ".*", any: str = ".") -> 
 
 
 # ---------------------------------------------------------------------- ARNs
-def arn(pattern: str, *, variables: bool) -> Matcher:
-    """Matches an ARN field by field: a wildcard never crosses one of the first five colons.
+def _anything(_value: str, _context: Context) -> bool:
+    return True
 
-    A pattern of fewer than six fields matches as a whole (AWS: a `*` at the end of a segment "can expand to match beyond
-    the colon boundaries"); `*` alone matches anything, also what is no ARN.
-    """
-    if pattern.strip("*") == "" and pattern:
-        return lambda _value, _context: True
+
+def _all_stars(pattern: str) -> bool:
+    return bool(pattern) and not pattern.strip("*")
+
+
+def arn(pattern: str, *, variables: bool) -> Matcher:
+    """Matches an ARN field by field: a wildcard never crosses one of the first five colons (AWS, "Amazon Resource Name
+    (ARN) condition operators": "Each of the six colon-delimited components of the ARN is checked separately").
+    `*` alone matches anything, also what is no ARN."""
+    if _all_stars(pattern):
+        return _anything
     fields = _fields(pattern) if variables else pattern.split(":", _ARN_FIELDS - 1)
     if len(fields) < _ARN_FIELDS:
-        return glob(pattern, variables=variables)
+        return lambda _value, _context: False
     pieces = [_split(field, variables=variables, wild=True) for field in fields]
     fixed = [_fixed(field) for field in pieces]
     if all(field is not None for field in fixed):
@@ -170,6 +174,85 @@ def arn(pattern: str, *, variables: bool) -> Matcher:
         return None if unresolved else True
 
     return compare
+
+
+def resource(pattern: str, *, variables: bool) -> Matcher:
+    """Matches a resource: as `arn`, but a `*` at the end of a field "can expand to match beyond the colon boundaries"
+    (AWS, "IAM JSON policy elements: Resource"), so that a pattern may have fewer than six fields."""
+    fields = _fields(pattern) if variables else pattern.split(":", _ARN_FIELDS - 1)
+    by_field = arn(pattern, variables=variables)
+    crossing = len(fields) < _ARN_FIELDS or any(field.endswith("*") for field in fields[:-1])
+    if _all_stars(pattern) or not crossing:
+        return by_field
+    pieces = [_split(field, variables=variables, wild=True) for field in fields]
+
+    def compare(value: str, context: Context) -> bool | None:
+        if len(fields) == _ARN_FIELDS and value.count(":") < _ARN_FIELDS:
+            return by_field(value, context)  # as many colons as the pattern: there is none to cross
+        parts = [[_value(piece, context) for piece in field] for field in pieces]
+        if not _crossing(parts).matches(value):
+            return False
+        return None if any(None in field for field in parts) else True
+
+    return compare
+
+
+def _crossing(fields: Sequence[Sequence[_Fixed | None]]) -> _Automaton:
+    """The fields with colons between them. A variable without a value may be anything."""
+    steps = _Automaton()
+    for number, field in enumerate(fields):
+        free = number == _ARN_FIELDS - 1  # the resource's own part has colons of its own
+        if number:
+            steps.text(":")
+        for place, piece in enumerate(field, 1):
+            if isinstance(piece, str):
+                steps.text(piece)
+            elif piece is _Wild.ANY:
+                steps.one(colon=free)
+            else:
+                steps.run(colon=free or piece is None or place == len(field))
+    return steps
+
+
+class _Automaton:
+    """Positions in a pattern as bits of one number, so that a step costs the same whatever the pattern."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.runs = {True: 0, False: 0}  # positions of runs, by whether a colon may be in them
+        self.ones = {True: 0, False: 0}
+        self.chars: dict[str, int] = {}
+
+    def text(self, text: str) -> None:
+        for char in text:
+            self.chars[char] = self.chars.get(char, 0) | 1 << self.size
+            self.size += 1
+
+    def one(self, *, colon: bool) -> None:
+        self.ones[colon] |= 1 << self.size
+        self.size += 1
+
+    def run(self, *, colon: bool) -> None:
+        self.runs[colon] |= 1 << self.size
+        self.size += 1
+
+    def _skip(self, at: int) -> int:
+        """Runs may be empty."""
+        every = self.runs[True] | self.runs[False]
+        while more := (at & every) << 1 & ~at:
+            at |= more
+        return at
+
+    def matches(self, value: str) -> bool:
+        at = self._skip(1)
+        for char in value:
+            colon = char == ":"
+            stay = self.runs[True] | (0 if colon else self.runs[False])
+            take = self.chars.get(char, 0) | self.ones[True] | (0 if colon else self.ones[False])
+            at = self._skip((at & stay) | (at & take) << 1)
+            if not at:
+                return False
+        return bool(at >> self.size & 1)
 
 
 def _fields(pattern: str) -> list[str]:

@@ -140,11 +140,7 @@ def _named(statement: Statement, who: Principal, *, bounded: bool = False) -> se
 def _ways(element: Any, who: Principal) -> set[str]:
     if element == "*":
         return {"direct", "anyone"}  # [P] "For IAM users and role principals within your account, no other permissions"
-    ways: set[str] = set()
-    for kind, values in element.items():
-        for value in _list(values):
-            ways |= _way(kind, value, who)
-    return ways
+    return {way for kind, values in element.items() for value in _list(values) for way in _way(kind, value, who)}
 
 
 def _way(kind: str, value: str, who: Principal) -> set[str]:
@@ -171,48 +167,63 @@ def _way(kind: str, value: str, who: Principal) -> set[str]:
 # --------------------------------------------------------------------------------------------------- action and resource
 def _action_matches(statement: Statement, action: str) -> bool:
     """Wildcards; upper and lower case are the same (IAM-21)."""
-    listed = statement["NotAction"] if "NotAction" in statement else statement["Action"]
-    found = any(_glob([(one.lower(), False)], action.lower()) for one in _list(listed))
-    return found != ("NotAction" in statement)
+    negated = "NotAction" in statement
+    listed = _list(statement["NotAction" if negated else "Action"])
+    return any(_glob([(one.lower(), False)], action.lower()) for one in listed) != negated
 
 
 def _resource_matches(statement: Statement, arn: str, context: Context, variables: bool) -> bool:
     if "Resource" not in statement and "NotResource" not in statement:
         return True  # trust policies: the resource is the role that has it
-    listed = statement["NotResource"] if "NotResource" in statement else statement["Resource"]
-    found = any(_resource_is(one, arn, context, variables) for one in _list(listed))
-    return found != ("NotResource" in statement)
+    negated = "NotResource" in statement
+    listed = _list(statement["NotResource" if negated else "Resource"])
+    return any(_resource_is(one, arn, context, variables) for one in listed) != negated
 
 
 def _resource_is(pattern: str, arn: str, context: Context, variables: bool) -> bool:
-    """[R] wildcards stay inside a segment; an action without resource-level permission is "*" (IAM-24)."""
-    if pattern == "*":
-        return True
-    return arn != "*" and _arn_like(pattern, arn, context, variables)
+    """[R] a wildcard stays inside its segment, but a `*` at the end of one may go on past the colon; an action without
+    resource-level permission is "*", which nothing else is like (IAM-24)."""
+    segments = _segments(pattern, context, variables)
+    if pattern == "*" or segments is None or arn == "*":
+        return pattern == "*"
+    made = [_expression(one, "[^:]*", "[^:]", ".*") for one in segments[:5]]
+    made += [_expression(one, ".*", ".", ".*") for one in segments[5:]]
+    return re.fullmatch(":".join(made), arn, re.DOTALL) is not None
 
 
 def _arn_like(pattern: str, arn: str, context: Context, variables: bool) -> bool:
     """[C] "Each of the six colon-delimited components of the ARN is checked separately"."""
+    segments, parts = _segments(pattern, context, variables), arn.split(":", 5)
+    if segments is None or len(segments) != 6 or len(parts) != 6:
+        return False
+    return all(_glob(one, part) for one, part in zip(segments, parts, strict=True))
+
+
+def _segments(pattern: str, context: Context, variables: bool) -> list[list[tuple[str, bool]]] | None:
+    """The pieces of each of the pattern's (at most six) segments; None if a variable has no value."""
     pieces = _pieces(pattern, context, variables)
     if pieces is None:
-        return False
+        return None
     segments: list[list[tuple[str, bool]]] = [[]]
     for text, literal in pieces:
         first, *rest = [text] if literal else text.split(":", 6 - len(segments))
         segments[-1].append((first, literal))
         segments += [[(part, False)] for part in rest]
-    parts = arn.split(":", 5)
-    return len(segments) == len(parts) == 6 and all(_glob(p, v) for p, v in zip(segments, parts, strict=True))
+    return segments
 
 
 # -------------------------------------------------------------------------------------------------- wildcards, variables
 def _glob(pieces: list[tuple[str, bool]], value: str) -> bool:
     """Whether the value is of this pattern: (text, is it literal?) pieces, `*` any run of characters, `?` any one."""
-    wild = {"*": ".*", "?": "."}
-    expression = "".join(
-        re.escape(text) if literal else "".join(wild.get(c, re.escape(c)) for c in text) for text, literal in pieces
-    )
-    return re.fullmatch(expression, value, re.DOTALL) is not None
+    return re.fullmatch(_expression(pieces, ".*", ".", ".*"), value, re.DOTALL) is not None
+
+
+def _expression(pieces: list[tuple[str, bool]], run: str, one: str, last: str) -> str:
+    """As a regular expression; `last`: what a `*` at the very end stands for."""
+    wild = {"*": run, "?": one}
+    made = [re.escape(c) if fixed else wild.get(c, re.escape(c)) for text, fixed in pieces for c in text]
+    text, literal = next(((t, fixed) for t, fixed in reversed(pieces) if t), ("", True))
+    return "".join([*made[:-1], last] if text.endswith("*") and not literal else made)
 
 
 def _pieces(text: str, context: Context, variables: bool) -> list[tuple[str, bool]] | None:
@@ -254,9 +265,7 @@ def _conditions_hold(statement: Statement, context: Context, variables: bool) ->
     )
 
 
-def _holds(
-    operator: str, value: str | tuple[str, ...] | None, wanted: list[str], context: Context, variables: bool
-) -> bool:
+def _holds(operator: str, value: Any, wanted: list[str], context: Context, variables: bool) -> bool:
     name = operator.lower()
     if name == "null":  # [C] "false (the key exists and its value is not null)"
         return ("true" if value in (None, ()) else "false") in [one.lower() for one in wanted]
@@ -387,6 +396,4 @@ def _list(value: Any) -> list[Any]:
 
 def _text(value: Any) -> str:
     """A condition value; numbers and truth values may stand without quotation marks (grammar)."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
