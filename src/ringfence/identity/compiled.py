@@ -181,6 +181,12 @@ def _principal(given: Mapping[str, Any], allows: bool) -> PrincipalTest | None:
     return None
 
 
+def names(given: Mapping[str, Any], caller: Principal) -> bool:
+    """Whether a statement's Principal or NotPrincipal takes the caller in."""
+    test = _principal(given, given["Effect"] == "Allow")
+    return test is not None and test(caller, False) is not None
+
+
 def _match(named: _Named, caller: Principal) -> Match | None:
     """How the caller is named, the closest first."""
     if _itself(named, caller):

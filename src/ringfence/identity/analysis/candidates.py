@@ -74,12 +74,12 @@ def _next(pattern: Pattern, positions: frozenset[int], char: str) -> frozenset[i
     return _closed(pattern, [at if pattern[at].many else at + 1 for at in taken])
 
 
-def texts(patterns: Sequence[Pattern]) -> list[str]:
-    """A text for each set of patterns that can be matched together and without the others.
+def texts(patterns: Sequence[Pattern], *, without: str = "") -> list[str]:
+    """A text, without these characters, for each set of patterns that can be matched together and without the others.
 
     Walks the product of the patterns' automata breadth first, so the texts are short. TooComplex beyond `STATES`.
     """
-    named = sorted({c for p in patterns for step in p for c in step.chars})
+    named = sorted({c for p in patterns for step in p for c in step.chars} - set(without))
     others = itertools.chain("xyz0", map(chr, range(0x100, 0x110000)))
     alphabet = [next(c for c in others if c not in named), *named]
     start: _Positions = tuple(_closed(p, [0]) for p in patterns)

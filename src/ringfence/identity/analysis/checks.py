@@ -130,8 +130,8 @@ def access_granted(
         check = _Check(engine, (policy,), named=named, access=(actions, resources))
         denied = check.regions(0, allows=False)
         asked = [Region({"action": check.space.action_mask(actions)})] if actions else [Region({})]
-        boxes = [check.space.resource_box(r, False) for r in resources] if resources else [{}]
-        wanted = [Region({**one.box, **box}) for one in asked for box in boxes if box is not None]
+        boxes = [box for r in resources for box in check.space.resource_boxes(r, False)] if resources else [{}]
+        wanted = [Region({**one.box, **box}) for one in asked for box in boxes]
         found = []
         for clause, regions in check.granting(0):
             points = (check.search.point([r, want], denied) for r in regions for want in wanted)

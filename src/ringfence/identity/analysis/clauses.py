@@ -128,11 +128,44 @@ def _filled(pattern: Pattern, names: list[str], without: str = "") -> Text:
     return Text(tuple(steps), open_)
 
 
-def fields(resource: str, variables: bool) -> tuple[Text, ...] | None:
-    """The six fields of a resource's pattern; None if it has fewer, which no resource is like."""
+#: a `*` at the end of a field of Resource, which "can expand to match beyond the colon boundaries"; and a colon
+_CROSS = Step(frozenset(), other=True, many=True)
+_COLON = Step(frozenset(":"))
+_WITHIN = Step(frozenset(":"), other=True, many=True)
+
+
+def fields(resource: str, variables: bool) -> list[tuple[Text, ...]]:
+    """The ways in which a resource's pattern can fall to the six fields of an ARN; each is a pattern for each field."""
     text, names = _held(resource, variables)
-    parts = text.split(":", 5)
-    return tuple(_filled(candidates.wild(part), names) for part in parts) if len(parts) == 6 else None
+    steps: list[Step] = []
+    for number, part in enumerate(text.split(":", 5)):
+        field = candidates.wild(part, without="" if number == 5 else ":")
+        if number < 5 and part.endswith("*"):
+            field = (*field[:-1], _CROSS)
+        steps += [_COLON, *field] if number else field
+    return [tuple(_filled(one, names) for one in way) for way in _ways(tuple(steps), 5)]
+
+
+def _ways(steps: Pattern, colons: int) -> list[tuple[Pattern, ...]]:
+    """Each colon of the ARN is one of the pattern's, or lies in a run that crosses."""
+    if not colons:
+        return [(steps,)]
+    found: list[tuple[Pattern, ...]] = []
+    for at, step in enumerate(steps):
+        before = tuple(_WITHIN if one is _CROSS else one for one in steps[:at])
+        if step is _COLON:
+            found += [(before, *rest) for rest in _ways(steps[at + 1 :], colons - 1)]
+            break
+        if step is _CROSS:
+            found += [((*before, _WITHIN), *rest) for rest in _ways(steps[at:], colons - 1)]
+    return [way for way in found if not any(way is not other and _within(way, other) for other in found)]
+
+
+def _within(way: tuple[Pattern, ...], other: tuple[Pattern, ...]) -> bool:
+    """Whether the other way certainly takes in all of this one."""
+    return way != other and all(
+        theirs in (ours, (_CROSS,), (_WITHIN,)) for ours, theirs in zip(way, other, strict=True)
+    )
 
 
 def value(test: Test, wanted: str, variables: bool) -> Text:

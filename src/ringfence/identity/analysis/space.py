@@ -78,12 +78,14 @@ class Space:
             filled = clauses.sample(resource) if variables else None
             for i, text in enumerate(filled or ()):
                 samples[i].append(text)
-            for i, field in enumerate(clauses.fields(resource, variables) or ()):
-                shapes[i][field.pattern] = None
+            for way in clauses.fields(resource, variables):
+                for i, field in enumerate(way):
+                    shapes[i][field.pattern] = None
         plain = ("arn", "aws", "service", "region", "account", "resource")
         for name, patterns, usual, some in zip(FIELDS, shapes, plain, samples, strict=True):
             different: dict[tuple[bool, ...], str] = {}
-            for text in [usual, *some, *candidates.texts(list(patterns))]:
+            barred = "" if name == FIELDS[-1] else ":"
+            for text in [usual, *some, *candidates.texts(list(patterns), without=barred)]:
                 different.setdefault(tuple(accepts(p, text) for p in patterns), text)
             self.values[name] = list(different.values())
 
@@ -131,30 +133,31 @@ class Space:
             return []
         if clause.resources is None:
             return [Region(box)]
-        listed = [self.resource_box(r, clause.variables) for r in clause.resources]
+        listed = [one for r in clause.resources for one in self.resource_boxes(r, clause.variables)]
         if clause.not_resource:
-            return [Region(box, tuple(hole for hole in listed if hole is not None))]
+            return [Region(box, tuple(listed))]
         if {} in listed:
             return [Region(box)]
-        return [Region({**box, **one}) for one in listed if one is not None]
+        return [Region({**box, **one}) for one in listed]
 
     def action_mask(self, patterns: Sequence[str], *, negated: bool = False) -> int:
         shapes = [candidates.wild(p.lower()) for p in patterns]
         return _mask(self.values["action"], lambda a: any(accepts(s, a.lower()) for s in shapes) is not negated)
 
-    def resource_box(self, resource: str, variables: bool) -> dict[str, int] | None:
-        """The resources of a pattern; None if there are none."""
+    def resource_boxes(self, resource: str, variables: bool) -> list[dict[str, int]]:
+        """The resources of a pattern."""
         if resource == "*":
-            return {}
-        fields = clauses.fields(resource, variables)
-        if fields is None:
-            return None
+            return [{}]
+        boxes = (self._box(resource, way) for way in clauses.fields(resource, variables))
+        return [box for box in boxes if box is not None]
+
+    def _box(self, resource: str, way: Sequence[clauses.Text]) -> dict[str, int] | None:
         box = {"named": NAMED}
-        for name, field in zip(FIELDS, fields, strict=True):
+        for name, field in zip(FIELDS, way, strict=True):
             box[name] = _mask(self.values[name], partial(accepts, field.pattern))
             if not box[name]:
                 return None
-        if any(field.open for field in fields):
+        if any(field.open for field in way):
             name = f"?resource {resource}"
             self._add_opaque(name)
             box[name] = 1
