@@ -80,6 +80,7 @@ _GENERAL: dict[str, ErrorKind] = {
     "UnsupportedOperation": _bad("{message}"),
     "UnknownOperationException": _bad("{message}", 404),
     "Throttling": _bad("Rate exceeded"),
+    "InvalidParameterException": _bad("{message}"),
     "ValidationException": _bad("{message}"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ringfence.api.ops.accessanalyzer
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
 import ringfence.api.ops.sts  # noqa: F401
