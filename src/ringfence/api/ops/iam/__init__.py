@@ -16,6 +16,7 @@ from ringfence.api.ops.iam import (
     roles,
     saml,
     service_linked,
+    simulate,
     users,
 )
 
@@ -35,5 +36,6 @@ __all__ = [
     "roles",
     "saml",
     "service_linked",
+    "simulate",
     "users",
 ]
