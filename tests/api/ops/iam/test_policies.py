@@ -49,10 +49,18 @@ def test_a_policy_reads_back_to_the_letter(lab: Lab) -> None:
     )["Policy"]
     assert made["Arn"] == f"arn:aws:iam::{ACCOUNT}:policy/p/look"
     shown = lab.iam.get_policy(PolicyArn=made["Arn"])["Policy"]
-    assert shown == made
+    assert shown == made | {"Description": "d é"}
     assert (shown["Description"], shown["Tags"]) == ("d é", [{"Key": "a", "Value": "b"}])
     version = lab.iam.get_policy_version(PolicyArn=made["Arn"], VersionId="v1")["PolicyVersion"]
     assert version["Document"] == json.loads(AWKWARD)
+
+
+def test_what_is_shown_where(lab: Lab) -> None:
+    """As recorded from AWS: CreatePolicy never shows the description, GetPolicy always has Tags, lists have neither."""
+    made = lab.iam.create_policy(PolicyName="look", PolicyDocument=ALLOW, Description="d")["Policy"]
+    assert not {"Description", "Tags"} & made.keys()
+    assert lab.iam.get_policy(PolicyArn=made["Arn"])["Policy"]["Tags"] == []
+    assert not {"Description", "Tags"} & lab.iam.list_policies(Scope="Local")["Policies"][0].keys()
 
 
 def test_documents_are_url_encoded_on_the_wire(lab: Lab) -> None:

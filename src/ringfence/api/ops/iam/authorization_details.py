@@ -48,8 +48,7 @@ def _role(call: Call, world: World, role: Role) -> dict[str, Any]:
 
 
 def _policy(call: Call, world: World, policy: ManagedPolicy) -> dict[str, Any]:
-    shown = policies.show(call, world, policy)
-    shown.pop("Tags", None)
+    shown = policies.show(call, world, policy) | policies.describe(policy)
     versions = [policies.show_version(policy, version, document=True) for version in policy.versions[::-1]]
     return shown | {"PolicyVersionList": versions}
 

@@ -15,6 +15,19 @@ from ringfence.api.ops.context import Params
 from ringfence.model.errors import fault
 
 _SHOWN = 300  # characters of a value that are quoted
+#: AWS: names and paths have sentences of their own
+_NAME = (
+    "The specified value for {} is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"
+)
+_PATH = (
+    "The specified value for {} is invalid. "
+    "It must begin and end with / and contain only alphanumeric characters and/or / characters."
+)
+_SENTENCES = {
+    r"[\w+=,.@-]+": _NAME,
+    r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)": _PATH,
+    r"((/[A-Za-z0-9\.,\+@=_-]+)*)/": _PATH,
+}
 _CLASS = re.compile(r"\\p\{([A-Z])\}")
 
 
@@ -70,6 +83,8 @@ def _text(shape: Any, value: str, path: str) -> Iterator[str]:
     yield from _size(shape, value, path)
     pattern = shape.metadata.get("pattern")
     if pattern and not _matches(pattern, value):
+        if pattern in _SENTENCES:
+            raise fault("ValidationError", message=_SENTENCES[pattern].format(path))
         yield (
             f"{_shown(shape, value, path)} failed to satisfy constraint: "
             f"Member must satisfy regular expression pattern: {pattern}"

@@ -42,8 +42,9 @@ def create_instance_profile(call: Call, world: World, params: Params) -> Outcome
 
 @iam("GetInstanceProfile")
 def get_instance_profile(call: Call, world: World, params: Params) -> Outcome:
+    """AWS: with a list of tags even where it is empty."""
     found = instance_profile(call, world, params["InstanceProfileName"])
-    return Outcome({"InstanceProfile": show_profile(world, found)})
+    return Outcome({"InstanceProfile": show_profile(world, found) | {"Tags": tagging.shown(found.tags)}})
 
 
 def _listed(call: Call, world: World, rows: list[InstanceProfile], params: Params) -> Outcome:

@@ -94,19 +94,21 @@ def _of_account(call: Call, rows: list[Any]) -> Iterator[Any]:
 
 
 # ---------------------------------------------------------------------- as the API shows them
-def show(call: Call, world: World, policy: ManagedPolicy, *, whole: bool = True) -> dict[str, Any]:
-    """AWS: lists leave out the description and the tags."""
+def show(call: Call, world: World, policy: ManagedPolicy) -> dict[str, Any]:
+    """As lists show it. AWS: CreatePolicy adds the tags, GetPolicy the tags and the description."""
     arn = MANAGED_POLICY.arn(policy)
-    shown = stem(MANAGED_POLICY, "Policy", policy) | {
+    return stem(MANAGED_POLICY, "Policy", policy) | {
         "DefaultVersionId": policy.default,
         "AttachmentCount": sum(1 for _ in attached_to(call, world, arn)),
         "PermissionsBoundaryUsageCount": sum(1 for _ in bounding(call, world, arn)),
         "IsAttachable": True,
         "UpdateDate": instant(policy.updated or max(version.created for version in policy.versions)),
     }
-    if whole:
-        shown |= ({"Description": policy.description} if policy.description else {}) | tagging.member(policy.tags)
-    return shown
+
+
+def describe(policy: ManagedPolicy) -> dict[str, Any]:
+    """The description, if there is one."""
+    return {"Description": policy.description} if policy.description else {}
 
 
 def show_version(policy: ManagedPolicy, version: PolicyVersion, *, document: bool) -> dict[str, Any]:
@@ -137,12 +139,14 @@ def create_policy(call: Call, world: World, params: Params) -> Outcome:
         description=params.get("Description"), versions=(PolicyVersion(id="v1", text=text, created=moment),),
         default="v1", updated=moment, tags=tagging.parse(call, params.get("Tags") or ()),
     )  # fmt: skip
-    return Outcome({"Policy": show(call, world, made)}, put(MANAGED_POLICY, made))
+    return Outcome({"Policy": show(call, world, made) | tagging.member(made.tags)}, put(MANAGED_POLICY, made))
 
 
 @iam("GetPolicy")
 def get_policy(call: Call, world: World, params: Params) -> Outcome:
-    return Outcome({"Policy": show(call, world, get(call, world, params["PolicyArn"]))})
+    """AWS: with a list of tags even where it is empty."""
+    found = get(call, world, params["PolicyArn"])
+    return Outcome({"Policy": show(call, world, found) | describe(found) | {"Tags": tagging.shown(found.tags)}})
 
 
 @iam("ListPolicies")
@@ -153,7 +157,7 @@ def list_policies(call: Call, world: World, params: Params) -> Outcome:
     policies += [] if scope == "AWS" else call.mine(world, MANAGED_POLICY)
     chosen = [policy for policy in by_name(policies, params) if _wanted(call, world, policy, params)]
     rows, more = page(chosen, params, key=lambda policy: policy.id)
-    return Outcome({"Policies": [show(call, world, policy, whole=False) for policy in rows], **more})
+    return Outcome({"Policies": [show(call, world, policy) for policy in rows], **more})
 
 
 def _wanted(call: Call, world: World, policy: ManagedPolicy, params: Params) -> bool:
