@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import ringfence.api.ops.iam
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
 from ringfence import keyfile, notes
 from ringfence.api.images import Images
+from ringfence.api.instance_credentials import InstanceCredentials
 from ringfence.api.ops.ec2 import default_vpc, images, lifecycle
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.pipeline import Pipeline
@@ -166,13 +168,18 @@ class Installation:
         from ringfence.plane import PlaneUnavailable, start_plane
 
         try:
-            return start_plane(self.store, self.run_directory, ephemeral=self.settings.ephemeral)
+            return start_plane(self.store, self.run_directory, self._roles(), ephemeral=self.settings.ephemeral)
         except PlaneUnavailable as problem:
             if self.settings.dataplane == "nftables":
                 raise SettingsError(f"the nftables data plane cannot start: {problem}") from None
             print(f"ringfence: no packets will be enforced: {problem}", file=sys.stderr)
             print("ringfence: 'ringfence doctor' says what is missing; the API and the analysis work", file=sys.stderr)
             return NoPlane(self.store)
+
+    def _roles(self) -> Callable[[str, int], dict[str, str]]:
+        """Where the metadata service's credentials come from (IAM-11)."""
+        made = InstanceCredentials(lambda: self.store.world, self.sealer, RandomIds(), SystemClock())
+        return lambda instance_id, version: made.documents(instance_id, version=version)
 
     def _pipeline(self) -> Pipeline:
         return Pipeline(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from ringfence.identity import oidc
 from ringfence.insight.reach.probe import place_of, probe_request
 from ringfence.insight.reach.trace import TargetError, Tracer, resolve
-from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE, SECURITY_GROUP, SUBNET, VPC
+from ringfence.model.errors import ApiError
+from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE, OIDC_PROVIDER, SECURITY_GROUP, SUBNET, VPC
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.nouns.network import Vpc
-from ringfence.model.world import World
+from ringfence.model.world import NOTHING, World, put
 from ringfence.store import trail
-from ringfence.store.store import Store
+from ringfence.store.store import Commit, Store
 
 Request = dict[str, Any]
 Reply = dict[str, Any]
@@ -57,6 +60,7 @@ class Console:
             "audit-verify": self._audit_verify,
             "locate": self._locate,
             "probe": self._probe,
+            "oidc-keys": self._oidc_keys,
         }
 
     def answer(self, request: Request) -> Reply:
@@ -102,6 +106,25 @@ class Console:
             "records": found.records, "unsealed": found.unsealed, "seal": found.head.hex(), "seal_found": found.found,
             "broken": None if found.broken is None else {"record": found.broken[0], "why": found.broken[1]},
         }  # fmt: skip
+
+    def _oidc_keys(self, request: Request) -> Reply:
+        """The key set of an OpenID Connect provider, which tokens are checked with from now on."""
+        id, keys = str(request["provider"]), str(request["keys"])
+        try:
+            count = oidc.check_keys(keys)
+        except oidc.TokenFault as problem:
+            return {"error": str(problem), "status": 2}
+
+        def decide(world: World) -> Commit:
+            held = world.find(OIDC_PROVIDER, id)
+            change = NOTHING if held is None else put(OIDC_PROVIDER, replace(held, keys=keys))
+            return Commit(change=change, result=held is not None)
+
+        try:
+            found = self._store.write(decide)
+        except ApiError as problem:
+            return {"error": problem.message}
+        return {"provider": id, "keys": count} if found else {"error": f"there is no provider {id}", "status": 2}
 
     def _locate(self, request: Request) -> Reply:
         """Where `ringfence exec` must go."""

@@ -32,15 +32,19 @@ RESTART_SECONDS = 0.5
 END_SECONDS = 20.0
 
 
+#: (instance id, version of the metadata service) -> the iam/ part of its metadata by path
+Roles = Callable[[str, int], dict[str, str]]
+
+
 class PlaneUnavailable(Exception):
     """The data plane cannot run here; the message says why and what to do."""
 
 
-def start_plane(store: Store, run: Path, *, ephemeral: bool) -> NftablesPlane:
+def start_plane(store: Store, run: Path, roles: Roles, *, ephemeral: bool) -> NftablesPlane:
     """A running data plane. PlaneUnavailable when this machine cannot."""
     if sys.platform != "linux":
         raise PlaneUnavailable("packets are enforced on Linux only")
-    return NftablesPlane(store, run, _keeper(run, ephemeral=ephemeral), ephemeral=ephemeral)
+    return NftablesPlane(store, run, _keeper(run, ephemeral=ephemeral), roles, ephemeral=ephemeral)
 
 
 def _keeper(run: Path, *, ephemeral: bool) -> Path:
@@ -79,8 +83,9 @@ class NftablesPlane:
 
     name = "nftables"
 
-    def __init__(self, store: Store, run: Path, keeper: Path, *, ephemeral: bool) -> None:
+    def __init__(self, store: Store, run: Path, keeper: Path, roles: Roles, *, ephemeral: bool) -> None:
         self._store, self._run, self._keeper, self._ephemeral = store, run, keeper, ephemeral
+        self._roles = roles
         self._wake, self._closing = threading.Event(), False
         self._compiler = Compiler()
         self._sent: Ir | None = None
@@ -245,10 +250,20 @@ class NftablesPlane:
             self._guests(set(event["running"]), set(event["wanted"]))
         elif kind == "failed":
             self._settle_one(event["instance"], event["message"])
+        elif kind == "roles":
+            self._send({"do": "roles", "id": event["id"], "documents": self._documents(event)})
         elif kind == "probed":
             box = self._answers.get(event["id"])
             if box is not None:
                 box.put(event["result"])
+
+    def _documents(self, event: dict[str, Any]) -> dict[str, str] | None:
+        """What the metadata service tells an instance of its role: temporary credentials, never the key that seals them."""
+        try:
+            return self._roles(str(event["instance"]), int(event["version"]))
+        except Exception:  # the instance is told that there is no answer now
+            log.exception("no credentials for instance %s", event["instance"])
+            return None
 
     def _guests(self, running: set[str], wanted: set[str]) -> None:
         """Instances reach the state their guest has: running when it runs, stopped or terminated when it is gone."""

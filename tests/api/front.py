@@ -34,6 +34,7 @@ ACCOUNT, KEY, SECRET = "123456789012", "AKIDROOT", "root-secret"
 OTHER_ACCOUNT, OTHER_KEY = "210987654321", "AKIDOTHER"
 USER_KEY, USER_SECRET = "AKIDUSER", "user-secret"
 URL = "http://127.0.0.1:4566"
+_SESSION = boto3.session.Session()  # one for all clients: it remembers the service models
 
 
 class SkewedClock(SystemClock):
@@ -51,6 +52,7 @@ class Front:
 
     store: MemoryStore = field(default_factory=MemoryStore)
     clock: SkewedClock = field(default_factory=SkewedClock)
+    strict_clients: bool = True  # botocore refuses by itself what its model does not allow
 
     def __post_init__(self) -> None:
         ann = Principal(
@@ -67,20 +69,39 @@ class Front:
         )  # fmt: skip
 
     # ------------------------------------------------------------------ clients
-    def client(self, service: str, *, region: str = "us-east-1", key: str = KEY, secret: str | None = None) -> Any:
+    def client(
+        self,
+        service: str,
+        *,
+        region: str = "us-east-1",
+        key: str = KEY,
+        secret: str | None = None,
+        token: str | None = None,
+    ) -> Any:
         """A boto3 client whose requests go to the pipeline."""
         secret = secret or (USER_SECRET if key == USER_KEY else SECRET)
-        config = Config(retries={"max_attempts": 1, "mode": "standard"}, s3={"addressing_style": "path"})
-        client = boto3.session.Session().client(
+        config = Config(
+            retries={"max_attempts": 1, "mode": "standard"}, s3={"addressing_style": "path"},
+            parameter_validation=self.strict_clients,
+        )  # fmt: skip
+        client = _SESSION.client(
             service,
             region_name=region,
             endpoint_url=URL,
             aws_access_key_id=key,
             aws_secret_access_key=secret,
+            aws_session_token=token,
             config=config,
         )
         client.meta.events.register("before-send", self._send)
         return client
+
+    def with_session(self, service: str, credentials: dict[str, Any], **how: Any) -> Any:
+        """A client that signs with temporary credentials, as STS gives them."""
+        return self.client(
+            service, key=credentials["AccessKeyId"], secret=credentials["SecretAccessKey"],
+            token=credentials["SessionToken"], **how,
+        )  # fmt: skip
 
     def _send(self, request: Any, **_: Any) -> AWSResponse:
         body = request.body or b""

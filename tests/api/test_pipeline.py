@@ -219,7 +219,7 @@ def test_ec2_refuses_a_bad_request_changes_nothing_and_audits_it(front: Front, n
 
 QUERY_REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "unknown action": ({"Action": "MakeCoffee"}, "InvalidAction"),
-    "not served": ({"Action": "GetSessionToken"}, "UnsupportedOperation"),
+    "not served": ({"Action": "GetWebIdentityToken", "Audience.member.1": "x", "SigningAlgorithm": "RS256"}, "UnsupportedOperation"),
     "missing parameter": ({"Action": "AssumeRole", "RoleArn": "a"}, "ValidationError"),
     "EC2's list spelling": (
         {"Action": "AssumeRole", "RoleArn": "a", "RoleSessionName": "s", "PolicyArns.1.arn": "x"}, "UnknownParameter"),

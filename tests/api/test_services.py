@@ -18,7 +18,7 @@ from tests.api.wire.cases import Cases, sent
 #: what real clients call (client-surface section 6), and the code they get
 CALLED: list[tuple[str, str, dict[str, Any], str]] = [
     ("iam", "list_delegation_requests", {}, "UnsupportedOperation"),
-    ("sts", "get_session_token", {}, "UnsupportedOperation"),
+    ("sts", "get_web_identity_token", {"Audience": ["x"], "SigningAlgorithm": "RS256"}, "UnsupportedOperation"),
     ("autoscaling", "describe_launch_configurations", {}, "UnsupportedOperation"),
     ("elbv2", "describe_load_balancers", {}, "UnsupportedOperation"),
     ("logs", "describe_log_groups", {}, "UnsupportedOperation"),

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from ringfence.api.ops.context import Call, Params
 from ringfence.api.wire import model
+from ringfence.identity.principal import Principal, PrincipalKind
 from ringfence.model.errors import ApiError
 
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 #: parameters that hold secrets though the service model does not mark them
-SECRET = frozenset({"UserData", "SecretAccessKey", "SessionToken", "AuthenticationCode1", "AuthenticationCode2"})
+SECRET = frozenset(
+    {"UserData", "SecretAccessKey", "SessionToken", "AuthenticationCode1", "AuthenticationCode2", "TokenCode"}
+)
 #: member -> what is secret in it, or None when all of it is
 _Plan = Mapping[str, Any]
 
@@ -68,6 +71,33 @@ def _error(service: str, error: ApiError) -> dict[str, str]:
     return {"errorCode": side + error.code, "errorMessage": error.message}
 
 
+def _session(principal: Principal) -> dict[str, Any]:
+    """`sessionContext` of temporary credentials (CloudTrail User Guide: "CloudTrail userIdentity element")."""
+    session = principal.session
+    if session is None:
+        return {}
+    created = datetime.fromtimestamp(session.issued_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    mfa = "false" if session.mfa_at is None else "true"
+    context: dict[str, Any] = {"attributes": {"creationDate": created, "mfaAuthenticated": mfa}}
+    if session.issuer_arn is not None and session.issuer_arn != principal.arn:
+        kind = "Role" if principal.kind is PrincipalKind.ROLE else "IAMUser"
+        context["sessionIssuer"] = {
+            "type": "Root" if session.issuer_id == principal.account_id else kind,
+            "principalId": session.issuer_id,
+            "arn": session.issuer_arn,
+            "accountId": principal.account_id,
+            "userName": session.issuer_arn.rpartition("/")[2],
+        }
+    if session.provider is not None:
+        context["webIdFederationData"] = {"federatedProvider": session.provider, "attributes": {}}
+    if session.source_identity is not None:
+        context["sourceIdentity"] = session.source_identity
+    delivery = dict(session.keys).get("ec2:roledelivery")
+    if delivery is not None:
+        context["ec2RoleDelivery"] = delivery
+    return {"sessionContext": context}
+
+
 def record(call: Call, params: Params | None, *, read_only: bool, error: ApiError | None = None) -> bytes:
     """The event of an authenticated call."""
     principal = call.principal
@@ -79,6 +109,7 @@ def record(call: Call, params: Params | None, *, read_only: bool, error: ApiErro
             "arn": principal.arn,
             "accountId": principal.account_id,
             "accessKeyId": principal.access_key_id,
+            **_session(principal),
         },
         "eventTime": call.timestamp,
         "eventSource": f"{call.service}.amazonaws.com",

@@ -25,11 +25,12 @@ from ringfence.api.wire import model
 from ringfence.api.wire.http import HttpRequest, HttpResponse
 from ringfence.api.wire.query import QueryParser, build_tree
 from ringfence.api.wire.rest import RestJson
-from ringfence.api.wire.route import Claim, Form, claim_of, read_form
+from ringfence.api.wire.route import Claim, Form, claim_of, read_form, unsigned
 from ringfence.api.wire.rpc import CborRpc, JsonRpc
 from ringfence.api.wire.xml import XmlSerializer, document
-from ringfence.identity import sigv4
+from ringfence.identity import sessions, sigv4
 from ringfence.identity.credentials import Credential, Credentials, Use, Uses
+from ringfence.identity.principal import Principal, PrincipalKind
 from ringfence.identity.sealing import Sealer
 from ringfence.model.clock import Clock
 from ringfence.model.errors import ApiError, fault
@@ -57,6 +58,11 @@ class DocumentCodec(Protocol):
 
 #: raises ApiError unless the caller may do it
 Authorise = Callable[[Call, Params], None]
+
+
+#: who calls without a signature, and from where: these calls carry their proof inside
+NOBODY = Credential("", Principal(account_id="", arn="", user_id="", kind=PrincipalKind.ANONYMOUS))
+UNSIGNED_REGION = "us-east-1"
 
 
 class Lane(enum.Enum):
@@ -116,6 +122,7 @@ class Pipeline:
         }
         self._serializers: dict[str, XmlSerializer] = {}
         self._heavy: dict[tuple[str, str, str], bool] = {}
+        self._sessions = sessions.Sessions(self.sealer) if self.sealer is not None else None
 
     # ------------------------------------------------------------------ entry points
     def handle(self, request: HttpRequest) -> HttpResponse:
@@ -210,10 +217,15 @@ class Pipeline:
     def _begin(self, request: HttpRequest, claim: Claim, request_id: str) -> Begun | HttpResponse:
         if len(request.body) > MAX_BODY:
             raise fault("RequestEntityTooLarge", limit=MAX_BODY)
-        signature, credential = self._authenticate(request, claim)
-        call = self._call(request, claim, signature.region, credential, request_id)
+        if unsigned(request, claim):
+            region, credential, presigned = UNSIGNED_REGION, NOBODY, False
+        else:
+            signature, credential = self._authenticate(request, claim)
+            region, presigned = signature.region, signature.presigned
+        call = self._call(request, claim, region, credential, request_id)
         try:
-            return self._parse(request, claim, call, presigned=signature.presigned)
+            _check_kind_of_session(call)
+            return self._parse(request, claim, call, presigned=presigned)
         except ApiError as error:
             read_only = call.action.startswith(("Describe", "Get", "List"))
             self._audit_refusal(audit.record(call, None, read_only=read_only, error=error))
@@ -228,12 +240,8 @@ class Pipeline:
             signature = sigv4.read_signature(signed)
             if signature.service != claim.service:
                 raise sigv4.SignatureFault(sigv4.Reason.INCOMPLETE, "The credential scope is not well formed.")
-            found = self.credentials.find(signature.access_key_id)
+            found = self._credential(signature)
             sigv4.verify(signed, signature, lambda _: found.secret if found else None, self.clock.now())
-            if signature.token is not None:  # long-term keys have none, and no others exist yet
-                raise sigv4.SignatureFault(
-                    sigv4.Reason.UNKNOWN_KEY, "The security token included in the request is invalid."
-                )
             if signature.region not in REGIONS:
                 text = f"Credential should be scoped to a valid region, not '{signature.region[:64]}'."
                 raise sigv4.SignatureFault(sigv4.Reason.MISMATCH, text)
@@ -241,6 +249,24 @@ class Pipeline:
             raise _signature_error(claim.service, refused) from None
         assert found is not None
         return signature, found
+
+    def _credential(self, signature: sigv4.Signature) -> Credential | None:
+        """The key a request is signed with: a long-term one without a token, a temporary one with the token it came with.
+
+        SignatureFault when a token is refused.
+        """
+        if signature.token is None:
+            return self.credentials.find(signature.access_key_id)
+        if self._sessions is None:
+            return None
+        now = int(self.clock.now().timestamp())
+        try:
+            return self._sessions.find(self.store.world, now, signature.access_key_id, signature.token)
+        except sessions.SessionExpired:
+            text = "The security token included in the request is expired"
+            raise sigv4.SignatureFault(sigv4.Reason.TOKEN_EXPIRED, text) from None
+        except sessions.SessionFault:
+            return None
 
     def _call(self, request: HttpRequest, claim: Claim, region: str, found: Credential, request_id: str) -> Call:
         now = self.clock.now()
@@ -400,11 +426,21 @@ def _loopback(peer: str) -> bool:
     return peer.startswith("127.") or peer in ("::1", "::ffff:127.0.0.1")
 
 
+def _check_kind_of_session(call: Call) -> None:
+    """ApiError for what sessions of GetSessionToken and GetFederationToken cannot call at all."""
+    try:
+        sessions.check_call(call.principal, call.service, call.action)
+    except sessions.NotForSessions as refused:
+        raise fault("InvalidClientTokenId" if refused.iam else "AccessDenied", message=str(refused)) from None
+
+
 def _signature_error(service: str, refused: sigv4.SignatureFault) -> ApiError:
     """IAM-02, IAM-03: EC2 answers AuthFailure where other services name the fault."""
     reason = refused.reason
     if reason is sigv4.Reason.EXPIRED:
         return fault("RequestExpired", message=refused.message)
+    if reason is sigv4.Reason.TOKEN_EXPIRED:  # AWS: EC2 has no other word for it than for a late request
+        return fault("RequestExpired") if service == "ec2" else fault("ExpiredToken", message=refused.message)
     if reason is sigv4.Reason.MISSING:
         return fault("MissingAuthenticationToken")
     if reason is sigv4.Reason.INCOMPLETE:

@@ -6,8 +6,10 @@ and removes only what its kind made. New packets are refused before new links ex
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import queue
 import socket
 import sys
 import threading
@@ -23,6 +25,7 @@ from ringfence.policy.compile import apply_delta
 from ringfence.policy.ir import Ir
 
 log = logging.getLogger("ringfence.agent")
+ROLES_SECONDS = 5.0  # for the API process to answer a metadata request about a role
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,7 +64,9 @@ class Agent:
     def __init__(self, link: socket.socket, guests: Guests) -> None:
         self._link, self._send_lock = link, threading.Lock()
         self._ir: Ir | None = None
-        self.network = Network(guests)
+        self._asked: dict[int, queue.Queue[dict[str, str] | None]] = {}
+        self._numbers = itertools.count(1)
+        self.network = Network(guests, self._roles)
         self._apply_lock = threading.Lock()
 
     def run(self) -> None:
@@ -73,6 +78,23 @@ class Agent:
                 self._delta(message["delta"])
             elif message["do"] == "probe":
                 threading.Thread(target=self._probe, args=(message,), daemon=True).start()
+            elif message["do"] == "roles":
+                box = self._asked.get(message["id"])
+                if box is not None:
+                    box.put(message["documents"])
+
+    def _roles(self, instance_id: str, version: int) -> dict[str, str] | None:
+        """The role documents of an instance, asked of the API process, which holds the sealing key. None without an answer."""
+        number = next(self._numbers)
+        box: queue.Queue[dict[str, str] | None] = queue.Queue(1)
+        self._asked[number] = box
+        try:
+            self.say({"event": "roles", "id": number, "instance": instance_id, "version": version})
+            return box.get(timeout=ROLES_SECONDS)
+        except (queue.Empty, OSError):
+            return None
+        finally:
+            del self._asked[number]
 
     def say(self, message: dict[str, Any]) -> None:
         """To the API process."""

@@ -30,7 +30,7 @@ from ringfence.dataplane.plan import (
 from ringfence.dataplane.sandbox import ImageError
 from ringfence.dataplane.services.dhcp import DhcpServer, Lease
 from ringfence.dataplane.services.dns import DnsServer, Zone
-from ringfence.dataplane.services.imds import ImdsServer, Tokens
+from ringfence.dataplane.services.imds import ImdsServer, Roles, Tokens
 from ringfence.dataplane.services.ntp import NtpServer
 from ringfence.dataplane.topology import Routes, TopologyError, run_batch
 from ringfence.model.net import Address
@@ -94,8 +94,9 @@ class EdgeState:
 class Network:
     """The whole data plane of a host."""
 
-    def __init__(self, guests: Guests) -> None:
+    def __init__(self, guests: Guests, roles: Roles = lambda _instance, _version: {}) -> None:
         self.guests = guests
+        self._roles = roles
         self._routers: dict[str, Router] = {}
         self._edges: dict[str, EdgeState] = {}
         self._internet: Routes | None = None
@@ -194,7 +195,7 @@ class Network:
             router.rules = self._left_rules(name)
         with linux.inside(netns):
             dns = DnsServer(lambda: router.zone)
-            imds = ImdsServer(lambda source: self._caller(vpc_id, source), self._tokens)
+            imds = ImdsServer(lambda source: self._caller(vpc_id, source), self._tokens, self._roles)
             dhcp = DhcpServer(netns, lambda link_name: _lease(router, link_name))
             router.services = (dns, imds, dhcp, NtpServer())
         self._routers[vpc_id] = router

@@ -58,8 +58,8 @@ def _key_set(text: str) -> jwt.PyJWKSet:
     return jwt.PyJWKSet.from_dict(json.loads(text))
 
 
-def check_keys(text: str) -> None:
-    """TokenFault unless the text is a JSON Web Key Set (RFC 7517) with public keys that can be used here."""
+def check_keys(text: str) -> int:
+    """How many keys a set holds. TokenFault unless the text is a JSON Web Key Set (RFC 7517) with public keys that can be used here."""
     try:
         keys = _key_set(text).keys
     except (jwt.PyJWTError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
@@ -67,6 +67,7 @@ def check_keys(text: str) -> None:
     for key in keys:
         if key.key_type not in ("RSA", "EC") or hasattr(key.key, "private_numbers"):
             raise TokenFault("the key set must hold public RSA or EC keys only")
+    return len(keys)
 
 
 def verify(token: str, keys: str, client_ids: tuple[str, ...], now: datetime) -> WebIdentity:

@@ -69,8 +69,10 @@ def open_token(sealer: Sealer, token: str) -> Credential:
         packed = sealer.open(base64.b64decode(token, validate=True), PURPOSE)
     except (binascii.Error, ValueError, SealError):
         raise SessionFault("not a token of this installation") from None
-    plain = zlib.decompressobj().decompress(packed, _MAX_PLAIN)
-    record = decode(_Record, plain.decode())
+    try:
+        record = decode(_Record, zlib.decompressobj().decompress(packed, _MAX_PLAIN).decode())
+    except (zlib.error, ValueError, TypeError, KeyError):  # sealed by another version of this program
+        raise SessionFault("a token of another version") from None
     return Credential(record.secret, record.principal)
 
 

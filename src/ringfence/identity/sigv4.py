@@ -34,6 +34,7 @@ class Reason(enum.Enum):
     INCOMPLETE = enum.auto()  # malformed, or a part is absent
     UNKNOWN_KEY = enum.auto()
     MISMATCH = enum.auto()
+    TOKEN_EXPIRED = enum.auto()  # the session of temporary credentials is over
     EXPIRED = enum.auto()  # outside the clock window, or a presigned request past its time
 
 

@@ -231,7 +231,16 @@ _IAM: dict[str, ErrorKind] = {
     "ValidationError": _bad("{message}"),
 }
 
-ERRORS: dict[str, ErrorKind] = {**_GENERAL, **_EC2, **_IAM}
+#: AWS STS API Reference, "Errors" of each action
+_STS: dict[str, ErrorKind] = {
+    "ExpiredTokenException": _bad("{message}"),
+    "IDPCommunicationError": _bad("{message}"),
+    "IDPRejectedClaim": _bad("{message}", 403),
+    "InvalidIdentityToken": _bad("{message}"),
+    "PackedPolicyTooLarge": _bad("{message}"),
+}
+
+ERRORS: dict[str, ErrorKind] = {**_GENERAL, **_EC2, **_IAM, **_STS}
 
 
 class _Fields(dict[str, Any]):

@@ -43,7 +43,7 @@ def machine(hops: int) -> Machine:
 @pytest.mark.parametrize("hops", [1, 2, 64])
 def test_uf_11_every_metadata_response_has_the_hop_limit(router: Namespace, address: str, hops: int) -> None:
     """HttpPutResponseHopLimit: the packets that carry a response go so many hops, by IPv4 and IPv6."""
-    server = router.run(lambda: ImdsServer(lambda _: machine(hops), Tokens()))
+    server = router.run(lambda: ImdsServer(lambda _: machine(hops), Tokens(), lambda _id, _version: {}))
     watch = router.run(lambda: frames.packet_socket("lo"))
     try:
         assert answered(router, address) == [200, 200]

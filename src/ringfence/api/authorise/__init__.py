@@ -25,6 +25,9 @@ SERVICES: Mapping[str, Asks] = {"ec2": ec2.asks, "iam": iam.asks, "sts": sts.ask
 #: AWS STS API Reference: "No permissions are required"; IAM User Guide, "Granting permissions to create temporary security
 #: credentials": policies cannot control GetSessionToken
 UNASKED = frozenset({("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")})
+#: these ask the policies when they run: only then is it known which second factor, which tags of the calling session and
+#: which claims of another provider's token the trust policy is asked about (`ops/sts/roles.py`, `federation.py`)
+ASK_THEMSELVES = frozenset({("sts", "AssumeRole"), ("sts", "AssumeRoleWithSAML"), ("sts", "AssumeRoleWithWebIdentity")})
 #: AWS Organizations User Guide, "Resource control policies": the services, of those served, that RCPs bind
 _RCP_SERVICES = frozenset({"s3", "sts", "kms", "sqs", "secretsmanager", "logs", "dynamodb"})
 
@@ -37,7 +40,7 @@ class Authoriser:
 
     def __call__(self, call: Call, params: Params) -> None:
         """ApiError UnauthorizedOperation (EC2) or AccessDenied unless every question is answered with yes."""
-        if (call.service, call.action) in UNASKED or _unlimited(call, self.world):
+        if (call.service, call.action) in UNASKED | ASK_THEMSELVES or _unlimited(call, self.world):
             return
         world = self.world(call)
         for question, decision in answers(call, world, params):

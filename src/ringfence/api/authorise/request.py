@@ -64,6 +64,7 @@ def principal_context(principal: Principal, seconds: int, organization_id: str |
         held["aws:principalorgid"] = organization_id
     if session is None:
         return held
+    held |= dict(session.keys)
     held["aws:tokenissuetime"] = _time(session.issued_at)
     held["aws:multifactorauthpresent"] = truth(session.mfa_at is not None)
     if session.mfa_at is not None:

@@ -24,6 +24,10 @@ _SLASH = re.compile("%2[Ff]")
 _ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z0-9]{1,128})(?:&|$)")
 
 
+#: AWS STS API Reference: the calls that need no signature, because a token of another identity provider stands for one
+UNSIGNED = frozenset({"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"})
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a request says of itself, true or not: for shaping and auditing its refusal."""
@@ -47,8 +51,8 @@ class Form:
 def claim_of(request: HttpRequest) -> Claim:
     """Never raises."""
     found = _SCOPE.search(request.header("authorization")) or _SCOPE.search(_SLASH.sub("/", request.query[:4096]))
-    key, region, service = found.groups() if found else ("", "", _hosted(request))
     action = claimed_action(request)
+    key, region, service = found.groups() if found else ("", "", "sts" if action in UNSIGNED else _hosted(request))
     protocol = _protocol(service, action, request)
     if protocol == "smithy-rpc-v2-cbor":
         action = rpc.cbor_claim(request.path)
@@ -56,6 +60,13 @@ def claim_of(request: HttpRequest) -> Claim:
         route = rest.match(service, request)
         action = route[0] if route else ""
     return Claim(service or "unknown", protocol, action, region[:64], key)
+
+
+def unsigned(request: HttpRequest, claim: Claim) -> bool:
+    """Is this one of the calls without a signature, and has it none? Whatever looks like a signature is checked as one."""
+    if claim.service != "sts" or claim.action not in UNSIGNED or request.header("authorization"):
+        return False
+    return "X-Amz-" not in request.query and not request.header("x-amz-security-token")
 
 
 def _hosted(request: HttpRequest) -> str:

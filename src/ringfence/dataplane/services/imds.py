@@ -11,10 +11,11 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler
+from types import MappingProxyType
 from typing import Any
 
 from ringfence.policy.ir import Machine
@@ -26,6 +27,8 @@ _HOPS = {
     socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
 }
 Who = Callable[[str], Machine | None]
+#: (instance id, version of the service asked) -> the iam/ part of its metadata by path; None when nobody answers
+Roles = Callable[[str, int], dict[str, str] | None]
 
 
 @dataclass
@@ -56,6 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10
     who: Who
     tokens: Tokens
+    roles: Roles
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
@@ -105,8 +109,16 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             self._say(401, "")
         else:
-            text = lookup(machine, self.path)
-            self._say(404 if text is None else 200, text or "")
+            self._answer(machine, 1 if token is None else 2)
+
+    def _answer(self, machine: Machine, version: int) -> None:
+        path = below_version(self.path)
+        more = self.roles(machine.instance_id, version) if path is not None and of_roles(path) else {}
+        if more is None:  # AWS: a service that cannot answer now says so, and clients try again
+            self._say(503, "")
+            return
+        text = lookup(machine, self.path, more)
+        self._say(404 if text is None else 200, text or "")
 
     do_HEAD = do_GET
 
@@ -116,26 +128,40 @@ class _Handler(BaseHTTPRequestHandler):
     do_DELETE = do_POST
 
 
-def lookup(machine: Machine, path: str) -> str | None:
-    """The text at a path, or the listing of a directory; None when there is nothing."""
+VERSIONS = ("/latest", "/2021-07-15", "/2019-10-01", "/2016-09-02", "/2009-04-04", "/1.0")
+
+
+def below_version(path: str) -> str | None:
+    """A request's path below its version, without slashes around; None when it names no version."""
     path = path.partition("?")[0]
-    if path in ("", "/"):
-        return "latest"
-    for version in ("/latest", "/2021-07-15", "/2019-10-01", "/2016-09-02", "/2009-04-04", "/1.0"):
+    for version in VERSIONS:
         if path == version or path.startswith(version + "/"):
-            path = path[len(version) :].strip("/")
-            break
-    else:
+            return path[len(version) :].strip("/")
+    return None
+
+
+def of_roles(path: str) -> bool:
+    """Does the answer depend on the instance's role?"""
+    return path == "meta-data" or path == "meta-data/iam" or path.startswith("meta-data/iam/")
+
+
+def lookup(machine: Machine, path: str, more: Mapping[str, str] = MappingProxyType({})) -> str | None:
+    """The text at a path of the machine's metadata and `more`, or the listing of a directory; None when there is nothing."""
+    if path.partition("?")[0] in ("", "/"):
+        return "latest"
+    below = below_version(path)
+    if below is None:
         return None
+    path = below
     if path == "user-data":
         return machine.user_data.decode("utf-8", "replace") if machine.user_data else None
-    values = dict(machine.metadata)
+    values = {**dict(machine.metadata), **more}
     if path in values:
         return values[path]
     if path + "/" in values:
         return values[path + "/"]
-    below = path + "/" if path else ""
-    names = {name[len(below) :].partition("/") for name in values if name.startswith(below)}
+    start = path + "/" if path else ""
+    names = {name[len(start) :].partition("/") for name in values if name.startswith(start)}
     listing = sorted({head + slash for head, slash, _ in names if head})
     if not path:
         listing.append("user-data")
@@ -145,8 +171,9 @@ def lookup(machine: Machine, path: str) -> str | None:
 class ImdsServer:
     """Serves on sockets made inside one VPC's namespace."""
 
-    def __init__(self, who: Who, tokens: Tokens) -> None:
-        self._handler = type("Handler", (_Handler,), {"who": staticmethod(who), "tokens": tokens})
+    def __init__(self, who: Who, tokens: Tokens, roles: Roles) -> None:
+        parts = {"who": staticmethod(who), "tokens": tokens, "roles": staticmethod(roles)}
+        self._handler = type("Handler", (_Handler,), parts)
         self._sockets = []
         for family, address in ((socket.AF_INET, "169.254.169.254"), (socket.AF_INET6, "fd00:ec2::254")):
             sock = socket.socket(family, socket.SOCK_STREAM)

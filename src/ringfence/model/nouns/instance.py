@@ -80,7 +80,10 @@ class Instance(Row):
     monitoring: bool = False
     tenancy: str = "default"
     client_token: str | None = None
-    iam_instance_profile: str | None = None
+    iam_instance_profile: str | None = None  # ARN
+    iam_instance_profile_id: str | None = None
+    iam_association_id: str | None = None  # iip-assoc-…
+    iam_association_time: str | None = None  # ISO 8601, UTC
     kernel_id: str | None = None
     ramdisk_id: str | None = None
     private_dns_hostname_type: str = "ip-name"

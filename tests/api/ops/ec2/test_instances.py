@@ -50,7 +50,7 @@ def test_sg_30_default_group_and_addresses(api: Api) -> None:
         ({"NetworkInterfaces": [{"DeviceIndex": 0}], "SubnetId": "x"}, "InvalidParameterCombination"),
         ({"PrivateIpAddress": "10.9.9.9"}, "InvalidParameterValue"),
         ({"LaunchTemplate": {"LaunchTemplateId": "lt-1"}}, "UnsupportedOperation"),
-        ({"IamInstanceProfile": {"Name": "x"}}, "UnsupportedOperation"),
+        ({"IamInstanceProfile": {"Name": "x"}}, "InvalidParameterValue"),
     ],
 )
 def test_run_instances_refused(api: Api, params: dict[str, Any], code: str) -> None:

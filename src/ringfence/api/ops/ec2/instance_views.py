@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ringfence.api.ops.ec2.instance_metadata import metadata_view
+from ringfence.api.ops.ec2.instance_profiles import profile_view
 from ringfence.api.ops.ec2.interfaces import (
     attachment_view,
     common_view,
@@ -77,7 +78,7 @@ def instance_view(world: World, instance: Instance) -> dict[str, Any]:
         "KernelId": instance.kernel_id,
         "RamdiskId": instance.ramdisk_id,
     }
-    out |= {member: value for member, value in optional.items() if value}
+    out |= {member: value for member, value in optional.items() if value} | profile_view(instance)
     if instance.state_reason:
         out["StateReason"] = {"Code": instance.state_reason[0], "Message": instance.state_reason[1]}
     return out | _network_view(world, instance, interfaces)

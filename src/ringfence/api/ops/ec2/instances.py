@@ -11,6 +11,7 @@ from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.ec2.addressing import new_public_ip
 from ringfence.api.ops.ec2.images import visible_image
 from ringfence.api.ops.ec2.instance_metadata import metadata_options, options_of_new
+from ringfence.api.ops.ec2.instance_profiles import profile_of, with_profile
 from ringfence.api.ops.ec2.instance_views import reservation_view
 from ringfence.api.ops.ec2.interfaces import (
     groups_of,
@@ -38,7 +39,7 @@ MAX_USER_DATA = 16384  # bytes, before base64
 #: parameters that would change what an instance may do, and that cannot be honoured
 _UNSUPPORTED = (
     "LaunchTemplate", "InstanceMarketOptions", "ElasticGpuSpecification", "ElasticInferenceAccelerators",
-    "SecondaryInterfaces", "IamInstanceProfile", "LicenseSpecifications", "Operator", "EnablePrimaryIpv6",
+    "SecondaryInterfaces", "LicenseSpecifications", "Operator", "EnablePrimaryIpv6",
 )  # fmt: skip
 
 #: (structure, member, the one value that can be honoured)
@@ -62,9 +63,10 @@ def run_instances(call: Call, world: World, params: Params) -> Outcome:
     if not params.get("ImageId"):
         raise fault("MissingParameter", name="ImageId")
     template = _template(call, world, params)
+    profile = profile_of(call, world, params.get("IamInstanceProfile"))
     change, now = Change(), world
     for index in range(high):
-        step = _launch(call, now, params, template, index)
+        step = _launch(call, now, params, with_profile(call, template, profile), index)
         change, now = change + step, now.apply(step)
     made = now.by(INSTANCE, "reservation", template.reservation_id)
     return Outcome(reservation_view(now, call.account_id, template.reservation_id, made), change)
