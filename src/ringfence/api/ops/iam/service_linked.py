@@ -27,6 +27,10 @@ SERVICES: dict[str, tuple[str, str]] = {
     "autoscaling": ("AutoScaling", "AutoScalingServiceRolePolicy"),
     "cloudtrail": ("CloudTrail", "CloudTrailServiceRolePolicy"),
     "config": ("Config", "AWSConfigServiceRolePolicy"),
+    "custom-resource.application-autoscaling": (
+        "ApplicationAutoScaling_CustomResource",
+        "AWSApplicationAutoscalingCustomResourcePolicy",
+    ),
     "delivery.logs": ("LogDelivery", "AWSServiceRoleForLogDeliveryPolicy"),
     "ec2fleet": ("EC2Fleet", "AWSEC2FleetServiceRolePolicy"),
     "ecs": ("ECS", "AmazonECSServiceRolePolicy"),
@@ -56,7 +60,7 @@ _DOMAIN = ".amazonaws.com"
 
 
 def _trust(service: str) -> str:
-    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    statement = {"Action": ["sts:AssumeRole"], "Effect": "Allow", "Principal": {"Service": [service]}}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, separators=(",", ":"))
 
 
