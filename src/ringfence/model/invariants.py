@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network
+from typing import Any
 
 from ringfence.model.kinds import (
+    ACCESS_KEY,
     ELASTIC_IP,
+    GROUP,
     GROUP_ASSOCIATION,
     INSTANCE,
+    INSTANCE_PROFILE,
+    MANAGED_POLICY,
+    MFA_DEVICE,
     NETWORK_ACL,
     NETWORK_INTERFACE,
+    ROLE,
     ROUTE_TABLE,
     SECURITY_GROUP,
     SUBNET,
+    USER,
     VPC,
+    Kind,
 )
 from ringfence.model.nouns.network import Subnet, Vpc
 from ringfence.model.nouns.security_group import GroupAssociation, SecurityGroup
+from ringfence.model.quotas import POLICY_VERSIONS
 from ringfence.model.world import World
 
 
@@ -35,6 +45,7 @@ def check(world: World) -> list[str]:
         *_groups(world),
         *_associations(world),
         *_addresses(world),
+        *_identities(world),
     ]
 
 
@@ -121,3 +132,26 @@ def _addresses(world: World) -> Iterator[str]:
         eni = world.find(NETWORK_INTERFACE, row.network_interface_id)
         if row.association_id and (eni is None or row.private_ip not in eni.addresses):
             yield f"{row.id} is associated with an address that does not exist"
+
+
+def _identities(world: World) -> Iterator[str]:
+    """IAM: whatever is named exists, names are unique in every case, a policy's default is one of its versions."""
+    named: tuple[Kind[Any], ...] = (USER, GROUP, ROLE, MANAGED_POLICY, INSTANCE_PROFILE)
+    for kind in named:
+        for row in world.all(kind):
+            if world.count(kind, "name", f"{row.owner_id}/{row.name.lower()}") != 1:
+                yield f"{kind.arn(row)} shares its name"
+    for user in world.all(USER):
+        if any(world.find(GROUP, id) is None for id in user.groups):
+            yield f"{user.name} is in a group that is not there"
+        if set(user.mfa_devices) != {device.id for device in world.by(MFA_DEVICE, "user", user.id)}:
+            yield f"{user.name} and its MFA devices disagree"
+    for profile in world.all(INSTANCE_PROFILE):
+        if profile.role is not None and world.find(ROLE, profile.role) is None:
+            yield f"{profile.name} holds a role that is not there"
+    for policy in world.all(MANAGED_POLICY):
+        if policy.default not in [version.id for version in policy.versions] or len(policy.versions) > POLICY_VERSIONS:
+            yield f"{policy.name} has versions {[version.id for version in policy.versions]}, default {policy.default}"
+    for key in world.all(ACCESS_KEY):
+        if key.user_id is not None and world.find(USER, key.user_id) is None:
+            yield f"{key.id} is of a user who is not there"

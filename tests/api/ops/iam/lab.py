@@ -7,6 +7,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from ringfence.model.invariants import check
+from ringfence.model.world import World
 from tests.api.front import ACCOUNT, Front
 
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
@@ -21,11 +23,16 @@ TRUST = json.dumps(
 )
 
 
+def _sound(world: World) -> None:
+    assert check(world) == []
+
+
 class Lab:
     """One installation; its root's client is `iam`."""
 
     def __init__(self) -> None:
         self.front = Front()
+        self.front.pipeline.check = _sound
         self.iam = self.front.client("iam")
 
     def refused(self, method: str, **params: Any) -> tuple[str, int, str]:
