@@ -23,6 +23,7 @@ check: setup
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 	$(VENV)/python scripts/coverage_table.py --check docs/operations.md
+	$(VENV)/python scripts/authorisation_table.py --check docs/authorisation.md
 
 format:
 	$(VENV)/ruff format src tests bench examples scripts
@@ -30,6 +31,7 @@ format:
 
 docs:
 	$(VENV)/python scripts/coverage_table.py docs/operations.md
+	$(VENV)/python scripts/authorisation_table.py docs/authorisation.md
 
 differential: setup
 	$(VENV)/python -m tests.differential.run

@@ -12,7 +12,7 @@ from typing import Any
 
 from ringfence.api.authorise.ask import Ask, Values, pairs, request_tags, truth
 from ringfence.api.authorise.launch import LAUNCHES
-from ringfence.api.authorise.naming import Named, named, type_of_parameter
+from ringfence.api.authorise.naming import named, type_of_parameter
 from ringfence.api.authorise.passing import passed_roles
 from ringfence.api.authorise.resources import ANY, arn, find, placed, target
 from ringfence.api.ops.context import Call, Params
@@ -48,7 +48,9 @@ def _targets(call: Call, world: World, params: Params, about: Action) -> Iterato
     for type, id, extra in wanted:
         use = about.on(type) or ResourceUse(type, False, _ANY_TAGS)
         tags = request_tags(_request_tags(call, params, type)) if id == ANY or call.action in _TAGGING else {}
-        yield target(call, world, type, id, use.keys, {**_attribute(call, params), **extra, **tags})
+        yield target(
+            call, world, type, id, use.keys, {**_attribute(call, params), **_given(call, params), **extra, **tags}
+        )
     if not wanted:  # optional resources only, and none named
         yield Target(arn=ANY, account_id=call.account_id)
 
@@ -88,6 +90,22 @@ def _attribute(call: Call, params: Params) -> Values:
     return held | ({"ec2:attribute": names[0] if len(names) == 1 else names} if names else {})
 
 
+def _given(call: Call, params: Params) -> Values:
+    """Keys that parameters of endpoints and peerings give to what is made."""
+    held: Values = {}
+    service, name = params.get("ServiceName"), params.get("PrivateDnsName")
+    if isinstance(service, str) and service:
+        held["ec2:vpceservicename"] = service
+        if service.startswith("com.amazonaws."):
+            held["ec2:vpceserviceowner"] = "amazon"
+    if isinstance(name, str) and name:
+        held["ec2:vpceserviceprivatednsname"] = name
+    if call.action == "CreateVpcPeeringConnection":
+        held["ec2:requestervpc"] = arn(call, "vpc", str(params.get("VpcId") or ANY))
+        held["ec2:acceptervpc"] = arn(call, "vpc", str(params.get("PeerVpcId") or ANY), params.get("PeerOwnerId"))
+    return held
+
+
 def _text(value: Any) -> str | None:
     if isinstance(value, Mapping) and set(value) == {"Value"}:
         value = value["Value"]
@@ -124,6 +142,3 @@ def _tags_on_create(call: Call, world: World, params: Params) -> Iterator[Ask]:
         held = target(call, world, type, ANY, use.keys if use is not None else _ANY_TAGS,
                       request_tags(pairs(_specified(params, type))))  # fmt: skip
         yield Ask("ec2:CreateTags", (held,), {"ec2:createaction": call.action})
-
-
-__all__ = ["Named", "asks"]

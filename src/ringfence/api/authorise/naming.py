@@ -73,8 +73,9 @@ def _direct(params: Params, nested: frozenset[str]) -> Iterator[Named]:
             for id in _texts(value):
                 yield type, id
         elif name in nested:
-            for member in value or ():
-                yield from _direct(member, frozenset(member))
+            for member in value if isinstance(value, list) else (value,):
+                if isinstance(member, Mapping):
+                    yield from _direct(member, frozenset(member))
 
 
 def _texts(value: Any) -> Iterator[str]:
