@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import ringfence.api.ops.accessanalyzer
+import ringfence.api.ops.cloudtrail
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
-from ringfence import keyfile, notes
+from ringfence import deliveries, keyfile, notes
 from ringfence.api.images import Images
 from ringfence.api.instance_credentials import InstanceCredentials
+from ringfence.api.ops.context import Call
 from ringfence.api.ops.ec2 import default_vpc, images, lifecycle
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.pipeline import Pipeline
@@ -35,15 +37,19 @@ from ringfence.identity.credentials import Chain, RootKeys, StoredKeys, Uses, ro
 from ringfence.model.clock import SystemClock
 from ringfence.model.errors import ApiError
 from ringfence.model.ids import RandomIds
+from ringfence.model.kinds import DIGEST_KEY
+from ringfence.model.nouns.trail import DigestKey
 from ringfence.model.quotas import LAB, Limits
-from ringfence.model.world import Change, World
+from ringfence.model.world import Change, World, put
 from ringfence.settings import Root, Settings, SettingsError, root_of
+from ringfence.store.buckets import BucketFiles
 from ringfence.store.sqlite import SqliteStore
 from ringfence.store.store import Commit, Store
 from ringfence.unpacking import Unpacker
 
 log = logging.getLogger("ringfence")
 HOUSEKEEPING_SECONDS = 60.0
+KEY_YEARS = 10  # a digest key's validity
 
 
 class NoPlane:
@@ -130,6 +136,8 @@ class Installation:
         self.root = root_of(settings, self.data)
         self.sealer = keyfile.sealer_of(self.data)
         self.uses = Uses()
+        self.buckets = BucketFiles(self.data / "buckets")
+        self.deliverer = self._make_deliverer()
         self.note = notes.Note(
             endpoint=settings.endpoint, pid=os.getpid(), run=str(self.run_directory), region=settings.region,
             account_id=self.root.account_id, access_key=self.root.access_key, secret_key=self.root.secret_key,
@@ -153,6 +161,7 @@ class Installation:
         end.callback(application.close)
         end.callback(self._start_housekeeping())
         end.callback(Unpacker(self.store).close)
+        end.callback(deliveries.every(settings.trail_seconds, self.deliverer.deliver, "trails"))
         self.store.subscribe(lambda _before, after, _change: self.plane.publish(after))
         self.plane.publish(self.store.world)
         if isinstance(self.plane, NoPlane):
@@ -161,6 +170,24 @@ class Installation:
         end.callback(self._not_ready)
         end.callback(_ignore_interrupts)
         running.run(sockets=[self.listener])
+
+    def _make_deliverer(self) -> deliveries.Deliverer:
+        key = keyfile.digest_key(self.data)
+        self.digest_key = keyfile.public_part(key)
+        folder = self.data / "trails"
+        return deliveries.Deliverer(self.store, self.buckets, folder, SystemClock(), key, self.digest_key[1])
+
+    def _publish_digest_key(self, call: Call, world: World) -> Change | None:
+        """The public half of the digest key, before the first call of CloudTrail."""
+        public, fingerprint = self.digest_key
+        if world.find(DIGEST_KEY, fingerprint) is not None:
+            return None
+        now = call.now.timestamp()
+        row = DigestKey(
+            id=fingerprint, owner_id="", region="", public=public, valid_from=now - HOUSEKEEPING_SECONDS,
+            valid_to=now + KEY_YEARS * 365 * 86400,
+        )  # fmt: skip
+        return put(DIGEST_KEY, row)
 
     def _start_plane(self) -> Plane:
         if self.settings.dataplane == "none":
@@ -194,7 +221,11 @@ class Installation:
             ids=RandomIds(),
             limits=self.limits,
             images=Images(self.settings.images or ((self.data / "images").resolve(),)),
-            prepare={"ec2": (default_vpc.initialise, *((images.sample_images,) if self.settings.ephemeral else ()))},
+            prepare={
+                "ec2": (default_vpc.initialise, *((images.sample_images,) if self.settings.ephemeral else ())),
+                "cloudtrail": (self._publish_digest_key,),
+            },
+            outside=deliveries.FromHere(self.store, self.deliverer),
             reset=self.store.reset if self.settings.ephemeral else None,
             after_write=self.plane.settle if isinstance(self.plane, NoPlane) else None,
         )

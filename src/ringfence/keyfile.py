@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import secrets
 import stat
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from ringfence.identity.sealing import Sealer, SealingKey, dump_keys, new_key, parse_keys
 from ringfence.settings import SettingsError, write_private
 
-NAME, AUDIT_NAME = "sealing.json", "audit.key"
+NAME, AUDIT_NAME, DIGEST_NAME = "sealing.json", "audit.key", "digest-key.pem"
 
 
 def sealer_of(directory: Path) -> Sealer:
@@ -46,6 +51,28 @@ def audit_key(directory: Path) -> bytes:
     if len(key) != 32:
         raise SettingsError(f"{path} is damaged: restore it; without it the audit trail cannot be verified")
     return key
+
+
+def digest_key(directory: Path) -> rsa.RSAPrivateKey:
+    """The key that signs digest files of trails; made when there is none. SettingsError when its file cannot be used."""
+    path = directory / DIGEST_NAME
+    if not path.exists():
+        made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        write_private(path, made.private_bytes(serialization.Encoding.PEM, *form).decode())
+    _private(path)
+    key: object = None
+    with contextlib.suppress(ValueError):
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise SettingsError(f"{path} is damaged: restore it, or remove it to begin with a new key")
+    return key
+
+
+def public_part(key: rsa.RSAPrivateKey) -> tuple[bytes, str]:
+    """The public key as ListPublicKeys gives it (DER, PKCS #1), and its fingerprint."""
+    public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.PKCS1)
+    return public, hashlib.md5(public, usedforsecurity=False).hexdigest()
 
 
 def _private(path: Path) -> None:

@@ -32,6 +32,7 @@ class Settings:
     quotas: dict[str, int] = field(default_factory=dict)
     lab: bool = False
     images: tuple[Path, ...] = ()  # directories that hold images; none given: `images` in the data directory
+    trail_seconds: float = 300.0  # AWS: trails are delivered about every five minutes
 
     @property
     def ephemeral(self) -> bool:

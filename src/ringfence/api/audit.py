@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from ringfence.api.ops.context import Call, Params
+from ringfence.api.ops.context import Call, Filled, Memo, Params
 from ringfence.api.wire import model
 from ringfence.identity.principal import Principal, PrincipalKind
 from ringfence.model.errors import ApiError
@@ -16,17 +16,20 @@ from ringfence.model.errors import ApiError
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 #: parameters that hold secrets though the service model does not mark them
 SECRET = frozenset(
-    {"UserData", "SecretAccessKey", "SessionToken", "AuthenticationCode1", "AuthenticationCode2", "TokenCode"}
-)
+    {
+        "UserData", "SecretAccessKey", "SessionToken", "AuthenticationCode1", "AuthenticationCode2", "TokenCode",
+        "KeyMaterial",
+    }
+)  # fmt: skip
 #: member -> what is secret in it, or None when all of it is
 _Plan = Mapping[str, Any]
 
 
 @cache
-def _plan(service: str, action: str) -> _Plan:
-    """Where an operation's parameters hold secrets: members the model marks as sensitive, and SECRET."""
+def _plan(service: str, action: str, reply: bool = False) -> _Plan:
+    """Where an operation's parameters or reply hold secrets: members the model marks as sensitive, and SECRET."""
     operation = model.operation(service, action)
-    shape = operation.input_shape if operation is not None else None
+    shape = None if operation is None else operation.output_shape if reply else operation.input_shape
     return _secrets(shape, ()) if shape is not None else {}
 
 
@@ -45,9 +48,11 @@ def _secrets(shape: Any, above: tuple[str, ...]) -> _Plan:
 
 
 def redacted(value: Any, plan: _Plan) -> Any:
-    """Parameters without what the plan says is secret."""
+    """Parameters or a reply without what the plan says is secret."""
     if not plan:
         return value
+    if isinstance(value, (Memo, Filled)):
+        value = value.fill()
     if isinstance(value, list):
         return [redacted(item, plan) for item in value]
     if not isinstance(value, dict):
@@ -58,7 +63,10 @@ def redacted(value: Any, plan: _Plan) -> Any:
     }
 
 
-def _plain(value: Any) -> str:
+def _plain(value: Any) -> Any:
+    """What JSON has no form of its own for."""
+    if isinstance(value, (Memo, Filled)):
+        return value.fill()
     return value.isoformat() if isinstance(value, datetime) else repr(value)
 
 
@@ -98,8 +106,10 @@ def _session(principal: Principal) -> dict[str, Any]:
     return {"sessionContext": context}
 
 
-def record(call: Call, params: Params | None, *, read_only: bool, error: ApiError | None = None) -> bytes:
-    """The event of an authenticated call."""
+def record(
+    call: Call, params: Params | None, *, read_only: bool, error: ApiError | None = None, reply: Params | None = None
+) -> bytes:
+    """The event of an authenticated call; `reply`: what a call that changed something was answered."""
     principal = call.principal
     event: dict[str, Any] = {
         "eventVersion": "1.11",
@@ -109,6 +119,7 @@ def record(call: Call, params: Params | None, *, read_only: bool, error: ApiErro
             "arn": principal.arn,
             "accountId": principal.account_id,
             "accessKeyId": principal.access_key_id,
+            **({"userName": principal.name} if principal.kind is PrincipalKind.USER else {}),
             **_session(principal),
         },
         "eventTime": call.timestamp,
@@ -126,6 +137,8 @@ def record(call: Call, params: Params | None, *, read_only: bool, error: ApiErro
     }
     if error is not None:
         event |= _error(call.service, error)
+    if reply:
+        event["responseElements"] = redacted(reply, _plan(call.service, call.action, reply=True))
     return _JSON(event).encode()
 
 

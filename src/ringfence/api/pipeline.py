@@ -20,6 +20,7 @@ from ringfence.api.authorise import Authoriser
 from ringfence.api.images import Images
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import OPERATIONS, Operation
+from ringfence.api.outside import Nothing, Outside
 from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire import model
 from ringfence.api.wire.http import HttpRequest, HttpResponse
@@ -107,6 +108,7 @@ class Pipeline:
     prepare: Mapping[str, Sequence[Prepare]] = field(default_factory=dict)
     sealer: Sealer | None = None
     uses: Uses = field(default_factory=Uses)
+    outside: Outside = field(default_factory=Nothing)
     reset: Callable[[], None] | None = None
     check: Callable[[World], None] | None = None  # invariants, in debug installations
     after_write: Callable[[], None] | None = None  # without a data plane: settles what the write left in transition
@@ -275,6 +277,7 @@ class Pipeline:
             service=claim.service, action=claim.action, region=region, principal=found.principal, request_id=request_id,
             now=now, ids=self.ids, limits=self.limits, images=self.images, source_ip=request.peer,
             user_agent=request.header("user-agent")[:512], secure=request.secure, sealer=self.sealer, uses=self.uses,
+            outside=self.outside,
         )  # fmt: skip
 
     def _parse(self, request: HttpRequest, claim: Claim, call: Call, *, presigned: bool) -> Begun:
@@ -356,9 +359,8 @@ class Pipeline:
         digest = _digest(begun.params) if key is not None else ""
 
         def decide(world: World) -> Commit:
-            record = audit.record(call, begun.params, read_only=False)
             if key is not None and (again := self._repeated(key, digest)) is not None:
-                return Commit(result=again, audit=record)
+                return Commit(result=again, audit=audit.record(call, begun.params, read_only=False))
             first = self._prepared(call, world)
             outcome = begun.operation.handler(call, world.apply(first) if first else world, begun.params)
             change = first + outcome.change
@@ -366,6 +368,7 @@ class Pipeline:
                 self.check(world.apply(change))
             body = self._serialise(begun, outcome)  # before the commit: what cannot be shown is not done
             remember = (key, _kept_reply(digest, body)) if key is not None else None
+            record = audit.record(call, begun.params, read_only=False, reply=outcome.reply)
             return Commit(
                 change=change, audit=record, remember=remember, result=body,
                 account_id=call.account_id, request_id=call.request_id,

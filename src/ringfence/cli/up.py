@@ -32,7 +32,16 @@ def add(commands: Any) -> None:
     p.add_argument("--quotas", choices=("aws", "lab"), help="lab raises counts per Region (default with --ephemeral)")
     p.add_argument("--images", action="append", default=[], type=Path, metavar="DIR",
                    help="RegisterImage may name what is in this directory (default: DATA/images)")  # fmt: skip
+    p.add_argument(
+        "--trail-interval", type=_seconds, default=300.0, metavar="SECONDS", help="how often trails are delivered (300)"
+    )
     p.set_defaults(run=run)
+
+
+def _seconds(text: str) -> float:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to 3600")
+    return float(text)
 
 
 def _listen(text: str) -> tuple[str, int]:
@@ -92,6 +101,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         tls=(args.tls_cert, args.tls_key) if args.tls_cert else None, quotas=_quotas(args.quota),
         lab=(args.quotas or ("lab" if args.ephemeral else "aws")) == "lab", home=default_home(),
         images=_image_directories(args.images),
+        trail_seconds=args.trail_interval,
     )  # fmt: skip
 
 

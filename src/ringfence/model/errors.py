@@ -240,7 +240,35 @@ _STS: dict[str, ErrorKind] = {
     "PackedPolicyTooLarge": _bad("{message}"),
 }
 
-ERRORS: dict[str, ErrorKind] = {**_GENERAL, **_EC2, **_IAM, **_STS}
+_CLOUDTRAIL: dict[str, ErrorKind] = {
+    "CloudTrailARNInvalidException": _bad("{message}"),
+    "InsufficientS3BucketPolicyException": _bad("Incorrect S3 bucket policy is detected for bucket: {bucket}"),
+    "InvalidEventSelectorsException": _bad("{message}"),
+    "InvalidLookupAttributesException": _bad("{message}"),
+    "InvalidMaxResultsException": _bad("{message}"),
+    "InvalidNextTokenException": _bad("{message}"),
+    "InvalidS3BucketNameException": _bad("{message}"),
+    "InvalidS3PrefixException": _bad("{message}"),
+    "InvalidTimeRangeException": _bad("{message}"),
+    "InvalidTrailNameException": _bad("{message}"),
+    "MaximumNumberOfTrailsExceededException": _bad("User: {account} already has {limit} trails in {region}."),
+    "ResourceNotFoundException": _bad("{message}", 400),
+    "S3BucketDoesNotExistException": _bad("S3 bucket {bucket} does not exist!"),
+    "TagsLimitExceededException": _bad("{message}"),
+    "TrailAlreadyExistsException": _bad("Trail {name} already exists for customer: {account}"),
+    "TrailNotFoundException": _bad("Unknown trail: {id}"),
+    "UnsupportedOperationException": _bad("{message}"),
+    "InvalidHomeRegionException": _bad("{message}"),
+    "InvalidParameterCombinationException": _bad("{message}"),
+}
+
+ERRORS: dict[str, ErrorKind] = {
+    **_CLOUDTRAIL,
+    **_GENERAL,
+    **_EC2,
+    **_IAM,
+    **_STS,
+}
 
 
 class _Fields(dict[str, Any]):

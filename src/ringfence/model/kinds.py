@@ -28,6 +28,7 @@ from ringfence.model.nouns.network_acl import NetworkAcl
 from ringfence.model.nouns.network_interface import ElasticIp, NetworkInterface
 from ringfence.model.nouns.routing import RouteTable
 from ringfence.model.nouns.security_group import GroupAssociation, SecurityGroup
+from ringfence.model.nouns.trail import Bucket, DigestKey, Trail
 from ringfence.model.row import Row
 
 R = TypeVar("R", bound=Row)
@@ -206,3 +207,19 @@ MFA_DEVICE = _iam("mfa-device", MfaDevice, "arn:", user=lambda d: _maybe(d.user_
 OIDC_PROVIDER = _iam("oidc-provider", OidcProvider, "arn:")
 SAML_PROVIDER = _iam("saml-provider", SamlProvider, "arn:")
 IAM_ACCOUNT = _iam("account", IamAccount, "")
+
+
+# ---------------------------------------------------------------------- CloudTrail, and the buckets logs go to
+def _own(noun: str, row: type[R], service: str, not_found: str, **indexes: Keys) -> Kind[R]:
+    """A kind whose ids are names or ARNs of their own."""
+    kind = Kind(noun, row, "", not_found, not_found, indexes, service)
+    KINDS[noun] = kind
+    return kind
+
+
+BUCKET = _own("s3-bucket", Bucket, "s3", "NoSuchBucket")
+TRAIL = _own(
+    "cloudtrail-trail", Trail, "cloudtrail", "TrailNotFoundException", bucket=lambda t: (t.bucket,),
+    account=lambda t: (t.owner_id,),
+)  # fmt: skip
+DIGEST_KEY = _own("cloudtrail-digest-key", DigestKey, "cloudtrail", "ResourceNotFoundException")

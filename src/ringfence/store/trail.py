@@ -44,11 +44,11 @@ class Wanted:
         )
 
 
-def backwards(store: Store) -> Iterator[bytes]:
-    """Records, the newest first."""
+def backwards(store: Store) -> Iterator[tuple[int, bytes]]:
+    """Records and their numbers, the newest first."""
     before: int | None = None
     while rows := store.audit_records(before=before, limit=CHUNK, newest=True):
-        yield from (row.record for row in reversed(rows))
+        yield from ((row.number, row.record) for row in reversed(rows))
         before = rows[0].number
 
 
@@ -56,7 +56,7 @@ def newest(store: Store, wanted: Wanted, count: int) -> list[dict[str, Any]]:
     """The newest `count` records that fit, oldest first. Ends at the first one older than `since`."""
     found: list[dict[str, Any]] = []
     needles = wanted.needles
-    for raw in backwards(store):
+    for _, raw in backwards(store):
         if not all(needle in raw for needle in needles):
             continue
         record = json.loads(raw)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from ringfence.api.images import Images
+from ringfence.api.outside import Nothing, Outside
 from ringfence.identity.credentials import Uses
 from ringfence.identity.principal import Principal
 from ringfence.identity.sealing import Sealer
@@ -43,6 +44,7 @@ class Call:
     secure: bool = False  # over TLS
     sealer: Sealer | None = None  # None: an installation without secrets of its own
     uses: Uses = field(default_factory=Uses)
+    outside: Outside = field(default_factory=Nothing)
 
     @property
     def account_id(self) -> str:

@@ -1,0 +1,162 @@
+"""The objects of buckets as plain files: `ROOT/BUCKET/KEY`, so that any tool can read delivered logs where they lie.
+
+A key's parts that are no safe file names (empty, `.`, `..`, longer than a name may be, or with bytes that are not plain)
+are percent-encoded. An object is complete or not there: it is written beside, synced, then renamed. What a file cannot
+hold (content type, user metadata, entity tag) stands in `ROOT/.objects/BUCKET/KEY.json`; a file put there by hand is an
+object all the same.
+
+Limits against Amazon S3: a part between slashes has at most 200 bytes, and a key cannot be both an object and a folder of
+others (`a` and `a/b`); both are refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+_SIDE = ".objects"
+_PLAIN = " !#$&'()*+,;=@^_`{|}~-."
+_LONGEST = 200  # bytes of one file name
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """What is known of an object. `size` in bytes; `modified` in seconds since 1970, UTC; `etag` without quotes."""
+
+    key: str
+    size: int
+    modified: float
+    etag: str
+    content_type: str = "binary/octet-stream"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class BucketFiles:
+    """The buckets of an installation. OSError when the disk fails."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(
+        self, bucket: str, key: str, body: bytes, *, content_type: str = "binary/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> Object:  # fmt: skip
+        """Write an object; it is on disk before this returns. ValueError for a key that cannot be a file."""
+        path = self._path(bucket, key)
+        if path.is_dir() or any(above.is_file() for above in path.parents if self._root in above.parents):
+            raise ValueError("a key cannot be an object and a folder of objects at once")
+        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        about = {"etag": etag, "content_type": content_type, "metadata": dict(metadata or {}), "size": len(body)}
+        _replace(self._side(bucket, key), json.dumps(about).encode())
+        _replace(path, body)
+        return self._about(bucket, key, path)
+
+    def find(self, bucket: str, key: str) -> Object | None:
+        """What is known of an object, or None."""
+        path = self._path(bucket, key)
+        return self._about(bucket, key, path) if path.is_file() else None
+
+    def read(self, bucket: str, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """An object's bytes, or a part of them. FileNotFoundError."""
+        with self._path(bucket, key).open("rb") as file:
+            file.seek(start)
+            return file.read() if length is None else file.read(length)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Remove an object; nothing happens when it is not there."""
+        for path in (self._path(bucket, key), self._side(bucket, key)):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            _prune(path.parent, self._root)
+
+    def keys(self, bucket: str, prefix: str = "") -> Iterator[str]:
+        """Keys in order of their UTF-8 bytes, as ListObjects gives them."""
+        folder = self._root / quote(bucket, safe="-._")
+        found = [key for key in _walk(folder, prefix.rpartition("/")[0]) if key.startswith(prefix)]
+        yield from sorted(found, key=str.encode)
+
+    def size(self, bucket: str) -> int:
+        """How many objects there are, counted up to the first: 0 or 1."""
+        return next((1 for _ in _walk(self._root / quote(bucket, safe="-._"), "")), 0)
+
+    # ------------------------------------------------------------------ where things lie
+    def _path(self, bucket: str, key: str) -> Path:
+        return self._root / quote(bucket, safe="-._") / _relative(key)
+
+    def _side(self, bucket: str, key: str) -> Path:
+        return self._root / _SIDE / quote(bucket, safe="-._") / f"{_relative(key)}.json"
+
+    def _about(self, bucket: str, key: str, path: Path) -> Object:
+        status = path.stat()
+        try:
+            about = json.loads(self._side(bucket, key).read_text())
+        except (OSError, ValueError):
+            about = {}
+        if about.get("size") != status.st_size:  # written by hand since, or its notes are lost
+            about = {"etag": hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}
+        return Object(
+            key, status.st_size, status.st_mtime, about["etag"], about.get("content_type", "binary/octet-stream"),
+            about.get("metadata", {}),
+        )  # fmt: skip
+
+
+def _relative(key: str) -> str:
+    """A key as a path below the bucket's folder. INVARIANT: never absolute, no part is empty, `.` or `..`."""
+    return "/".join(_part(part) for part in key.split("/"))
+
+
+def _part(part: str) -> str:
+    """One file name. ValueError when the part is too long to be one."""
+    name = quote(part, safe=_PLAIN)
+    if len(name) > _LONGEST:
+        raise ValueError(f"a part of the key is longer than {_LONGEST} bytes: {part[:60]}…")
+    return {"": "%", ".": "%2E", "..": "%2E%2E"}.get(name, name)
+
+
+def _key(path: str) -> str:
+    return "/".join("" if part == "%" else unquote(part) for part in path.split("/"))
+
+
+def _walk(folder: Path, below: str) -> Iterator[str]:
+    start = folder / _relative(below) if below else folder
+    for directory, _, files in os.walk(start):
+        for name in files:
+            if not name.startswith(".ringfence-"):
+                yield _key(str((Path(directory) / name).relative_to(folder)))
+
+
+def _replace(path: Path, body: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, beside = tempfile.mkstemp(prefix=".ringfence-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise
+    held = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)
+
+
+def _prune(folder: Path, root: Path) -> None:
+    """Remove empty folders upwards."""
+    while folder != root and root in folder.parents:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+        folder = folder.parent
