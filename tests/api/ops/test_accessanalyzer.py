@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from ringfence.identity import actions
 from tests.api.front import USER_KEY, USER_SECRET, Front
 
 IDENTITY, RESOURCE = "IDENTITY_POLICY", "RESOURCE_POLICY"
@@ -38,6 +39,40 @@ def test_validate_policy(client: Any) -> None:
     ]
     span = found[1]["locations"][0]["span"]
     assert text[span["start"]["offset"] : span["end"]["offset"]] == '"allow"'
+
+
+@pytest.mark.parametrize(
+    ("statement", "codes"),
+    [
+        (allow("ec2:DescribeVpcs"), []),
+        (allow("ec2:DescribeVpc"), ["INVALID_ACTION"]),
+        (allow("ec3:DescribeVpcs"), ["INVALID_SERVICE_IN_ACTION"]),
+        (allow("ec2:DeleteVpc", Condition={"ArnEquals": {"ec2:Vpc": "arn:aws:ec2:*:*:vpc/vpc-1"}}), []),
+        (allow("ec2:DeleteVpc", Condition={"StringEquals": {"ec2:ResourceTag/Stack": "test"}}), []),
+        (allow("ec2:DeleteVpc", Condition={"StringEquals": {"ec2:Vpcc": "x"}}), ["INVALID_SERVICE_CONDITION_KEY"]),
+        (allow("ec2:RunInstances", Condition={"Bool": {"ec2:InstanceType": "true"}}), ["TYPE_MISMATCH"]),
+    ],
+)
+def test_published_names(client: Any, statement: dict[str, Any], codes: list[str]) -> None:
+    """Actions, services and condition keys are AWS's published ones."""
+    found = client.validate_policy(policyDocument=policy(statement), policyType=IDENTITY)["findings"]
+    assert [f["issueCode"] for f in found] == codes
+
+
+def test_a_wildcard_is_no_more_than_the_actions_there_are(client: Any) -> None:
+    names = sorted(f"ec2:{name}" for name in actions.ACTIONS["ec2"] if name.startswith("DescribeVpc"))
+    reply = client.check_no_new_access(
+        newPolicyDocument=policy(allow("ec2:DescribeVpc*")),
+        existingPolicyDocument=policy(allow(names)),
+        policyType=IDENTITY,
+    )
+    assert reply["result"] == "PASS"
+    fewer = client.check_no_new_access(
+        newPolicyDocument=policy(allow("ec2:DescribeVpc*")),
+        existingPolicyDocument=policy(allow(names[1:])),
+        policyType=IDENTITY,
+    )
+    assert names[0] in fewer["reasons"][0]["description"]
 
 
 def test_findings_come_in_pages(client: Any) -> None:

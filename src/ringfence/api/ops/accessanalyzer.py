@@ -14,6 +14,7 @@ from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import operation
+from ringfence.identity import actions
 from ringfence.identity.analysis import checks
 from ringfence.identity.analysis.checks import Failure
 from ringfence.identity.analysis.engine import Engine, evaluator
@@ -25,6 +26,7 @@ from ringfence.model.errors import ApiError, fault
 from ringfence.model.world import World
 
 _PAGE = 100
+_VOCABULARY = Vocabulary(actions=actions.ACTIONS, complete=True, keys=actions.KEY_TYPES)
 _KINDS = {IDENTITY: DocumentKind.MANAGED, RESOURCE: DocumentKind.RESOURCE, TRUST: DocumentKind.TRUST}
 
 
@@ -50,7 +52,7 @@ def validate_policy(call: Call, world: World, params: Params) -> Outcome:
     start, size = _start(params.get("nextToken")), params.get("maxResults") or _PAGE
     if not 1 <= size <= 1000:
         raise _invalid("maxResults must be between 1 and 1000")
-    found = validate(Asked(text, kind, resource_type, Vocabulary()))
+    found = validate(Asked(text, kind, resource_type, _VOCABULARY))
     reply: dict[str, Any] = {"findings": [one.as_reply(text) for one in found[start : start + size]]}
     if start + size < len(found):
         reply["nextToken"] = base64.urlsafe_b64encode(str(start + size).encode()).decode()
@@ -68,7 +70,7 @@ def _start(token: str | None) -> int:
 
 # ----------------------------------------------------------------------------------------------------------------- checks
 def _engine() -> Engine:
-    return evaluator({})
+    return evaluator(actions.ACTIONS)
 
 
 def _readable(name: str, text: Any, kind: str) -> str:
@@ -131,14 +133,14 @@ def check_access_not_granted(call: Call, world: World, params: Params) -> Outcom
     access: Sequence[Mapping[str, Any]] = params.get("access") or ()
     if len(access) != 1:
         raise _invalid("access must have exactly one element")
-    actions, resources = list(access[0].get("actions") or ()), list(access[0].get("resources") or ())
-    if not actions and not resources:
+    named, resources = list(access[0].get("actions") or ()), list(access[0].get("resources") or ())
+    if not named and not resources:
         raise _invalid("access must name at least one action or one resource")
-    if len(actions) > 100 or len(resources) > 100:
+    if len(named) > 100 or len(resources) > 100:
         raise _invalid("access may name at most 100 actions and 100 resources")
     policy = _readable("policyDocument", params.get("policyDocument"), kind)
     return _reply(
-        checks.access_granted(_engine(), policy, actions, resources, named=kind == RESOURCE),
+        checks.access_granted(_engine(), policy, named, resources, named=kind == RESOURCE),
         "The policy document grants access to perform one or more of the listed actions or resources.",
         "The policy document does not grant access to perform the listed actions or resources.",
         "One or more of the listed actions or resources in the statement with",
