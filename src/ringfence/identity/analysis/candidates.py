@@ -74,6 +74,14 @@ def _next(pattern: Pattern, positions: frozenset[int], char: str) -> frozenset[i
     return _closed(pattern, [at if pattern[at].many else at + 1 for at in taken])
 
 
+def accepts(pattern: Pattern, text: str) -> bool:
+    """Whether the text is of the pattern."""
+    at = _closed(pattern, [0])
+    for char in text:
+        at = _next(pattern, at, char)
+    return len(pattern) in at
+
+
 def texts(patterns: Sequence[Pattern], *, without: str = "") -> list[str]:
     """A text, without these characters, for each set of patterns that can be matched together and without the others.
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ringfence.identity.analysis import candidates, clauses, people
-from ringfence.identity.analysis.candidates import Pattern
+from ringfence.identity.analysis.candidates import Pattern, accepts
 from ringfence.identity.analysis.clauses import Clause, Test
 from ringfence.identity.analysis.engine import Catalogue, Engine
 from ringfence.identity.analysis.search import Box, Region
@@ -26,14 +26,6 @@ def _family(name: str) -> str:
     if name.endswith("ipaddress"):
         return "address"
     return next(family for start, family in _FAMILIES.items() if name.startswith(start))
-
-
-def accepts(pattern: Pattern, text: str) -> bool:
-    """Whether the text is of the pattern."""
-    at = candidates._closed(pattern, [0])
-    for char in text:
-        at = candidates._next(pattern, at, char)
-    return len(pattern) in at
 
 
 class Space:
