@@ -23,6 +23,7 @@ class RegionState(Row):
     """Marks that an account's default VPC, zones and built-in image were made in a Region. id = account/region."""
 
     metadata_defaults: MetadataDefaults = NO_PREFERENCE
+    image_sharing_blocked: bool = True  # AWS: new accounts cannot make images public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -261,3 +261,16 @@ def test_rt_12_a_route_to_an_interface_whose_instance_stops_is_a_black_hole() ->
     assert state() == "active"
     api.call("DetachNetworkInterface", AttachmentId=attached["AttachmentId"])
     assert state() == "blackhole"
+
+
+def test_the_block_on_public_images_is_on_and_can_be_taken_off_and_put_back(api: Api) -> None:
+    def state() -> Any:
+        return api.call("GetImageBlockPublicAccessState")["ImageBlockPublicAccessState"]
+
+    api.call("ModifyInstanceMetadataDefaults", HttpTokens="required")  # another choice of the same Region is kept
+    assert state() == "block-new-sharing"
+    assert api.call("DisableImageBlockPublicAccess") == {"ImageBlockPublicAccessState": "unblocked"}
+    assert state() == "unblocked"
+    api.call("EnableImageBlockPublicAccess", ImageBlockPublicAccessState="block-new-sharing")
+    assert state() == "block-new-sharing"
+    assert api.call("GetInstanceMetadataDefaults")["AccountLevel"]["HttpTokens"] == "required"

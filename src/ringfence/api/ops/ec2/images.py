@@ -12,11 +12,12 @@ from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.describe import Values, apply_filters, page
+from ringfence.api.ops.ec2.region_state import region_state
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
 from ringfence.model.ids import well_formed
-from ringfence.model.kinds import IMAGE
+from ringfence.model.kinds import IMAGE, REGION
 from ringfence.model.nouns.instance import EVERYWHERE, Image
 from ringfence.model.world import Change, World, delete, put
 
@@ -207,3 +208,29 @@ def deregister_image(call: Call, world: World, params: Params) -> Outcome:
     """Running instances keep going."""
     image = call.get(world, IMAGE, params["ImageId"])
     return Outcome({"Return": True}, delete(IMAGE, image.id))
+
+
+# ---------------------------------------------------------------------- public sharing
+# No image can be made public here (ModifyImageAttribute is not served), so the account's wish is kept and always held.
+@operation("ec2:GetImageBlockPublicAccessState")
+def get_image_block_public_access_state(call: Call, world: World, params: Params) -> Outcome:
+    """Whether the account may make images public in the Region."""
+    state = "block-new-sharing" if region_state(call, world).image_sharing_blocked else "unblocked"
+    return Outcome({"ImageBlockPublicAccessState": state, "ManagedBy": "account"})
+
+
+@operation("ec2:EnableImageBlockPublicAccess")
+def enable_image_block_public_access(call: Call, world: World, params: Params) -> Outcome:
+    """Images already public stay so."""
+    return _block_sharing(call, world, blocked=True)
+
+
+@operation("ec2:DisableImageBlockPublicAccess")
+def disable_image_block_public_access(call: Call, world: World, params: Params) -> Outcome:
+    """Allows what no operation here offers."""
+    return _block_sharing(call, world, blocked=False)
+
+
+def _block_sharing(call: Call, world: World, *, blocked: bool) -> Outcome:
+    change = put(REGION, replace(region_state(call, world), image_sharing_blocked=blocked))
+    return Outcome({"ImageBlockPublicAccessState": "block-new-sharing" if blocked else "unblocked"}, change)

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
+from ringfence.api.ops.ec2.region_state import region_state
 from ringfence.api.ops.registry import operation
 from ringfence.model.errors import fault
 from ringfence.model.kinds import REGION
 from ringfence.model.nouns.instance import Image, MetadataDefaults, MetadataOptions
-from ringfence.model.nouns.network import RegionState
 from ringfence.model.world import World, put
 
 _METADATA = {
@@ -47,20 +47,15 @@ _DEFAULTS = {name: field for name, field in _METADATA.items() if field != "http_
 def options_of_new(call: Call, world: World, image: Image) -> MetadataOptions:
     """Before the launch's own options: the account's defaults, and below them what the image says (EC2 User Guide:
     "Configure instance metadata options for new instances", order of precedence)."""
-    wanted = _region(call, world).metadata_defaults
+    wanted = region_state(call, world).metadata_defaults
     given = {field: getattr(wanted, field) for field in _DEFAULTS.values() if getattr(wanted, field) is not None}
     return replace(_BY_IMAGE[image.imds_support], **given)
-
-
-def _region(call: Call, world: World) -> RegionState:
-    id = f"{call.account_id}/{call.region}"
-    return world.find(REGION, id) or RegionState(id=id, **call.owned())
 
 
 @operation("ec2:GetInstanceMetadataDefaults")
 def get_instance_metadata_defaults(call: Call, world: World, params: Params) -> Outcome:
     """The account's preferences in the Region; what has none is left out."""
-    wanted = _region(call, world).metadata_defaults
+    wanted = region_state(call, world).metadata_defaults
     shown = {name: getattr(wanted, field) for name, field in _DEFAULTS.items() if getattr(wanted, field) is not None}
     return Outcome({"AccountLevel": shown | {"ManagedBy": "account"}})
 
@@ -75,6 +70,6 @@ def modify_instance_metadata_defaults(call: Call, world: World, params: Params) 
     if limit is not None and limit != -1 and not 1 <= limit <= 64:
         raise fault("InvalidParameterValue", message="HttpPutResponseHopLimit must be between 1 and 64, or -1")
     cleared = {field: None if value in ("no-preference", -1) else value for field, value in changed.items()}
-    region = _region(call, world)
+    region = region_state(call, world)
     defaults: MetadataDefaults = replace(region.metadata_defaults, **cleared)
     return Outcome({"Return": True}, put(REGION, replace(region, metadata_defaults=defaults)))
