@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+from ringfence.api.images import Images
 from ringfence.api.ops.ec2.images import sample_images
 from ringfence.model.errors import ApiError
 from tests.api.ops.harness import Api, tcp
@@ -202,9 +204,11 @@ def test_what_is_no_key_is_refused(api: Api, material: bytes) -> None:
     assert api.error("ImportKeyPair", KeyName="k", PublicKeyMaterial=material) == "InvalidKey.Format"
 
 
-def test_image_names_are_unique_in_an_account(api: Api) -> None:
-    api.call("RegisterImage", Name="mine", ImageLocation="file:/srv/root")
-    assert api.error("RegisterImage", Name="mine", ImageLocation="file:/srv/root") == "InvalidAMIName.Duplicate"
+def test_image_names_are_unique_in_an_account(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    api.images = Images((tmp_path,))
+    api.call("RegisterImage", Name="mine", ImageLocation=f"file:{tmp_path}/root")
+    assert api.error("RegisterImage", Name="mine", ImageLocation=f"file:{tmp_path}/root") == "InvalidAMIName.Duplicate"
 
 
 def test_sample_images_stand_in_every_region_and_are_made_once(api: Api) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ringfence.api.images import Images
 from tests.api.ops.harness import Api
 
 
@@ -20,9 +22,11 @@ def launched(api: Api, ami: str, **options: Any) -> tuple[str, int]:
     return made["HttpTokens"], made["HttpPutResponseHopLimit"]
 
 
-def test_order_of_precedence(api: Api) -> None:
-    old = api.call("RegisterImage", Name="older", ImageLocation="file:/srv/root")["ImageId"]
-    new = api.call("RegisterImage", Name="newer", ImageLocation="file:/srv/root", ImdsSupport="v2.0")["ImageId"]
+def test_order_of_precedence(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    api.images = Images((tmp_path,))
+    old = api.call("RegisterImage", Name="older", ImageLocation=f"file:{tmp_path}/root")["ImageId"]
+    new = api.call("RegisterImage", Name="newer", ImageLocation=f"file:{tmp_path}/root", ImdsSupport="v2.0")["ImageId"]
     assert (launched(api, old), launched(api, new)) == (("optional", 1), ("required", 2))
     api.call("ModifyInstanceMetadataDefaults", HttpTokens="required", HttpPutResponseHopLimit=3)
     assert (launched(api, old), launched(api, new)) == (("required", 3), ("required", 3))
