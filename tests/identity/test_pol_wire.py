@@ -61,6 +61,7 @@ def test_a_new_user_can_do_nothing_but_ask_who_it_is(lab: Lab) -> None:
     event = next(e for e in reversed(lab.live.front.audit()) if e["eventName"] == "CreateVpc")
     assert event["errorCode"] == "Client.UnauthorizedOperation"
     assert event["userIdentity"]["arn"] == caller["Arn"]
+    assert event["requestParameters"]["CidrBlock"] == "10.0.0.0/16"  # MON-11
 
 
 def test_group_and_managed_policies_add_up_and_end_at_once(lab: Lab) -> None:
@@ -349,6 +350,12 @@ def test_pol_09_launch_into_one_subnet_with_one_group(lab: Lab) -> None:
     assert not user.may("run_instances", **launch(image, SubnetId=subnet))  # the default group is not covered
     assert not user.may("run_instances", **launch(image, NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": other_subnet,
                                                                              "Groups": [group]}]))  # fmt: skip
+    groups = lab.ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["SecurityGroups"]
+    default = next(one["GroupId"] for one in groups if one["GroupName"] == "default")
+    covered = [f"{here}:security-group/{default}", "arn:aws:ec2:us-east-1::image/*", *held]
+    assert lab.user(statement(action="ec2:RunInstances", resource=covered)).may(
+        "run_instances", **launch(image, SubnetId=subnet)
+    )
     made = lab.ec2.create_network_interface(SubnetId=subnet, Groups=[group])["NetworkInterface"]["NetworkInterfaceId"]
     existing = [{"DeviceIndex": 0, "NetworkInterfaceId": made}]
     assert not user.may("run_instances", **launch(image, NetworkInterfaces=existing))

@@ -95,6 +95,14 @@ class Reset:
     """`POST /_ringfence/reset` of an ephemeral installation."""
 
 
+class _Denied(ApiError):
+    """A refusal by the policies: its record shows what was asked (MON-11)."""
+
+    def __init__(self, error: ApiError, params: Params) -> None:
+        super().__init__(error.code, error.status, error.message, error.detail)
+        self.params = params
+
+
 @dataclass
 class Pipeline:
     """Everything a request meets. `handle` never raises."""
@@ -230,7 +238,8 @@ class Pipeline:
             return self._parse(request, claim, call, presigned=presigned)
         except ApiError as error:
             read_only = call.action.startswith(("Describe", "Get", "List"))
-            self._audit_refusal(audit.record(call, None, read_only=read_only, error=error))
+            params = error.params if isinstance(error, _Denied) else None
+            self._audit_refusal(audit.record(call, params, read_only=read_only, error=error))
             return wire_fault.render(claim.protocol, error, request_id)
 
     def _authenticate(self, request: HttpRequest, claim: Claim) -> tuple[sigv4.Signature, Credential]:
@@ -293,7 +302,7 @@ class Pipeline:
         if shape is None or form.action != call.action:
             raise fault("InvalidAction", action=form.action[:128])
         params = self._parameters(claim.protocol, shape, form)
-        self.authorise(call, params)
+        self._permit(call, params)
         served = OPERATIONS.get((call.service, form.action))
         if served is None:
             text = f"The operation {form.action} is not supported by this installation."
@@ -306,7 +315,7 @@ class Pipeline:
         if shape is None:
             raise _not_served(claim)
         params = self._documents[claim.protocol].parameters(request, shape)
-        self.authorise(call, params)
+        self._permit(call, params)
         served = OPERATIONS.get((call.service, call.action))
         if served is None:
             raise _not_served(claim)
@@ -317,6 +326,13 @@ class Pipeline:
         if form.version is not None and not _known_version(form.version, newest):
             raise fault("NoSuchVersion", version=form.version[:32])
         return self._parsers[protocol].parse(shape.input_shape, build_tree(form.pairs))
+
+    def _permit(self, call: Call, params: Params) -> None:
+        """ApiError unless the policies allow the call."""
+        try:
+            self.authorise(call, params)
+        except ApiError as error:
+            raise _Denied(error, params) from None
 
     def _judged_by(self, call: Call) -> World:
         """The World a call is authorised against: of now, with what its first operation would find."""
