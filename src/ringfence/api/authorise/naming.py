@@ -13,7 +13,16 @@ from typing import Any
 from ringfence.api.ops.context import Call, Params
 from ringfence.api.ops.ec2.security_group_rules import RULE_NOUN
 from ringfence.api.ops.ec2.security_groups import default_vpc
-from ringfence.model.kinds import ELASTIC_IP, KINDS, NETWORK_INTERFACE, ROUTE_TABLE, SECURITY_GROUP, SUBNET, VPC
+from ringfence.model.kinds import (
+    ELASTIC_IP,
+    INSTANCE,
+    KINDS,
+    NETWORK_INTERFACE,
+    ROUTE_TABLE,
+    SECURITY_GROUP,
+    SUBNET,
+    VPC,
+)
 from ringfence.model.world import World
 
 #: a resource as a request names it: (type, id)
@@ -167,6 +176,13 @@ def _cidr_association(call: Call, world: World, params: Params) -> Iterator[Name
             yield "vpc", vpc.id
 
 
+def _profile_association(call: Call, world: World, params: Params) -> Iterator[Named]:
+    """The instance whose instance profile is taken away or replaced."""
+    for instance in call.mine(world, INSTANCE):
+        if instance.iam_association_id is not None and instance.iam_association_id == params.get("AssociationId"):
+            yield "instance", instance.id
+
+
 _BY_GROUP_NAME = (
     "AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress", "DeleteSecurityGroup",
     "UpdateSecurityGroupRuleDescriptionsIngress", "UpdateSecurityGroupRuleDescriptionsEgress",
@@ -176,6 +192,7 @@ DERIVED: Mapping[str, Derive] = {
     **dict.fromkeys(("AssociateAddress", "DisassociateAddress", "ReleaseAddress"), _by_public_ip),
     **dict.fromkeys(("DisassociateRouteTable", "ReplaceRouteTableAssociation"), _route_table_association),
     **dict.fromkeys(("DisassociateSubnetCidrBlock", "DisassociateVpcCidrBlock"), _cidr_association),
+    **dict.fromkeys(("DisassociateIamInstanceProfile", "ReplaceIamInstanceProfileAssociation"), _profile_association),
     "CreateNetworkInterface": _new_interface,
     "CreateSecurityGroup": _new_group,
     "DetachNetworkInterface": _detach,
