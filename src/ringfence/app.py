@@ -22,8 +22,10 @@ import ringfence.api.ops.accessanalyzer
 import ringfence.api.ops.cloudtrail
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
+import ringfence.api.ops.organizations
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
 from ringfence import deliveries, keyfile, notes
+from ringfence.accounts import Accounts
 from ringfence.api.images import Images
 from ringfence.api.instance_credentials import InstanceCredentials
 from ringfence.api.ops.context import Call
@@ -149,7 +151,8 @@ class Installation:
     def run(self, end: ExitStack) -> None:
         """Serve until interrupted."""
         settings = self.settings
-        console = Console(self.store, self.plane, settings.endpoint, self.run_directory)
+        accounts = Accounts(self.store, self.sealer, RandomIds(), SystemClock(), self.root.account_id)
+        console = Console(self.store, self.plane, settings.endpoint, self.run_directory, accounts)
         control = ControlServer(self.run_directory / "api.sock", console.answer)
         end.callback(control.close)
         try:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from ringfence.accounts import AccountProblem, Accounts
 from ringfence.identity import oidc
 from ringfence.insight.reach.probe import place_of, probe_request
 from ringfence.insight.reach.trace import TargetError, Tracer, resolve
@@ -49,8 +50,9 @@ class Plane(Protocol):
 class Console:
     """Answers requests of the ringfence command. An answer with `error` may name an exit `status`."""
 
-    def __init__(self, store: Store, plane: Plane, endpoint: str, run: Path) -> None:
+    def __init__(self, store: Store, plane: Plane, endpoint: str, run: Path, accounts: Accounts) -> None:
         self._store, self._plane, self._endpoint, self._run = store, plane, endpoint, run
+        self._accounts = accounts
         self._started, self._tracer = time.time(), Tracer()
         self._handlers: dict[str, Callable[[Request], Reply]] = {
             "status": lambda _: self.status(),
@@ -58,6 +60,9 @@ class Console:
             "trace": lambda request: self._tracer.answer(self._store.world, request),
             "audit": self._audit,
             "audit-verify": self._audit_verify,
+            "account-create": self._account,
+            "account-key": self._account,
+            "account-list": lambda _: {"accounts": self._accounts.listed()},
             "locate": self._locate,
             "probe": self._probe,
             "oidc-keys": self._oidc_keys,
@@ -125,6 +130,15 @@ class Console:
         except ApiError as problem:
             return {"error": problem.message}
         return {"provider": id, "keys": count} if found else {"error": f"there is no provider {id}", "status": 2}
+
+    def _account(self, request: Request) -> Reply:
+        """A new account, or a root key of one."""
+        try:
+            if request["do"] == "account-key":
+                return self._accounts.key(str(request["id"]))
+            return self._accounts.create(request.get("name"), request.get("email"), request.get("id"))
+        except AccountProblem as problem:
+            return {"error": str(problem), "status": 2}
 
     def _locate(self, request: Request) -> Reply:
         """Where `ringfence exec` must go."""

@@ -23,7 +23,7 @@ CALLED: list[tuple[str, str, dict[str, Any], str]] = [
     ("elbv2", "describe_load_balancers", {}, "UnsupportedOperation"),
     ("logs", "describe_log_groups", {}, "UnsupportedOperation"),
     ("cloudtrail", "describe_trails", {}, "UnsupportedOperation"),
-    ("organizations", "describe_organization", {}, "UnsupportedOperation"),
+    ("organizations", "describe_effective_policy", {"PolicyType": "TAG_POLICY"}, "UnsupportedOperation"),
     ("ssm", "describe_instance_information", {}, "UnsupportedOperation"),
     ("events", "list_event_buses", {}, "UnsupportedOperation"),
     ("codebuild", "list_projects", {}, "UnsupportedOperation"),

@@ -33,6 +33,7 @@ from ringfence.identity import sessions, sigv4
 from ringfence.identity.credentials import Credential, Credentials, Use, Uses
 from ringfence.identity.principal import Principal, PrincipalKind
 from ringfence.identity.sealing import Sealer
+from ringfence.model.accounts import closed
 from ringfence.model.clock import Clock
 from ringfence.model.errors import ApiError, fault
 from ringfence.model.ids import IdSource
@@ -252,6 +253,8 @@ class Pipeline:
             if signature.service != claim.service:
                 raise sigv4.SignatureFault(sigv4.Reason.INCOMPLETE, "The credential scope is not well formed.")
             found = self._credential(signature)
+            if found is not None and closed(self.store.world, found.principal.account_id):
+                found = None
             sigv4.verify(signed, signature, lambda _: found.secret if found else None, self.clock.now())
             if signature.region not in REGIONS:
                 text = f"Credential should be scoped to a valid region, not '{signature.region[:64]}'."

@@ -1,11 +1,19 @@
-"""What an account's organization lays on it (AWS Organizations User Guide: "Service control policies", "Resource control
-policies"; IAM-18). No organization is kept yet: no account is in one, and nothing limits its principals from above."""
+"""What an account's organization lays on it (AWS Organizations User Guide: "SCP evaluation", "RCP evaluation"; IAM-18).
+
+The management account is bound by neither. A policy that is attached but cannot be found is an empty text, which denies
+everything; a level without a policy allows nothing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ringfence.identity.question import Attached
+from ringfence.model.kinds import ACCOUNT, ORGANIZATION, ORGANIZATION_POLICY, UNIT
+from ringfence.model.nouns import organization as nouns
+from ringfence.model.nouns.identity import GLOBAL
+from ringfence.model.nouns.organization import Node, OrganizationPolicy, PolicyType
 from ringfence.model.world import World
 
 Levels = tuple[tuple[Attached, ...], ...]
@@ -21,9 +29,82 @@ class Organization:
 
 
 _NONE = Organization()
+_ALLOW_ALL = """{
+  "Version": "2012-10-17",
+  "Statement": [
+    {
+      "Effect": "Allow",
+      %s"Action": "*",
+      "Resource": "*"
+    }
+  ]
+}"""
+
+
+def _aws(id: str, name: str, type: PolicyType, description: str, principal: str) -> OrganizationPolicy:
+    return OrganizationPolicy(
+        id=id, owner_id="aws", region=GLOBAL, organization="aws", name=name, description=description, type=type.value,
+        text=_ALLOW_ALL % principal,
+    )  # fmt: skip
+
+
+#: AWS's own policies: type -> the one that is attached everywhere when the type is enabled
+DEFAULTS: dict[str, OrganizationPolicy] = {
+    PolicyType.SERVICE_CONTROL.value: _aws(
+        "p-FullAWSAccess", "FullAWSAccess", PolicyType.SERVICE_CONTROL, "Allows access to every operation", ""
+    ),
+    PolicyType.RESOURCE_CONTROL.value: _aws(
+        "p-RCPFullAWSAccess", "RCPFullAWSAccess", PolicyType.RESOURCE_CONTROL, "Allow all access",
+        '"Principal": "*",\n      ',
+    ),
+}  # fmt: skip
+_BY_ID = {policy.id: policy for policy in DEFAULTS.values()}
+
+
+def policy(world: World, id: str) -> OrganizationPolicy | None:
+    """A policy of an organization, or of AWS."""
+    return _BY_ID.get(id) or world.find(ORGANIZATION_POLICY, id)
+
+
+def path(world: World, node: Node) -> Iterator[Node]:
+    """From a unit, account or organization (its root) up to the root."""
+    while not isinstance(node, nouns.Organization):
+        assert isinstance(node, (nouns.Account, nouns.OrganizationalUnit))
+        yield node
+        unit = world.find(UNIT, node.parent)
+        above = unit or world.find(ORGANIZATION, node.organization)
+        if above is None:  # not possible: units and organizations are deleted only when they are empty
+            raise LookupError(f"{node.id} hangs in the air")
+        node = above
+    yield node
 
 
 def organization_levels(world: World, account_id: str) -> Organization:
-    """What binds an account."""
-    del world, account_id
-    return _NONE
+    """What binds an account: effective with the next call, because it is read from the World of now."""
+    account = world.find(ACCOUNT, account_id)
+    if account is None or account.organization is None:
+        return _NONE
+    organization = world.find(ORGANIZATION, account.organization)
+    if organization is None or organization.owner_id == account_id:
+        return Organization(account.organization)
+    nodes = list(path(world, account))[::-1]
+    return Organization(
+        organization.id,
+        _levels(world, organization, nodes, PolicyType.SERVICE_CONTROL),
+        _levels(world, organization, nodes, PolicyType.RESOURCE_CONTROL),
+    )
+
+
+def _levels(world: World, organization: nouns.Organization, nodes: list[Node], type: PolicyType) -> Levels:
+    if type.value not in organization.enabled:
+        return ()
+    return tuple(tuple(_attached(world, node, type)) for node in nodes)
+
+
+def _attached(world: World, node: Node, type: PolicyType) -> Iterator[Attached]:
+    for id in node.policies:
+        found = policy(world, id)
+        if found is None:
+            yield Attached(id, "")
+        elif found.type == type.value:
+            yield Attached(id, found.text)

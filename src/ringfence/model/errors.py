@@ -22,12 +22,13 @@ class ErrorKind:
 class ApiError(Exception):
     """A fault the client is told about: `code`, HTTP `status`, `message`. Anything else is our bug.
 
-    `detail`: where in the request the fault is, when AWS's own sentence does not tell.
+    `detail`: where in the request the fault is, when AWS's own sentence does not tell. `reason`: the member `Reason` that
+    some services' exceptions have.
     """
 
-    def __init__(self, code: str, status: int, message: str, detail: str = "") -> None:
+    def __init__(self, code: str, status: int, message: str, detail: str = "", reason: str = "") -> None:
         super().__init__(f"{code}: {message}")
-        self.code, self.status, self.message, self.detail = code, status, message, detail
+        self.code, self.status, self.message, self.detail, self.reason = code, status, message, detail, reason
 
 
 def _bad(template: str, status: int = 400) -> ErrorKind:
@@ -262,12 +263,51 @@ _CLOUDTRAIL: dict[str, ErrorKind] = {
     "InvalidParameterCombinationException": _bad("{message}"),
 }
 
+#: AWS Organizations API Reference, "Errors" of each action; all have status 400
+_ORGANIZATIONS: dict[str, ErrorKind] = {
+    "AWSOrganizationsNotInUseException": _bad("Your account is not a member of an organization."),
+    "AccountAlreadyClosedException": _bad("The account {id} is closed already."),
+    "AccountNotFoundException": _bad("You specified an account that doesn't exist."),
+    "AlreadyInOrganizationException": _bad("The AWS account is already a member of an organization."),
+    "ChildNotFoundException": _bad("You specified a child that doesn't exist."),
+    "ConstraintViolationException": _bad("{message}"),
+    "CreateAccountStatusNotFoundException": _bad("You specified a create account request that doesn't exist."),
+    "DestinationParentNotFoundException": _bad("You specified a destination parent that doesn't exist."),
+    "DuplicateAccountException": _bad("The account is already in the destination that you specified."),
+    "DuplicateHandshakeException": _bad("A handshake with the same action and target exists already."),
+    "DuplicateOrganizationalUnitException": _bad("An OU with the same name already exists."),
+    "DuplicatePolicyAttachmentException": _bad("A policy is already attached to the specified target."),
+    "DuplicatePolicyException": _bad("A policy with the same name already exists."),
+    "HandshakeAlreadyInStateException": _bad("The handshake is already in the state {state}."),
+    "HandshakeConstraintViolationException": _bad("{message}"),
+    "HandshakeNotFoundException": _bad("You specified a handshake that doesn't exist."),
+    "InvalidHandshakeTransitionException": _bad("The handshake cannot go from {state} to {wanted}."),
+    "InvalidInputException": _bad("{message}"),
+    "MalformedPolicyDocumentException": _bad("{message}"),
+    "MasterCannotLeaveOrganizationException": _bad("The management account cannot leave the organization."),
+    "OrganizationNotEmptyException": _bad("To delete the organization you must first remove all member accounts."),
+    "OrganizationalUnitNotEmptyException": _bad("The OU holds accounts or other OUs."),
+    "OrganizationalUnitNotFoundException": _bad("You specified an organizational unit that doesn't exist."),
+    "ParentNotFoundException": _bad("You specified parent that doesn't exist."),
+    "PolicyInUseException": _bad("The policy is attached to one or more entities: detach it first."),
+    "PolicyNotAttachedException": _bad("The policy isn't attached to the specified target."),
+    "PolicyNotFoundException": _bad("You specified a policy that doesn't exist."),
+    "PolicyTypeAlreadyEnabledException": _bad("The specified policy type is already enabled."),
+    "PolicyTypeNotAvailableForOrganizationException": _bad("{message}"),
+    "PolicyTypeNotEnabledException": _bad("This operation can be performed only for enabled policy types."),
+    "ResourcePolicyNotFoundException": _bad("The organization has no resource policy."),
+    "RootNotFoundException": _bad("You specified a root that doesn't exist."),
+    "SourceParentNotFoundException": _bad("You specified a source parent that doesn't exist."),
+    "TargetNotFoundException": _bad("You specified a target that doesn't exist."),
+}
+
 ERRORS: dict[str, ErrorKind] = {
     **_CLOUDTRAIL,
     **_GENERAL,
     **_EC2,
     **_IAM,
     **_STS,
+    **_ORGANIZATIONS,
 }
 
 
@@ -282,4 +322,4 @@ def fault(code: str, **fields: Any) -> ApiError:
     """The error to raise for `code`. KeyError if the table does not know it (a bug, not a client fault)."""
     kind = ERRORS[code]
     message = fields["message"] if "message" in fields else kind.template.format_map(_Fields(fields))
-    return ApiError(code, kind.status, str(message), str(fields.get("detail", "")))
+    return ApiError(code, kind.status, str(message), str(fields.get("detail", "")), str(fields.get("reason", "")))

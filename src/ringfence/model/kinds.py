@@ -26,6 +26,14 @@ from ringfence.model.nouns.instance import Image, Instance, KeyPair
 from ringfence.model.nouns.network import DhcpOptions, InternetGateway, RegionState, Subnet, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl
 from ringfence.model.nouns.network_interface import ElasticIp, NetworkInterface
+from ringfence.model.nouns.organization import (
+    Account,
+    AccountRequest,
+    Handshake,
+    Organization,
+    OrganizationalUnit,
+    OrganizationPolicy,
+)
 from ringfence.model.nouns.routing import RouteTable
 from ringfence.model.nouns.security_group import GroupAssociation, SecurityGroup
 from ringfence.model.nouns.trail import Bucket, DigestKey, Trail
@@ -223,3 +231,35 @@ TRAIL = _own(
     account=lambda t: (t.owner_id,),
 )  # fmt: skip
 DIGEST_KEY = _own("cloudtrail-digest-key", DigestKey, "cloudtrail", "ResourceNotFoundException")
+
+
+# ---------------------------------------------------------------------- Organizations
+def _organizations(noun: str, row: type[R], prefix: str, not_found: str, **indexes: Keys) -> Kind[R]:
+    """A kind of Organizations': its ARNs have the organization in them, so that they are made by its operations."""
+    kind = Kind(f"organizations-{noun}", row, prefix, not_found, not_found, indexes, "organizations")
+    KINDS[kind.noun] = kind
+    return kind
+
+
+ACCOUNT = _organizations(
+    "account", Account, "", "AccountNotFoundException", organization=lambda a: _maybe(a.organization),
+    parent=lambda a: _maybe(a.parent), email=lambda a: (a.email.lower(),), policy=lambda a: a.policies,
+)  # fmt: skip
+ORGANIZATION = _organizations(
+    "organization", Organization, "o-", "AWSOrganizationsNotInUseException", policy=lambda o: o.policies
+)
+UNIT = _organizations(
+    "unit", OrganizationalUnit, "ou-", "OrganizationalUnitNotFoundException", organization=lambda u: (u.organization,),
+    parent=lambda u: (u.parent,), policy=lambda u: u.policies,
+)  # fmt: skip
+ORGANIZATION_POLICY = _organizations(
+    "policy", OrganizationPolicy, "p-", "PolicyNotFoundException", organization=lambda p: (p.organization,)
+)
+ACCOUNT_REQUEST = _organizations(
+    "account-request", AccountRequest, "car-", "CreateAccountStatusNotFoundException",
+    organization=lambda r: (r.organization,),
+)  # fmt: skip
+HANDSHAKE = _organizations(
+    "handshake", Handshake, "h-", "HandshakeNotFoundException", organization=lambda h: (h.organization,),
+    target=lambda h: (h.target.lower(),),
+)  # fmt: skip

@@ -57,13 +57,20 @@ QUOTAS: dict[str, Quota] = {
     "iam-thumbprints-per-provider": Quota(
         "thumbprints-per-provider", 5, 5, "LimitExceeded", "ThumbprintsPerOpenIdConnectProvider"
     ),
+    # AWS Organizations User Guide, "Quotas and service limits"; the error's Reason is the operation's to name
+    "organizations-accounts": Quota("L-E619E033", 10, None, "ConstraintViolationException"),
+    "organizations-units": Quota("organizations-units", 2000, 2000, "ConstraintViolationException"),
+    "organizations-policies": Quota("organizations-policies", 1000, 1000, "ConstraintViolationException"),
+    "organizations-tags": Quota("organizations-tags", 50, 50, "ConstraintViolationException"),
 }
+#: of service and resource control policies: on one target, characters of a document, and how deep units nest
+ORGANIZATION_POLICIES_PER_TARGET, ORGANIZATION_POLICY_SIZE, ORGANIZATION_DEPTH = 5, 5120, 5
 #: characters, whitespace not counted, that all inline policies of one identity may have; these are not adjustable
 INLINE_POLICY_SIZE = {"user": 2048, "role": 10_240, "group": 5120}
 POLICY_VERSIONS = 5
 
 #: what `--quotas lab` (the default of `--ephemeral`) raises: counts per Region only, never rule limits
-LAB: dict[str, int] = {"vpcs": 1000, "internet-gateways": 1000, "elastic-ips": 1000}
+LAB: dict[str, int] = {"vpcs": 1000, "internet-gateways": 1000, "elastic-ips": 1000, "organizations-accounts": 1000}
 
 
 class Limits:

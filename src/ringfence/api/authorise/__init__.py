@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ringfence.api.authorise import ec2, iam, other, sts
+from ringfence.api.authorise import ec2, iam, organizations, other, sts
 from ringfence.api.authorise.ask import Ask
 from ringfence.api.authorise.denial import refusal
 from ringfence.api.authorise.request import request_context
@@ -21,7 +21,9 @@ from ringfence.identity.question import Decision, Policies, Question
 from ringfence.model.world import World
 
 Asks = Callable[[Call, World, Params], Iterable[Ask]]
-SERVICES: Mapping[str, Asks] = {"ec2": ec2.asks, "iam": iam.asks, "sts": sts.asks}
+SERVICES: Mapping[str, Asks] = {
+    "ec2": ec2.asks, "iam": iam.asks, "sts": sts.asks, "organizations": organizations.asks,
+}  # fmt: skip
 #: AWS STS API Reference: "No permissions are required"; IAM User Guide, "Granting permissions to create temporary security
 #: credentials": policies cannot control GetSessionToken
 UNASKED = frozenset({("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")})

@@ -13,6 +13,7 @@ from ringfence.api.outside import Nothing, Outside
 from ringfence.identity.credentials import Uses
 from ringfence.identity.principal import Principal
 from ringfence.identity.sealing import Sealer
+from ringfence.model.accounts import SHAREABLE, shared_with
 from ringfence.model.errors import fault
 from ringfence.model.ids import IdSource, well_formed
 from ringfence.model.kinds import Kind
@@ -56,11 +57,16 @@ class Call:
         return self.now.isoformat(timespec="milliseconds")[:23] + "Z"
 
     def get(self, world: World, kind: Kind[R], id: str) -> R:
-        """The row the caller names, if it is of this account and Region; the kind's own error otherwise."""
+        """The row the caller names, if it is of this Region and the account's own or shared with it; the kind's own error otherwise."""
         row = world.find(kind, id)
-        if row is None or row.owner_id != self.account_id or row.region != self.region:
+        if row is None or row.region != self.region or not self._may_use(world, kind, row):
             raise fault(kind.not_found if well_formed(kind.prefix, id) else kind.malformed, id=id)
         return row
+
+    def _may_use(self, world: World, kind: Kind[Any], row: Row) -> bool:
+        if row.owner_id == self.account_id:
+            return True
+        return kind.noun in SHAREABLE and shared_with(world, kind, row, self.account_id)
 
     def mine(self, world: World, kind: Kind[R]) -> list[R]:
         """All rows of a kind that the caller's account has in this Region, in order of creation."""

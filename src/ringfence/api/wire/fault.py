@@ -69,6 +69,7 @@ _RENDER: dict[str, _Render] = {
     "smithy-rpc-v2-cbor": json.cbor_fault,
 }
 PROTOCOLS = frozenset(_RENDER)
+_JSON = frozenset({"json", "rest-json"})
 
 
 def render(protocol: str, error: ApiError, request_id: str) -> HttpResponse:
@@ -78,4 +79,5 @@ def render(protocol: str, error: ApiError, request_id: str) -> HttpResponse:
         return _detailed(printable(error.detail))(error.code, message, request_id, error.status)
     if error.detail:
         message = f"{message} ({printable(error.detail)})"
-    return _RENDER[protocol](error.code, message, request_id, error.status)
+    response = _RENDER[protocol](error.code, message, request_id, error.status)
+    return json.with_reason(response, error.reason) if error.reason and protocol in _JSON else response

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 
 from ringfence.api.wire.http import HttpResponse
 
@@ -24,6 +25,11 @@ def rest_json_fault(code: str, message: str, request_id: str, status: int) -> Ht
 def _json(kind: str, code: str, message: str, request_id: str, status: int) -> HttpResponse:
     body = json.dumps({"__type": code, "message": message}).encode()
     return HttpResponse(status, body, kind, (("x-amzn-requestid", request_id), ("x-amzn-errortype", code)))
+
+
+def with_reason(response: HttpResponse, reason: str) -> HttpResponse:
+    """A fault with the member `Reason` that the shapes of some exceptions have."""
+    return replace(response, body=json.dumps({**json.loads(response.body), "Reason": reason}).encode())
 
 
 def cbor_fault(code: str, message: str, request_id: str, status: int) -> HttpResponse:

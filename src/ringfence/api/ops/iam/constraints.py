@@ -33,10 +33,15 @@ _CLASS = re.compile(r"\\p\{([A-Z])\}")
 
 def check(shape: Any, params: Params) -> None:
     """ApiError ValidationError that names every value which breaks a constraint of the model."""
-    wrong = list(_structure(shape, params, ""))
+    wrong = list(broken(shape, params))
     if wrong:
         count = f"{len(wrong)} validation error{'s' if len(wrong) > 1 else ''} detected"
         raise fault("ValidationError", message=f"{count}: {'; '.join(wrong)}")
+
+
+def broken(shape: Any, params: Params) -> Iterator[str]:
+    """Every constraint that a value breaks, as a sentence."""
+    return _structure(shape, params, "")
 
 
 def _structure(shape: Any, value: Params, path: str) -> Iterator[str]:
