@@ -85,6 +85,7 @@ class Begun:
     params: dict[str, Any]
     protocol: str
     dry_run: bool
+    judged: World  # what the policies were asked about
 
     @property
     def mutating(self) -> bool:
@@ -305,12 +306,13 @@ class Pipeline:
         if shape is None or form.action != call.action:
             raise fault("InvalidAction", action=form.action[:128])
         params = self._parameters(claim.protocol, shape, form)
-        self._permit(call, params)
+        judged = self._permit(call, params)
         served = OPERATIONS.get((call.service, form.action))
         if served is None:
             text = f"The operation {form.action} is not supported by this installation."
             raise fault("UnsupportedOperation", message=text)
-        return Begun(call, served, shape, params, claim.protocol, bool(params.pop("DryRun", False)))
+        dry_run = bool(params.pop("DryRun", False))
+        return Begun(call, served, shape, params, claim.protocol, dry_run, judged)
 
     def _parse_document(self, request: HttpRequest, claim: Claim, call: Call) -> Begun:
         """The same for the protocols whose requests are documents. ApiError in the words of their services."""
@@ -318,11 +320,11 @@ class Pipeline:
         if shape is None:
             raise _not_served(claim)
         params = self._documents[claim.protocol].parameters(request, shape)
-        self._permit(call, params)
+        judged = self._permit(call, params)
         served = OPERATIONS.get((call.service, call.action))
         if served is None:
             raise _not_served(claim)
-        return Begun(call, served, shape, params, claim.protocol, dry_run=False)
+        return Begun(call, served, shape, params, claim.protocol, dry_run=False, judged=judged)
 
     def _parameters(self, protocol: str, shape: Any, form: Form) -> dict[str, Any]:
         newest = str(shape.service_model.api_version)
@@ -330,12 +332,29 @@ class Pipeline:
             raise fault("NoSuchVersion", version=form.version[:32])
         return self._parsers[protocol].parse(shape.input_shape, build_tree(form.pairs))
 
-    def _permit(self, call: Call, params: Params) -> None:
-        """ApiError unless the policies allow the call."""
+    def _permit(self, call: Call, params: Params) -> World:
+        """The World in which the policies allow the call. ApiError when they do not."""
+        world = self.store.world
         try:
             self.authorise(call, params)
         except ApiError as error:
             raise _Denied(error, params) from None
+        return world
+
+    def _permitted_still(self, begun: Begun, world: World) -> None:
+        """A change is judged by the World it changes: while it waited, a policy, a tag or the key itself may have become another.
+
+        Only under the store's lock. ApiError as `_permit` and `_authenticate`.
+        """
+        if world is begun.judged:
+            return
+        who = begun.call.principal
+        if who.access_key_id and who.session is None and self.credentials.find(who.access_key_id) is None:
+            gone = sigv4.SignatureFault(
+                sigv4.Reason.UNKNOWN_KEY, "The security token included in the request is invalid."
+            )
+            raise _signature_error(begun.call.service, gone)
+        self._permit(begun.call, begun.params)
 
     def _judged_by(self, call: Call) -> World:
         """The World a call is authorised against: of now, with what its first operation would find."""
@@ -378,6 +397,7 @@ class Pipeline:
         digest = _digest(begun.params) if key is not None else ""
 
         def decide(world: World) -> Commit:
+            self._permitted_still(begun, world)
             if key is not None and (again := self._repeated(key, digest)) is not None:
                 return Commit(result=again, audit=audit.record(call, begun.params, read_only=False))
             first = self._prepared(call, world)
