@@ -6,7 +6,7 @@
 PORT ?= 4566
 VENV := .venv/bin
 
-.PHONY: setup run test check format lock docs differential iam-differential bench clean
+.PHONY: setup run test check format lock docs differential iam-differential reach-differential bench clean
 
 setup:
 	@scripts/setup.sh
@@ -35,6 +35,9 @@ docs:
 
 differential: setup
 	$(VENV)/python -m tests.differential.run
+
+reach-differential: setup
+	$(VENV)/python -m tests.differential.run_reach
 
 iam-differential: setup
 	$(VENV)/python -m tests.differential.iam_run

@@ -1,0 +1,294 @@
+"""The reachability engine: an IR as atoms and sets of services, and exact answers for every packet at once.
+
+An `Engine` never changes; `update` gives the next one and keeps every table whose fragment is still the same object. What
+the engine does not model makes the answer unknown, with the element's id, never "unreachable".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from ringfence.insight.reach.acls import AclTable
+from ringfence.insight.reach.atoms import END, Prefixes, Services, code_of, interval, point
+from ringfence.insight.reach.groups import GroupSet, GroupTable
+from ringfence.insight.reach.journey import Back, Step, There, Unmodelled
+from ringfence.insight.reach.places import STRUCTURE, WIDTH, Places
+from ringfence.insight.reach.routes import Routes
+from ringfence.insight.reach.space import Space
+from ringfence.insight.reach.walk import Walk
+from ringfence.model.net import IPV6_POOL, UNROUTABLE, Address, Network
+from ringfence.policy.evaluate import INTERNET, SERVICE, UNROUTED
+from ringfence.policy.ir import (
+    Acl,
+    Edge,
+    Fragment,
+    Group,
+    GroupMembers,
+    Interface,
+    Ir,
+    Machine,
+    Match,
+    Names,
+    RouteTable,
+    Subnet,
+    Vpc,
+    associated_key,
+)
+from ringfence.policy.packet import Packet
+
+#: what the engine understands; any other kind of fragment makes answers about its VPC unknown
+MODELLED: frozenset[type] = frozenset(
+    (Acl, Edge, Group, GroupMembers, Interface, Machine, Names, RouteTable, Subnet, Vpc)
+)
+
+
+#: answers that an engine keeps at most
+_REMEMBERED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Why there is no answer: an element that the engine does not model."""
+
+    component: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """All conversations between a source and a destination address.
+
+    `arrives`: the interface (INTERNET, SERVICE) that the address leads to, whatever is let through; None: nowhere.
+    `steps`: every element there and back, with what each lets through. `unknown`: the set says nothing.
+    """
+
+    source: str
+    src: Address
+    dst: Address
+    space: Space
+    arrives: str | None = None
+    steps: tuple[Step, ...] = ()
+    through: tuple[str, ...] = ()
+    unknown: Unknown | None = None
+
+    def witness(self) -> Packet | None:
+        """One packet that arrives and whose answer comes back."""
+        return self.space.witness(self.src, self.dst)
+
+    def blocking(self, packet: Packet) -> list[Step]:
+        """Every element that refuses the packet or its answer by itself, in order."""
+        services = self.space.services
+        question = services.bit(point(packet))
+        answer = services.bit(point(packet.reply()))
+        return [
+            step for step in self.steps
+            if not step.lets >> (answer if step.reply else question) & 1 and not step.held >> question & 1
+        ]  # fmt: skip
+
+
+def number_to_address(family: int, number: int) -> Address:
+    """An address of a family."""
+    return IPv4Address(number) if family == 4 else IPv6Address(number)
+
+
+@dataclass(slots=True)
+class _Tables:
+    """What was worked out of fragments, by their identity; holds the fragment, so that its id stays its own."""
+
+    groups: dict[int, tuple[Group, GroupTable]]
+    acls: dict[int, tuple[Acl, AclTable]]
+    routes: dict[int, tuple[RouteTable, Routes]]
+
+
+class Engine:
+    """Answers about one IR."""
+
+    def __init__(self, ir: Ir) -> None:
+        self.ir = ir
+        self.services = Services(_cuts(ir.fragments.values()))
+        blocks = _blocks(ir.fragments.values())
+        self.prefixes = {family: Prefixes(WIDTH[family], blocks[family]) for family in (4, 6)}
+        self.places = Places(ir)
+        self._tables = _Tables({}, {}, {})
+        self._sets: dict[tuple[str, tuple[str, ...]], GroupSet] = {}
+        self._atoms: dict[int, dict[int, int]] = {4: {}, 6: {}}
+        self._foreign = _foreign(ir)
+        self._answers: dict[tuple[str, int, int, int], Answer] = {}
+
+    # ------------------------------------------------------------------ after a change
+    def update(self, ir: Ir) -> Engine:
+        """The engine of another IR, quick when most of its fragments are the same objects."""
+        before = self.ir.fragments
+        fresh = [fragment for key, fragment in ir.fragments.items() if before.get(key) is not fragment]
+        gone = [fragment for key, fragment in before.items() if key not in ir.fragments]
+        new = object.__new__(Engine)
+        new.ir = ir
+        new.services = self.services.with_cuts(_cuts(fresh))
+        blocks = _blocks(fresh)
+        new.prefixes = {family: atoms.with_codes(blocks[family]) for family, atoms in self.prefixes.items()}
+        same_atoms = all(new.prefixes[family] is self.prefixes[family] for family in (4, 6))
+        structural = any(type(fragment) in STRUCTURE for fragment in (*fresh, *gone))
+        new.places = Places(ir) if structural else self.places
+        # tables of sets of services end with the atoms they stand on; routes do not ask for services
+        new._tables = self._tables if new.services is self.services else _Tables({}, {}, self._tables.routes)
+        new._sets, new._answers = {}, {}
+        if new.services is self.services:
+            changed = {f.group_id for f in (*fresh, *gone) if isinstance(f, Group)}
+            new._sets = {key: held for key, held in self._sets.items() if changed.isdisjoint(key[1])}
+        new._atoms = self._atoms if same_atoms else {4: {}, 6: {}}
+        new._foreign = _foreign(ir)
+        return new
+
+    def on(self, services: Services) -> Engine:
+        """The same answers on finer atoms, so that they compare with another engine's."""
+        if services is self.services:
+            return self
+        new = object.__new__(Engine)
+        new.ir, new.services, new.prefixes, new.places = self.ir, services, self.prefixes, self.places
+        new._tables = _Tables({}, {}, self._tables.routes)
+        new._sets, new._answers, new._atoms, new._foreign = {}, {}, self._atoms, self._foreign
+        return new
+
+    # ------------------------------------------------------------------ what the walk looks up
+    def atom(self, family: int, address: int) -> int:
+        """The address atom."""
+        known = self._atoms[family]
+        found = known.get(address)
+        if found is None:
+            found = known[address] = self.prefixes[family].of_number(address)
+        return found
+
+    def group_set(self, vpc_id: str, groups: tuple[str, ...]) -> GroupSet:
+        """The groups of an interface together, as its VPC uses them (SG-70)."""
+        found = self._sets.get((vpc_id, groups))
+        if found is None:
+            tables = tuple(self._group(id, vpc_id) for id in groups)
+            found = self._sets[vpc_id, groups] = GroupSet(tables)
+        return found
+
+    def _group(self, group_id: str, vpc_id: str) -> GroupTable:
+        group = self.ir.fragments.get(("Group", group_id))
+        if not isinstance(group, Group) or group.vpc_id != vpc_id:
+            group = self.ir.fragments[("Group", associated_key(group_id, vpc_id))]
+            assert isinstance(group, Group)
+        held = self._tables.groups.get(id(group))
+        if held is None:
+            held = self._tables.groups[id(group)] = (group, GroupTable(self.services, group))
+        return held[1]
+
+    def acl(self, acl_id: str) -> AclTable:
+        """A network ACL."""
+        acl = self.ir.fragments[("Acl", acl_id)]
+        held = self._tables.acls.get(id(acl))
+        if held is None:
+            assert isinstance(acl, Acl)
+            held = self._tables.acls[id(acl)] = (acl, AclTable(self.services, acl))
+        return held[1]
+
+    def routes(self, table_id: str) -> Routes:
+        """A route table."""
+        table = self.ir.fragments[("RouteTable", table_id)]
+        held = self._tables.routes.get(id(table))
+        if held is None:
+            assert isinstance(table, RouteTable)
+            held = self._tables.routes[id(table)] = (table, Routes(table))
+        return held[1]
+
+    def carried(self, vpc_id: str, family: int, address: int) -> tuple[str, ...]:
+        """The groups carried by the interface of a VPC that has an address, running or not (SG-67)."""
+        owner = self.places.vpcs[vpc_id].owners[family].get(address)
+        return () if owner is None else owner.groups
+
+    def refuse_unknown(self, vpc_id: str) -> None:
+        """Unmodelled when the VPC has an element the engine does not know."""
+        component = self._foreign.get(vpc_id) or self._foreign.get(None)
+        if component is not None:
+            raise Unmodelled(component, "this kind of element is not modelled")
+
+    # ------------------------------------------------------------------ questions
+    def conversations(self, source: str, src: Address, dst: Address) -> Answer:
+        """Everything a source (an interface id or INTERNET) may say from one address to another. KeyError: no such source."""
+        if src.version != dst.version:
+            raise ValueError(f"{src} and {dst} are of different IP versions")
+        key = (source, src.version, int(src), int(dst))
+        found = self._answers.get(key)
+        if found is None:
+            if len(self._answers) >= _REMEMBERED:
+                self._answers.clear()
+            found = self._answers[key] = self._converse(source, src, dst)
+        return found
+
+    def _converse(self, source: str, src: Address, dst: Address) -> Answer:
+        there = There(self.services, self.services.full)
+        try:
+            return self._there_and_back(there, source, src, dst)
+        except Unmodelled as problem:
+            unknown = Unknown(problem.component, problem.why)
+            return Answer(source, src, dst, Space(self.services), steps=tuple(there.steps), unknown=unknown)
+
+    def _there_and_back(self, there: There, source: str, src: Address, dst: Address) -> Answer:
+        walk = Walk(self, there, src.version, int(src), int(dst))
+        end = walk.from_internet() if source == INTERNET else walk.from_interface(self.places.ports[source])
+        nothing = Space(self.services)
+        if end is None:
+            return Answer(source, src, dst, nothing, None, tuple(there.steps), tuple(walk.through))
+        back = Back.of(there)
+        if end != SERVICE:
+            home = Walk(self, back, src.version, walk.dst, walk.src)
+            at = home.from_internet() if end == INTERNET else home.from_interface(self.places.ports[end])
+            if (at, home.dst, home.src) != (source, int(src), int(dst)):
+                return Answer(source, src, dst, nothing, end, tuple(there.steps), tuple(walk.through))
+        space = Space.of(self.services, back.ports, back.plain)
+        return Answer(source, src, dst, space, end, tuple(there.steps), tuple(walk.through))
+
+    def allowed(self, source: str, destination: str) -> list[Answer]:
+        """Everything one interface may say to another: an answer for each pair of their private and IPv6 addresses."""
+        return [self.conversations(source, src, dst) for src, dst in self._pairs(source, destination)]
+
+    def _pairs(self, source: str, destination: str) -> Iterator[tuple[Address, Address]]:
+        ports = self.places.ports
+        for family in (4, 6):
+            for src in sorted(ports[source].addresses[family]):
+                for dst in sorted(ports[destination].addresses[family]):
+                    yield number_to_address(family, src), number_to_address(family, dst)
+
+    def ask(self, source: str, packet: Packet) -> bool | Unknown:
+        """Does a packet arrive, and its answer come back?"""
+        answer = self.conversations(source, packet.src, packet.dst)
+        return answer.unknown or packet in answer.space
+
+
+# ---------------------------------------------------------------------- what fragments cut
+def _matches(fragment: Any) -> Iterator[Match]:
+    if isinstance(fragment, Group | Acl):
+        for rule in (*fragment.ingress, *fragment.egress):
+            yield rule.match
+
+
+def _cuts(fragments: Iterable[Fragment]) -> set[int]:
+    """The boundaries of services that rules name."""
+    found = {interval(match) for fragment in fragments for match in _matches(fragment)}
+    return {cut for first, last in found for cut in (first, last + 1) if cut < END}
+
+
+def _blocks(fragments: Iterable[Fragment]) -> dict[int, set[int]]:
+    """The blocks that rules, routes, subnets and gateways name, and those that no gateway or router lets pass."""
+    found: set[Network] = {*UNROUTED, *UNROUTABLE, IPV6_POOL}
+    for fragment in fragments:
+        if isinstance(fragment, RouteTable):
+            found.update(route.destination for route in fragment.routes)
+        elif isinstance(fragment, Subnet | Vpc):
+            blocks = fragment.ipv4 if isinstance(fragment, Vpc) else (fragment.ipv4,)
+            found.update(block for block in (*blocks, *fragment.ipv6) if block is not None)
+        else:
+            found.update(match.remote for match in _matches(fragment) if match.remote is not None)
+    return {family: {code_of(block) for block in found if block.version == family} for family in (4, 6)}
+
+
+def _foreign(ir: Ir) -> dict[str | None, str]:
+    """Elements of kinds that the engine does not know: VPC (None: any) -> the id of one."""
+    unknown = {key: fragment for key, fragment in ir.fragments.items() if type(fragment) not in MODELLED}
+    return {getattr(fragment, "vpc_id", None): id for (_, id), fragment in unknown.items()}

@@ -1,0 +1,106 @@
+"""Security groups as sets of services: which an interface's groups let through, and which of these are not tracked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ringfence.insight.reach.atoms import Services, code_of
+from ringfence.policy.ir import Allow, Group
+
+FAMILIES = (4, 6)
+
+
+class Way:
+    """One direction of one group: services by remote block and by remote group, for each family."""
+
+    __slots__ = ("blocks", "groups", "lengths", "wide")
+
+    def __init__(self, services: Services, rules: Iterable[Allow]) -> None:
+        self.blocks: dict[int, dict[int, int]] = {4: {}, 6: {}}
+        self.groups: dict[int, dict[str, int]] = {4: {}, 6: {}}
+        self.wide = {4: 0, 6: 0}
+        for rule in rules:
+            self._add(services.of(rule.match) if rule.match is not None else 0, rule)
+        self.lengths = {family: tuple({code.bit_length() for code in self.blocks[family]}) for family in FAMILIES}
+
+    def _add(self, mask: int, rule: Allow) -> None:
+        match = rule.match
+        for family in FAMILIES:
+            if match.family not in (None, family):
+                continue
+            if match.group is not None:
+                named = self.groups[family]
+                named[match.group] = named.get(match.group, 0) | mask
+            elif match.remote is None or match.remote.version == family:
+                blocks, code = self.blocks[family], 1 if match.remote is None else code_of(match.remote)
+                blocks[code] = blocks.get(code, 0) | mask
+                if rule.wide:
+                    self.wide[family] |= mask
+
+    def at(self, family: int, atom: int) -> int:
+        """What its blocks let through from, or to, an address of an atom."""
+        blocks, size, out = self.blocks[family], atom.bit_length(), 0
+        for length in self.lengths[family]:
+            if length <= size:
+                out |= blocks.get(atom >> size - length, 0)
+        return out
+
+
+class GroupTable:
+    """One security group, both directions."""
+
+    __slots__ = ("egress", "ingress", "opens")
+
+    def __init__(self, services: Services, group: Group) -> None:
+        self.egress, self.ingress = Way(services, group.egress), Way(services, group.ingress)
+        #: (egress?, family) -> protocols a flow of that direction is not tracked for, if a wide rule admits it (CT-03)
+        protocols = {6: services.tcp, 17: services.udp}
+        self.opens = {(egress, family): 0 for egress in (True, False) for family in FAMILIES}
+        for egress, opening in ((True, group.opens_ingress), (False, group.opens_egress)):
+            for family, protocol in opening.pairs:
+                self.opens[egress, family] |= protocols[protocol]
+
+
+class GroupSet:
+    """The groups of an interface together: any rule of any of them allows (SG-65)."""
+
+    __slots__ = ("_memo", "_untracked", "tables")
+
+    def __init__(self, tables: tuple[GroupTable, ...]) -> None:
+        self.tables = tables
+        self._memo: dict[tuple[bool, int, int], int] = {}
+        self._untracked: dict[tuple[bool, int], int] = {}
+
+    def _ways(self, egress: bool) -> list[Way]:
+        return [table.egress if egress else table.ingress for table in self.tables]
+
+    def by_block(self, egress: bool, family: int, atom: int) -> int:
+        """What rules with blocks allow."""
+        found = self._memo.get((egress, family, atom))
+        if found is None:
+            found = 0
+            for way in self._ways(egress):
+                found |= way.at(family, atom)
+            self._memo[egress, family, atom] = found
+        return found
+
+    def by_group(self, egress: bool, family: int, carried: Iterable[str]) -> int:
+        """What rules that name one of the remote's groups allow (SG-67)."""
+        out = 0
+        for way in self._ways(egress):
+            named = way.groups[family]
+            if named:
+                for group in carried:
+                    out |= named.get(group, 0)
+        return out
+
+    def untracked(self, egress: bool, family: int) -> int:
+        """What is not tracked if it is let through: everyone may, and everyone may answer (CT-03)."""
+        found = self._untracked.get((egress, family))
+        if found is None:
+            wide = opens = 0
+            for way, table in zip(self._ways(egress), self.tables, strict=True):
+                wide |= way.wide[family]
+                opens |= table.opens[egress, family]
+            found = self._untracked[egress, family] = wide & opens
+        return found
