@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.store import chain, trail
-from ringfence.store.sqlite import SqliteStore
+from ringfence.store.sqlite import MIGRATIONS, SqliteStore
 from ringfence.store.store import Commit, MemoryStore
 
 KEY = b"k" * 32
@@ -97,6 +97,23 @@ def test_records_from_before_sealing_are_told_apart(tmp_path: Path) -> None:
     store.audit(_record(2))
     found = store.verify_audit()
     assert (found.unsealed, found.records, found.broken) == (1, 1, None)
+    store.close()
+
+
+def test_a_trail_of_an_older_schema_keeps_its_numbers_and_seals(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "r.db")
+    for version in range(3):
+        old.executescript(f"begin; {MIGRATIONS[version]} pragma user_version = {version + 1}; commit;")
+    first = chain.seal(KEY, chain.GENESIS, 1, _record(1))
+    old.execute("insert into audit values (1, ?, ?)", (_record(1), first))
+    old.execute("insert into audit values (2, ?, ?)", (_record(2), chain.seal(KEY, first, 2, _record(2))))
+    old.commit()
+    old.close()
+    store = SqliteStore(tmp_path / "r.db", audit_key=KEY)
+    store.audit(_record(3))
+    found = store.verify_audit(first)
+    assert (found.records, found.unsealed, found.broken, found.found) == (3, 0, None, 1)
+    assert [row.number for row in store.audit_records()] == [1, 2, 3]
     store.close()
 
 

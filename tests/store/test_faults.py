@@ -37,10 +37,11 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def full(store: SqliteStore) -> None:
     """No page may be added to the file any more: the disk is full, as SQLite sees it."""
+    for number in range(store._db.execute("pragma freelist_count").fetchone()[0]):
+        store._db.execute(f"create table filler_{number} (x)")
+    assert store._db.execute("pragma freelist_count").fetchone() == (0,)
     (pages,) = store._db.execute("pragma page_count").fetchone()
     store._db.execute(f"pragma max_page_count = {pages}")
-    (free,) = store._db.execute("pragma freelist_count").fetchone()
-    assert free == 0
 
 
 def roomy(store: SqliteStore) -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from ringfence.model.codec import decode, encode
 from ringfence.model.errors import ApiError
-from ringfence.model.kinds import VPC
+from ringfence.model.kinds import REGION, VPC
+from ringfence.model.nouns.network import RegionState
 from ringfence.model.world import put
-from ringfence.store.sqlite import MIGRATIONS, SqliteStore, StoreError
+from ringfence.store.sqlite import LOG_BYTES, MIGRATIONS, SqliteStore, StoreError
 from ringfence.store.store import Commit, MemoryStore, Store
 from tests.api.ops.harness import Api, tcp
 
@@ -38,6 +39,36 @@ def populated() -> Api:
     api.call("CreateNetworkAclEntry", NetworkAclId=acl, RuleNumber=5, Protocol="1", RuleAction="deny", Egress=True,
              CidrBlock="10.0.0.0/8", IcmpTypeCode={"Type": 8, "Code": -1})  # fmt: skip
     return api
+
+
+def _state(number: int) -> RegionState:
+    return RegionState(id=str(number), owner_id="1", region="us-east-1")
+
+
+def test_the_generation_goes_on_after_a_reset_and_a_restart(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "r.db")
+    for number in (1, 2):
+        store.write(lambda _, number=number: Commit(change=put(REGION, _state(number))))
+    store.reset()
+    assert store.world.generation == 3
+    store.close()
+    again = SqliteStore(tmp_path / "r.db")
+    assert again.world.generation == 3
+    again.write(lambda _: Commit(change=put(REGION, _state(1))))
+    again.close()
+    last = SqliteStore(tmp_path / "r.db")
+    assert last.world.generation == 4
+    last.close()
+
+
+def test_lengthening_the_log_changes_nothing(tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "r.db", durable=False).close()
+    before = (tmp_path / "r.db").read_bytes()
+    store = SqliteStore(tmp_path / "r.db")
+    assert (tmp_path / "r.db-wal").stat().st_size > LOG_BYTES - 4096
+    assert store._db.execute("pragma cache_size").fetchone() == (-2000,)
+    store.close()
+    assert (tmp_path / "r.db").read_bytes() == before
 
 
 def test_every_row_survives_the_codec() -> None:
@@ -136,7 +167,8 @@ WRITER = """
 import sys
 from pathlib import Path
 from dataclasses import replace
-from ringfence.model.kinds import VPC
+from ringfence.model.kinds import REGION, VPC
+from ringfence.model.nouns.network import RegionState
 from ringfence.model.world import put
 from ringfence.store.sqlite import SqliteStore
 from ringfence.store.store import Commit
