@@ -24,7 +24,7 @@ from ringfence.api.outside import Nothing, Outside
 from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire import model
 from ringfence.api.wire.http import HttpRequest, HttpResponse
-from ringfence.api.wire.query import QueryParser, build_tree
+from ringfence.api.wire.query import QueryParser
 from ringfence.api.wire.rest import RestJson
 from ringfence.api.wire.route import Claim, Form, claim_of, read_form, unsigned
 from ringfence.api.wire.rpc import CborRpc, JsonRpc
@@ -330,7 +330,7 @@ class Pipeline:
         newest = str(shape.service_model.api_version)
         if form.version is not None and not _known_version(form.version, newest):
             raise fault("NoSuchVersion", version=form.version[:32])
-        return self._parsers[protocol].parse(shape.input_shape, build_tree(form.pairs))
+        return self._parsers[protocol].parameters(shape.input_shape, form.pairs)
 
     def _permit(self, call: Call, params: Params) -> World:
         """The World in which the policies allow the call. ApiError when they do not."""

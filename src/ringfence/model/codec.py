@@ -20,6 +20,7 @@ from typing import Any
 from ringfence.model.net import network_text
 
 _Code = Callable[[Any], Any]
+_Write = Callable[[Any], str]
 _ADDRESSES = {IPv4Address, IPv6Address}
 _NETWORKS = {IPv4Network, IPv6Network}
 
@@ -30,7 +31,7 @@ def encode(row: Any) -> str:
     The text of items in its tuples (rules, routes, entries) is remembered: the next version of a row has most of them again.
     """
     own, listed = _row_encoder(row.__class__)
-    text = _JSON(own(row))
+    text = own(row)
     for name, code, default in listed:
         items = getattr(row, name)
         if items is not default:
@@ -50,30 +51,79 @@ class _Texts:
         self._young: dict[int, tuple[Any, str]] = {}
         self._old: dict[int, tuple[Any, str]] = {}
 
-    def of(self, value: Any, code: _Code) -> str:
-        """Its text: remembered, or encoded now."""
+    def of(self, value: Any, code: _Write) -> str:
+        """Its text: remembered, or written now."""
         key = id(value)
         held = self._young.get(key)
         if held is None:
-            held = self._old.get(key) or (value, _JSON(code(value)))
+            held = self._old.get(key) or (value, code(value))
             if len(self._young) >= self._limit:
                 self._old, self._young = self._young, {}
             self._young[key] = held
         return held[1]
 
 
+_quoted: _Write = json.encoder.encode_basestring_ascii
 _JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _texts = _Texts(20_000)
 
 
 @cache
-def _row_encoder(kind: Any) -> tuple[_Code, list[tuple[str, _Code, Any]]]:
-    """The encoder of a dataclass but for its tuples of dataclasses, and the encoders of their items by name."""
+def _row_encoder(kind: Any) -> tuple[_Write, list[tuple[str, _Write, Any]]]:
+    """The writer of a dataclass but for its tuples of dataclasses, and the writers of their items by name."""
     hints = typing.get_type_hints(kind)
     listed = {name: item for name, hint in hints.items() if (item := _item_type(hint)) is not None}
     fields = dataclasses.fields(kind)
-    own = _dataclass_encoder(kind, [field.name for field in fields if field.name not in listed])
-    return own, [(f.name, encoder(listed[f.name]), _default(f)) for f in fields if f.name in listed]
+    own = _dataclass_writer(kind, [field.name for field in fields if field.name not in listed])
+    return own, [(f.name, _item_writer(listed[f.name]), _default(f)) for f in fields if f.name in listed]
+
+
+@cache
+def _item_writer(kind: Any) -> _Write:
+    return _dataclass_writer(kind, [field.name for field in dataclasses.fields(kind)])
+
+
+def _dataclass_writer(kind: Any, names: list[str]) -> _Write:
+    """What `_JSON(_dataclass_encoder(kind, names)(row))` gives, without the dictionary in between."""
+    hints = typing.get_type_hints(kind)
+    fields = [
+        (field.name, f'"{field.name}":', _writer(hints[field.name]), _default(field))
+        for field in dataclasses.fields(kind)
+        if field.name in names
+    ]
+
+    def write(row: Any) -> str:
+        out = []
+        for name, key, code, default in fields:
+            value = getattr(row, name)
+            if value is not default:
+                out.append(key + code(value))
+        return "{" + ",".join(out) + "}"
+
+    return write
+
+
+def _writer(kind: Any) -> _Write:
+    """The JSON of a field's value."""
+    args = typing.get_args(kind)
+    optional = typing.get_origin(kind) in (typing.Union, types.UnionType) and type(None) in args
+    members = (
+        set(args) - {type(None)} if args and typing.get_origin(kind) in (typing.Union, types.UnionType) else {kind}
+    )
+    if members == {str}:
+        write: _Write = _quoted
+    elif members == {int}:
+        write = int.__repr__
+    elif members <= _NETWORKS:
+        write = _quoted_network  # digits, letters, dots, colons and a slash: nothing to escape
+    else:
+        code = encoder(kind)
+        return lambda value: _JSON(code(value))
+    return (lambda value: "null" if value is None else write(value)) if optional else write
+
+
+def _quoted_network(network: Any) -> str:
+    return f'"{network_text(network)}"'
 
 
 def _item_type(hint: Any) -> Any | None:

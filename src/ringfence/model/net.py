@@ -134,12 +134,30 @@ def family_of(value: Address | Network) -> Family:
     return Family.IPV4 if value.version == 4 else Family.IPV6
 
 
+_texts: dict[int, tuple[Network, str]] = {}  # by identity; an entry holds its network, so its id() is no other's
+
+
 def network_text(network: Network) -> str:
-    """`str(network)`, faster for IPv4."""
+    """`str(network)`, remembered: a rule's block is written when it is stored, answered, audited and shown."""
+    held = _texts.get(id(network))
+    if held is None:
+        if len(_texts) >= 16384:
+            _texts.clear()
+        held = _texts[id(network)] = (network, _network_text(network))
+    return held[1]
+
+
+def _network_text(network: Network) -> str:
     if network.version == 6:
         return str(network)
     ip = int(network.network_address)
     return f"{ip >> 24}.{ip >> 16 & 255}.{ip >> 8 & 255}.{ip & 255}/{network.prefixlen}"
+
+
+def overlap(one: IPv4Network, other: IPv4Network) -> bool:
+    """`one.overlaps(other)`, in half the time: they agree in the bits that both prefixes cover."""
+    free = 32 - min(one.prefixlen, other.prefixlen)
+    return int(one.network_address) >> free == int(other.network_address) >> free
 
 
 def host_network(address: Address) -> Network:

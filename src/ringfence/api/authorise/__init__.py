@@ -30,6 +30,7 @@ UNASKED = frozenset({("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")})
 #: these ask the policies when they run: only then is it known which second factor, which tags of the calling session and
 #: which claims of another provider's token the trust policy is asked about (`ops/sts/roles.py`, `federation.py`)
 ASK_THEMSELVES = frozenset({("sts", "AssumeRole"), ("sts", "AssumeRoleWithSAML"), ("sts", "AssumeRoleWithWebIdentity")})
+_NOT_ASKED = UNASKED | ASK_THEMSELVES
 #: AWS Organizations User Guide, "Resource control policies": the services, of those served, that RCPs bind
 _RCP_SERVICES = frozenset({"s3", "sts", "kms", "sqs", "secretsmanager", "logs", "dynamodb"})
 
@@ -42,7 +43,7 @@ class Authoriser:
 
     def __call__(self, call: Call, params: Params) -> None:
         """ApiError UnauthorizedOperation (EC2) or AccessDenied unless every question is answered with yes."""
-        if (call.service, call.action) in UNASKED | ASK_THEMSELVES or _unlimited(call, self.world):
+        if (call.service, call.action) in _NOT_ASKED or _unlimited(call, self.world):
             return
         world = self.world(call)
         for question, decision in answers(call, world, params):

@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from ringfence.api.wire import limits
@@ -21,6 +22,7 @@ from ringfence.model.errors import ApiError, fault
 _Tree = dict[str, Any]  # path segment -> subtree; the key "" holds a leaf's text
 MAX_DEPTH = 16
 MAX_NAME = 1024  # characters of a parameter name
+MAX_PLANS, MAX_PLANNED = 512, 512  # kept; parameters of a request that is planned for
 _INDEX = re.compile("0|[1-9][0-9]{0,8}")
 _INTEGER = re.compile("[+-]?[0-9]{1,19}")
 
@@ -46,6 +48,52 @@ def build_tree(pairs: Iterable[tuple[str, str]]) -> _Tree:
     return root
 
 
+class Plan:
+    """How requests with the same parameter names are read: which texts are converted, then what is put together of what.
+
+    Only what the texts say can make such a request fail; what the names say has been found in order.
+    """
+
+    def __init__(self, shape: Any, checked: Callable[[Any, Any, str], Any]) -> None:
+        self.shape = shape  # kept, so that its id() is no other's
+        self._checked = checked
+        self._convert: list[tuple[int, Callable[[str, str, Any], Any], str, Any]] = []
+        self._build: list[tuple[list[str] | None, Callable[[list[Any]], tuple[Any, ...]]]] = []
+
+    def scalar(self, shape: Any, place: int, path: str) -> int:
+        """The text at this place is a scalar; its slot."""
+        if shape.metadata:
+            self._convert.append((place, self._with_limits(_SCALARS[shape.type_name]), path, shape))
+        elif _SCALARS[shape.type_name] is not _string:
+            self._convert.append((place, _SCALARS[shape.type_name], path, shape))
+        return place
+
+    def _with_limits(self, scalar: Callable[[str, str, Any], Any]) -> Callable[[str, str, Any], Any]:
+        return lambda text, path, shape: self._checked(shape, scalar(text, path, shape), path)
+
+    def container(self, names: list[str] | None, slots: list[int], free: int) -> int:
+        """A structure with these members, or a list (None), of what is in the slots; its slot, from `free` on."""
+        self._build.append((names, _getter(slots)))
+        return free + len(self._build) - 1
+
+    def read(self, values: Iterable[str]) -> dict[str, Any]:
+        """The parameters of a request. ApiError when a text is not what it should be."""
+        slots: list[Any] = list(values)
+        for place, convert, path, shape in self._convert:
+            slots[place] = convert(slots[place], path, shape)
+        for names, items in self._build:
+            slots.append(list(items(slots)) if names is None else dict(zip(names, items(slots), strict=True)))
+        whole: dict[str, Any] = slots[-1]
+        return whole
+
+
+def _getter(slots: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
+    if len(slots) == 1:
+        (only,) = slots
+        return lambda values: (values[only],)
+    return itemgetter(*slots)
+
+
 class QueryParser:
     """Parses the requests of one service. `ec2` selects the EC2 flavour of names and lists.
 
@@ -55,6 +103,55 @@ class QueryParser:
     def __init__(self, *, ec2: bool, limits: bool = True) -> None:
         self.ec2, self.limits = ec2, limits
         self._tables: dict[int, tuple[Any, dict[str, tuple[str, Any]], dict[str, str]]] = {}
+        self._plans: dict[tuple[int, tuple[str, ...]], Plan] = {}
+
+    def parameters(self, shape: Any | None, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """`parse(shape, build_tree(pairs))`; a request with the names of an earlier one is read by its plan."""
+        if not pairs or shape is None or len(pairs) > MAX_PLANNED:
+            return self.parse(shape, build_tree(pairs))
+        names, values = zip(*pairs, strict=True)
+        plan = self._plans.get((id(shape), names))
+        # an empty text can stand for an empty structure or for nothing: that decides about the form of the request
+        plain = "" not in values and not UNPRINTABLE.search("".join(values))
+        if plan is not None and plain:
+            try:
+                return plan.read(values)
+            except ApiError:
+                pass  # raised again below, by the one who finds the first of several faults
+        parsed = self.parse(shape, build_tree(pairs))
+        if plan is None and plain:
+            self._remember(shape, names)
+        return parsed
+
+    def _remember(self, shape: Any, names: tuple[str, ...]) -> None:
+        """Plan for requests of these names, which are known to be fit for the shape."""
+        plan = Plan(shape, self._checked)
+        tree = build_tree((name, str(place)) for place, name in enumerate(names))
+        if self._plan(plan, shape, tree, "", len(names)) is None:
+            return
+        if len(self._plans) >= MAX_PLANS:
+            self._plans.clear()
+        self._plans[id(shape), names] = plan
+
+    def _plan(self, plan: Plan, shape: Any, tree: _Tree, path: str, free: int) -> int | None:
+        """Add what reads the shape from its place in the request. The slot it ends up in; None: there is no plan."""
+        kind = shape.type_name
+        if kind in _SCALARS:
+            return plan.scalar(shape, int(tree[""]), path)
+        if kind == "structure":
+            by_wire, _ = self._members(shape)
+            names, below = [by_wire[wire][0] for wire in tree], [(by_wire[wire][1], wire) for wire in tree]
+        elif kind == "list":
+            if not self.ec2 and not shape.serialization.get("flattened"):
+                inner = shape.member.serialization.get("name", "member")
+                tree, path = tree[inner], f"{path}.{inner}"
+            names, below = None, [(shape.member, index) for index in _indices(tree, path)]
+        else:
+            return None
+        slots = [
+            self._plan(plan, member, tree[wire], f"{path}.{wire}" if path else wire, free) for member, wire in below
+        ]
+        return None if None in slots else plan.container(names, slots, free)
 
     def parse(self, shape: Any | None, tree: _Tree) -> dict[str, Any]:
         """Parameters by member name. ApiError: UnknownParameter, MissingParameter, InvalidParameterValue."""

@@ -119,6 +119,10 @@ def read_form(request: HttpRequest, *, presigned: bool) -> Form:
         pairs += _pairs(request.body)
     if len(pairs) > MAX_PARAMETERS:
         raise _malformed(f"The request has more than {MAX_PARAMETERS} parameters")
+    if len(pairs) >= 2 and pairs[0][0] == "Action" and pairs[1][0] == "Version":  # as every client sends it
+        names = [name for name, _ in pairs[2:]]
+        if "Action" not in names and "Version" not in names:
+            return Form(pairs[0][1], pairs[1][1], tuple(pairs[2:]))
     actions = [value for name, value in pairs if name == "Action"]
     versions = [value for name, value in pairs if name == "Version"]
     if len(actions) > 1 or len(versions) > 1:
@@ -133,7 +137,8 @@ def _pairs(raw: bytes) -> list[tuple[str, str]]:
     if raw.count(b"&") >= MAX_PARAMETERS + 10:
         raise _malformed(f"The request has more than {MAX_PARAMETERS} parameters")
     try:
-        text = raw.decode().replace("+", " ")
+        # slashes and colons first: they stand in every address block and time, and take part in nothing that follows
+        text = raw.decode().replace("+", " ").replace("%2F", "/").replace("%3A", ":")
         pairs = [item.partition("=") for item in text.split("&") if item]
         if "%" not in text:
             return [(name, value) for name, _, value in pairs]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -243,7 +243,11 @@ def _need(item: Params, name: str) -> str:
 
 def new_rule(call: Call, rule: SecurityGroupRule, tags: Tags = ()) -> SecurityGroupRule:
     """The rule with an id of its own (SG-45)."""
-    return replace(rule, id=call.ids.new("sgr-"), tags=tags)
+    return SecurityGroupRule(
+        id=call.ids.new("sgr-"), egress=rule.egress, protocol=rule.protocol, from_port=rule.from_port,
+        to_port=rule.to_port, cidr=rule.cidr, prefix_list_id=rule.prefix_list_id, group=rule.group,
+        description=rule.description, tags=tags,
+    )  # fmt: skip
 
 
 def open_egress(call: Call, vpc: Vpc) -> tuple[SecurityGroupRule, ...]:

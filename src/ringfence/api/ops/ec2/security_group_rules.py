@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
 from typing import Any
 
-from ringfence.api.ops.context import Call, Memo, Outcome, Params
+from ringfence.api.ops.context import Call, Filled, Form, Memo, Outcome, Params
 from ringfence.api.ops.describe import Values, apply_filters, page
 from ringfence.api.ops.ec2.permissions import (
     PermissionParser,
@@ -62,6 +63,32 @@ def find_rule(call: Call, world: World, id: str) -> GroupRule:
     raise fault(f"InvalidSecurityGroupRuleId.{missing}", id=id)
 
 
+def _plain_rule(egress: bool) -> Form:
+    return Form(
+        8,
+        lambda id, group, owner, protocol, first, last, arn, cidr: {
+            "SecurityGroupRuleId": id, "GroupId": group, "GroupOwnerId": owner, "IsEgress": egress,
+            "IpProtocol": protocol, "FromPort": first, "ToPort": last, "Tags": [], "SecurityGroupRuleArn": arn,
+            "CidrIpv4": cidr,
+        },
+    )  # fmt: skip
+
+
+_PLAIN_RULES = {egress: _plain_rule(egress) for egress in (False, True)}
+
+
+def _shown(group: SecurityGroup, rule: SecurityGroupRule) -> Params | Filled:
+    """`_view`, to be shown only: the commonest rule, of one IPv4 block alone, as a form."""
+    cidr = rule.cidr
+    if type(cidr) is not IPv4Network or rule.description is not None or rule.tags:
+        return _view(group, rule)
+    name = protocol_name(rule.protocol)
+    values = (
+        rule.id, group.id, group.owner_id, name, rule.from_port, rule.to_port, rule_arn(group, rule), network_text(cidr)
+    )  # fmt: skip
+    return Filled(_PLAIN_RULES[rule.egress], values)
+
+
 def _view(group: SecurityGroup, rule: SecurityGroupRule) -> dict[str, Any]:
     out: dict[str, Any] = {
         "SecurityGroupRuleId": rule.id,
@@ -93,13 +120,26 @@ def with_rules(group: SecurityGroup, rules: Iterable[SecurityGroupRule], *, egre
     return replace(group, rules=tuple(rules), egress_unmodified=group.egress_unmodified and not egress_touched)
 
 
-def _check_count(call: Call, rules: Iterable[SecurityGroupRule]) -> None:
+def _check_count(call: Call, rules: Sequence[SecurityGroupRule]) -> None:
     """SG-55, SG-56: per direction and IP family; a group reference counts in both families."""
+    if len(rules) <= call.limits["rules-per-security-group"]:
+        return
     counts: dict[tuple[bool, int], int] = {}
     for rule in rules:
         for family in (4, 6) if rule.group else ((rule.cidr.version,) if rule.cidr else ()):
             counts[rule.egress, family] = counts.get((rule.egress, family), 0) + 1
     call.check_quota("rules-per-security-group", max(counts.values(), default=0))
+
+
+def _check_duplicates(group: SecurityGroup, wanted: Sequence[SecurityGroupRule]) -> None:
+    """SG-37. Only rules of a wanted protocol and ports are compared whole: an address block takes long to hash."""
+    services = {(rule.protocol, rule.from_port, rule.to_port) for rule in wanted}
+    present = {rule.permission for rule in group.rules if (rule.protocol, rule.from_port, rule.to_port) in services}
+    for rule in wanted:
+        permission = rule.permission
+        if permission in present:
+            raise duplicate(rule)
+        present.add(permission)
 
 
 def _authorize(egress: bool) -> Callable[[Call, World, Params], Outcome]:
@@ -108,16 +148,12 @@ def _authorize(egress: bool) -> Callable[[Call, World, Params], Outcome]:
         group = named_group(call, world, params)
         wanted = PermissionParser(call, world, group, egress=egress, strict=True).parse(params)
         tags = tags_on_create(call, params, RULE_NOUN)
-        present = {rule.permission for rule in group.rules}
-        for rule in wanted:
-            if rule.permission in present:
-                raise duplicate(rule)
-            present.add(rule.permission)
+        _check_duplicates(group, wanted)
         added = tuple(new_rule(call, rule, tags) for rule in wanted)
         rules = group.rules + added
         _check_count(call, rules)
         changed = with_rules(group, rules, egress_touched=egress)
-        reply = {"Return": True, "SecurityGroupRules": [_view(group, rule) for rule in added]}
+        reply = {"Return": True, "SecurityGroupRules": [_shown(group, rule) for rule in added]}
         return Outcome(reply, put(SECURITY_GROUP, changed))
 
     return handler
@@ -306,7 +342,7 @@ def describe_security_group_rules(call: Call, world: World, params: Params) -> O
     shown, token = page(items, params)
     reply: dict[str, Any] = {
         "SecurityGroupRules": [
-            Memo(item.rule, item.group.id, lambda item=item: _view(item.group, item.rule)) for item in shown
+            Memo(item.rule, item.group.id, lambda item=item: _shown(item.group, item.rule)) for item in shown
         ]
     }
     return Outcome(reply | ({"NextToken": token} if token else {}))

@@ -13,7 +13,7 @@ from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
 from ringfence.model.kinds import NETWORK_INTERFACE, ROUTE_TABLE, SUBNET, VPC
-from ringfence.model.net import parse_ipv4_network, parse_ipv6_network
+from ringfence.model.net import overlap, parse_ipv4_network, parse_ipv6_network
 from ringfence.model.nouns.network import CidrAssociation, Subnet, Vpc
 from ringfence.model.regions import REGIONS, Zone
 from ringfence.model.world import Change, World, delete, put
@@ -156,7 +156,7 @@ def _subnet_cidr(world: World, vpc: Vpc, text: str) -> IPv4Network:
     inside = any(isinstance(a.block, IPv4Network) and cidr.subnet_of(a.block) for a in vpc.ipv4)
     if not inside or not 16 <= cidr.prefixlen <= 28:
         raise fault("InvalidSubnet.Range", cidr=text)
-    if any(cidr.overlaps(other.cidr) for other in world.by(SUBNET, "vpc", vpc.id)):
+    if any(overlap(cidr, other.cidr) for other in world.by(SUBNET, "vpc", vpc.id)):
         raise fault("InvalidSubnet.Conflict", cidr=text)
     return cidr
 

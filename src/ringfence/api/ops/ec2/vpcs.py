@@ -24,7 +24,7 @@ from ringfence.model.kinds import (
     VPC,
     Kind,
 )
-from ringfence.model.net import Network, parse_ipv4_network
+from ringfence.model.net import Network, overlap, parse_ipv4_network
 from ringfence.model.nouns.network import CidrAssociation, Vpc
 from ringfence.model.world import World, delete, put
 
@@ -43,7 +43,7 @@ def parse_vpc_cidr(text: str) -> IPv4Network:
             "InvalidParameterValue",
             message=f"Value ({text}) for parameter cidrBlock is invalid. This is not a valid CIDR block.",
         ) from None
-    if not 16 <= cidr.prefixlen <= 28 or any(cidr.overlaps(block) for block in _FORBIDDEN):
+    if not 16 <= cidr.prefixlen <= 28 or any(overlap(cidr, block) for block in _FORBIDDEN):
         raise fault("InvalidVpc.Range", cidr=cidr)
     return cidr
 
