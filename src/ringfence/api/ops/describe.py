@@ -36,6 +36,8 @@ L = TypeVar("L", bound=Listed)
 #: the values of a row that a filter compares with: any equal (or matching wildcard) value selects the row
 Values = Callable[[World, Any], Iterable[str | bool | int | None]]
 View = Callable[[World, Any], Params]
+#: the caller's rows that a filter with this one exact value selects, in order of creation; None: look at all rows
+Found = Callable[[Call, World, str], list[Any] | None]
 
 
 @lru_cache(maxsize=4096)
@@ -132,7 +134,7 @@ def _offset(token: str, rows: Sequence[Any]) -> int:
 
 def select(
     call: Call, world: World, kind: Kind[R], params: Params, *, ids: str | None, filters: Mapping[str, Values],
-    indexed: Mapping[str, str] | None = None,
+    indexed: Mapping[str, str | Found] | None = None,
 ) -> list[R]:  # fmt: skip
     """The caller's rows that the id list and the filters of `params` select, in order of creation."""
     wanted = params.get(ids) if ids else None
@@ -146,12 +148,16 @@ def select(
     return apply_filters(world, rows, given, filters) if given else rows
 
 
-def _by_index(call: Call, world: World, kind: Kind[R], given: Params, indexed: Mapping[str, str]) -> list[R] | None:
+def _by_index(
+    call: Call, world: World, kind: Kind[R], given: Params, indexed: Mapping[str, str | Found]
+) -> list[R] | None:
     """What a filter selects, found by an index; None when no index answers it (several values, a wildcard)."""
     index = indexed.get(given.get("Name") or "")
     values: Sequence[str] = given.get("Values") or ()
     if index is None or len(values) != 1 or _WILD.search(values[0]):
         return None
+    if not isinstance(index, str):
+        return index(call, world, values[0])
     owner, region = call.account_id, call.region
     return [row for row in world.by(kind, index, values[0]) if row.owner_id == owner and row.region == region]
 
@@ -168,7 +174,7 @@ def describe(
     ids: str | None = None,
     filters: Mapping[str, Values] | None = None,
     pure: bool = False,
-    indexed: Mapping[str, str] | None = None,
+    indexed: Mapping[str, str | Found] | None = None,
     paginate: bool = True,
 ) -> None:
     """Serve a Describe. `view(world, row)` gives the members of one item, which are reused while what it read is the same.

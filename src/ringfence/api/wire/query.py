@@ -148,10 +148,13 @@ class QueryParser:
             names, below = None, [(shape.member, index) for index in _indices(tree, path)]
         else:
             return None
-        slots = [
-            self._plan(plan, member, tree[wire], f"{path}.{wire}" if path else wire, free) for member, wire in below
-        ]
-        return None if None in slots else plan.container(names, slots, free)
+        slots = []
+        for member, wire in below:
+            slot = self._plan(plan, member, tree[wire], f"{path}.{wire}" if path else wire, free)
+            if slot is None:
+                return None
+            slots.append(slot)
+        return plan.container(names, slots, free)
 
     def parse(self, shape: Any | None, tree: _Tree) -> dict[str, Any]:
         """Parameters by member name. ApiError: UnknownParameter, MissingParameter, InvalidParameterValue."""

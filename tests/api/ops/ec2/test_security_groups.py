@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from typing import Any
 
 import pytest
@@ -357,3 +358,16 @@ def test_authorize_then_revoke_restores(rules: list[tuple[int, str]]) -> None:
     for permission in reversed(added):
         api.call("RevokeSecurityGroupIngress", GroupId=group, IpPermissions=[permission])
     assert shown(api, group) == before
+
+
+@pytest.mark.parametrize("name", ["web", "WEB", "we*", "default", "none"])
+def test_groups_by_name_are_those_that_looking_at_all_finds(name: str) -> None:
+    """SG-22: name filters are answered by an index where that gives the same."""
+    api = Api()
+    for vpc, names in ((api.vpc(), ("web", "other")), (api.vpc(), ("WEB",)), (api.vpc(), ("last",))):
+        for each in names:
+            api.call("CreateSecurityGroup", VpcId=vpc, GroupName=each, Description="d")
+    shown = api.call("DescribeSecurityGroups")["SecurityGroups"]
+    wanted = [g["GroupId"] for g in shown if fnmatch.fnmatchcase(g["GroupName"], name)]
+    found = api.call("DescribeSecurityGroups", Filters=[{"Name": "group-name", "Values": [name]}])["SecurityGroups"]
+    assert [g["GroupId"] for g in found] == wanted

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ringfence.api.ops.context import Call, Memo, Outcome, Params
-from ringfence.api.ops.describe import Values, apply_filters, page, select
+from ringfence.api.ops.describe import Found, Values, apply_filters, page, select
 from ringfence.api.ops.ec2.permissions import open_egress, permission_forms, permission_list
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
@@ -175,6 +175,16 @@ FILTERS: dict[str, Values] = {
 }
 
 
+def _of_name(call: Call, world: World, name: str) -> list[SecurityGroup] | None:
+    """The caller's groups of that very name, found in each of its VPCs; None for several: their order is not known."""
+    places = (f"{vpc.id}/{name.lower()}" for vpc in call.mine(world, VPC))
+    found = [group for place in places for group in world.by(SECURITY_GROUP, "name", place)]
+    return None if len(found) > 1 else [group for group in found if group.name == name and _is_mine(call, group)]
+
+
+_INDEXED: dict[str, str | Found] = {"vpc-id": "vpc", "group-name": _of_name}
+
+
 @operation("ec2:DescribeSecurityGroups")
 def describe_security_groups(call: Call, world: World, params: Params) -> Outcome:
     """SG-22. GroupNames names groups of the default VPC only, as AWS documents."""
@@ -189,7 +199,7 @@ def describe_security_groups(call: Call, world: World, params: Params) -> Outcom
         both = list({group.id: group for group in (*by_id, *named)}.values())
         rows = apply_filters(world, both, params.get("Filters") or (), FILTERS)
     else:
-        rows = select(call, world, SECURITY_GROUP, params, ids="GroupIds", filters=FILTERS, indexed={"vpc-id": "vpc"})
+        rows = select(call, world, SECURITY_GROUP, params, ids="GroupIds", filters=FILTERS, indexed=_INDEXED)
     shown, token = page(rows, params)
     return _reply("SecurityGroups", [Memo(group, "group", lambda group=group: _view(group)) for group in shown], token)
 
