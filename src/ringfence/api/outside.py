@@ -12,13 +12,21 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """How far deliveries of one trail are. Times in seconds since 1970, UTC; errors are AWS's codes or sentences."""
+    """How far deliveries of one trail or flow log are. Times in seconds since 1970, UTC; errors are AWS's codes or sentences."""
 
     at: float | None = None
     error: str | None = None
     attempted: float | None = None
     digest_at: float | None = None
     digest_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowLogging:
+    """What counts packets here, and where records can go. `sinks`: the destination types that are served."""
+
+    sinks: frozenset[str]
+    parquet: bool = False  # can Parquet files be written?
 
 
 class Outside(Protocol):
@@ -30,6 +38,14 @@ class Outside(Protocol):
         """How deliveries of a trail went; an empty one when there was none yet."""
         ...
 
+    def flow_logging(self) -> FlowLogging | None:
+        """None: nothing counts packets here, so that no flow log can be kept."""
+        ...
+
+    def flow_delivery(self, flow_log_id: str) -> Delivery:
+        """How deliveries of a flow log went; `error` is a DeliverLogsErrorMessage."""
+        ...
+
 
 class Nothing:
     """For tests and installations without a store: no records, no deliveries."""
@@ -38,4 +54,10 @@ class Nothing:
         return iter(())
 
     def delivery(self, trail_arn: str) -> Delivery:
+        return Delivery()
+
+    def flow_logging(self) -> FlowLogging | None:
+        return None
+
+    def flow_delivery(self, flow_log_id: str) -> Delivery:
         return Delivery()

@@ -98,6 +98,10 @@ _EC2: dict[str, ErrorKind] = {
     "FilterLimitExceeded": _bad("The maximum number of filter values is 200."),
     "Gateway.NotAttached": _bad("{message}"),
     "IncorrectInstanceState": _bad("{message}"),
+    "FlowLogAlreadyExists": _bad(
+        "Error. There is an existing Flow Log with the same configuration and log destination."
+    ),
+    "FlowLogsLimitExceeded": _bad("The maximum number of flow logs for {id} has been reached."),
     "IncorrectState": _bad("{message}"),
     "InsufficientFreeAddressesInSubnet": _bad("There are not enough free addresses in subnet '{subnet}'."),
     "InternetGatewayLimitExceeded": _bad("The maximum number of internet gateways has been reached."),
@@ -122,6 +126,7 @@ _EC2: dict[str, ErrorKind] = {
     "InvalidDhcpOptionsID.NotFound": _bad("The dhcpOptions ID '{id}' does not exist"),
     "InvalidDhcpOptionsId.Malformed": _bad('Invalid id: "{id}" (expecting "dopt-...")'),
     "InvalidFilter": _bad("The filter '{name}' is invalid"),
+    "InvalidFlowLogId.NotFound": _bad("The flow log ID '{id}' does not exist"),
     "InvalidGroup.Duplicate": _bad("The security group '{name}' already exists for VPC '{vpc}'"),
     "InvalidGroup.InUse": _bad("{message}"),
     "InvalidGroup.NotFound": _bad("The security group '{id}' does not exist"),
@@ -183,6 +188,7 @@ _EC2: dict[str, ErrorKind] = {
     "InvalidVpcID.Malformed": _bad('Invalid id: "{id}" (expecting "vpc-...")'),
     "InvalidVpcPeeringConnectionID.NotFound": _bad("The vpcPeeringConnection ID '{id}' does not exist"),
     "LegacySecurityGroup": _bad("{message}"),
+    "LogDestinationPermissionIssue": _bad("{message}"),
     "NetworkAclEntryAlreadyExists": _bad("The network acl entry identified by {number} already exists."),
     "NetworkAclEntryLimitExceeded": _bad("The maximum number of network acl entries has been reached."),
     "NetworkAclLimitExceeded": _bad("The maximum number of network ACLs has been reached."),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from ringfence.model.nouns.flow_log import FlowLog
 from ringfence.model.nouns.identity import (
     AccessKey,
     Group,
@@ -192,6 +193,14 @@ INSTANCE = _kind(
 IMAGE = _kind("image", Image, "ami-", "InvalidAMIID.NotFound", "InvalidAMIID.Malformed")
 KEY_PAIR = _kind(
     "key-pair", KeyPair, "key-", "InvalidKeyPair.NotFound", "InvalidKeyPair.NotFound", name=lambda k: (k.name,)
+)
+FLOW_LOG = _kind(
+    "vpc-flow-log",
+    FlowLog,
+    "fl-",
+    "InvalidFlowLogId.NotFound",
+    "InvalidFlowLogId.NotFound",
+    resource=lambda f: (f.resource_id,),
 )
 
 

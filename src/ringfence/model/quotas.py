@@ -33,6 +33,8 @@ QUOTAS: dict[str, Quota] = {
     "network-interfaces": Quota("L-DF5E4CA3", 5000, None, "NetworkInterfaceLimitExceeded"),
     "route-tables-per-vpc": Quota("L-589F43AA", 200, None, "RouteTableLimitExceeded"),
     "routes-per-table": Quota("L-93826ACB", 500, 1000, "RouteLimitExceeded"),
+    # the guide names no quota of flow logs; the error exists: the number is ours
+    "flow-logs-per-resource": Quota("flow-logs-per-resource", 10, None, "FlowLogsLimitExceeded"),
     "trails-per-region": Quota("L-5A4D4A97", 5, None, "MaximumNumberOfTrailsExceededException"),
     "tags-per-resource": Quota("tags", 50, 50, "TagLimitExceeded"),
     "iam-users": Quota("L-F55AF5E4", 5000, 5000, "LimitExceeded", "UsersPerAccount"),

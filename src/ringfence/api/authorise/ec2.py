@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ringfence.api.authorise.ask import Ask, Values, pairs, request_tags, truth
+from ringfence.api.authorise.deliveries import log_deliveries
 from ringfence.api.authorise.launch import LAUNCHES
 from ringfence.api.authorise.naming import named, type_of_parameter
 from ringfence.api.authorise.passing import passed_roles
@@ -33,6 +34,7 @@ def asks(call: Call, world: World, params: Params) -> Iterator[Ask]:
     yield Ask(f"ec2:{call.action}", tuple(_targets(call, world, params, about)))
     yield from _tags_on_create(call, world, params)
     yield from passed_roles(call, world, params)
+    yield from log_deliveries(call, world, params)
 
 
 def _targets(call: Call, world: World, params: Params, about: Action) -> Iterator[Target]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from ringfence.api.ops.ec2 import flow_logs
 from ringfence.api.ops.ec2.addresses import unassociated
 from ringfence.model.kinds import ELASTIC_IP, INSTANCE, NETWORK_INTERFACE
 from ringfence.model.nouns.instance import Instance, InstanceState
@@ -63,7 +64,7 @@ def released(world: World, instance: Instance) -> Change:
 def interface_gone(world: World, eni: NetworkInterface) -> Change:
     """An interface is deleted: its Elastic IPs are free again."""
     freed = tuple(unassociated(address) for address in world.by(ELASTIC_IP, "interface", eni.id))
-    return put(ELASTIC_IP, *freed) + delete(NETWORK_INTERFACE, eni.id)
+    return put(ELASTIC_IP, *freed) + flow_logs.gone_with(world, eni.id) + delete(NETWORK_INTERFACE, eni.id)
 
 
 def forgotten(world: World, now: datetime) -> Change:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.describe import describe
+from ringfence.api.ops.ec2 import flow_logs
 from ringfence.api.ops.ec2.addressing import available_count
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
@@ -204,7 +205,7 @@ def delete_subnet(call: Call, world: World, params: Params) -> Outcome:
     for table in world.by(ROUTE_TABLE, "subnet", subnet.id):
         rest = tuple(a for a in table.associations if a.subnet_id != subnet.id)
         change += put(ROUTE_TABLE, replace(table, associations=rest))
-    return Outcome({}, change + delete(SUBNET, subnet.id))
+    return Outcome({}, change + flow_logs.gone_with(world, subnet.id) + delete(SUBNET, subnet.id))
 
 
 # ---------------------------------------------------------------------- attributes

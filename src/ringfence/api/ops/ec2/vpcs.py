@@ -8,6 +8,7 @@ from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.describe import describe
+from ringfence.api.ops.ec2 import flow_logs
 from ringfence.api.ops.ec2.addressing import new_ipv6_block
 from ringfence.api.ops.ec2.vpc_graph import ipv6_added, new_vpc
 from ringfence.api.ops.registry import operation
@@ -154,7 +155,13 @@ def delete_vpc(call: Call, world: World, params: Params) -> Outcome:
     if any(row.id not in own for kind in kinds for row in world.by(kind, "vpc", vpc.id)):
         raise fault("DependencyViolation", message=f"The vpc '{vpc.id}' has dependencies and cannot be deleted.")
     change = delete(SECURITY_GROUP, vpc.default_security_group_id) + delete(NETWORK_ACL, vpc.default_network_acl_id)
-    return Outcome({}, change + delete(ROUTE_TABLE, vpc.main_route_table_id) + delete(VPC, vpc.id))
+    return Outcome(
+        {},
+        change
+        + delete(ROUTE_TABLE, vpc.main_route_table_id)
+        + flow_logs.gone_with(world, vpc.id)
+        + delete(VPC, vpc.id),
+    )
 
 
 # ---------------------------------------------------------------------- attributes

@@ -1,0 +1,98 @@
+"""From what counters report to records, for every flow log (FL-14, FL-15, FL-45 … FL-47, FL-72, FL-73, FL-87).
+
+The World says which flow logs there are and what an interface is. Each flow log counts for itself: two that cover one
+interface have records of their own. An interface that is deleted before its counters are read is remembered.
+"""
+
+from __future__ import annotations
+
+from ringfence.insight.flowlogs.facts import covered, covering, facts_of, recorded, wants, way
+from ringfence.insight.flowlogs.fields import version_of
+from ringfence.insight.flowlogs.records import Facts, Gap, Observation, Record, Services, Status, Taken
+from ringfence.insight.flowlogs.windows import Entry, Span, Windows
+from ringfence.model.kinds import FLOW_LOG, NETWORK_INTERFACE
+from ringfence.model.nouns.flow_log import FlowLog
+from ringfence.model.world import Change, Delete, World
+
+
+class Recorder:
+    """The open windows of all flow logs. `services`: networks of AWS's services, if any are known (FL-35)."""
+
+    def __init__(self, services: Services = ()) -> None:
+        self._services = services
+        self._windows: dict[str, Windows] = {}
+        self._facts: dict[str, Facts] = {}  # of interfaces with open windows, also of deleted ones
+
+    def remember(self, before: World, change: Change) -> None:
+        """A change is being made: keep what is known of the interfaces that it deletes."""
+        for step in change.steps:
+            if isinstance(step, Delete) and step.kind is NETWORK_INTERFACE:
+                known = facts_of(before, step.id)
+                if known is not None and any(covering(before, known)):
+                    self._facts[step.id] = known
+
+    def lost(self, world: World, log: FlowLog, first: float, last: float) -> None:
+        """Nothing is known of a span of time: SKIPDATA for every interface that the log covers."""
+        for id in covered(world, log):
+            self._of(log).lost(Gap(interface_id=id, first=first, last=last))
+
+    def take(self, world: World, taken: Taken) -> dict[str, list[Record]]:
+        """Records of what is complete now, by flow log, in order of time."""
+        logs = {log.id: log for log in world.all(FLOW_LOG)}
+        self._windows = {id: windows for id, windows in self._windows.items() if id in logs}
+        for seen in taken.observations:
+            self._count(world, seen)
+        for gap in taken.gaps:
+            known = self._known(world, gap.interface_id)
+            for log in covering(world, known) if known else ():
+                if gap.last >= log.created:
+                    self._of(log).lost(gap)
+        done = {id: self._close(world, log, taken.until) for id, log in logs.items()}
+        self._facts = {
+            id: facts for id, facts in self._facts.items() if world.find(NETWORK_INTERFACE, id) or self._open(id)
+        }
+        return {id: records for id, records in done.items() if records}
+
+    def _count(self, world: World, seen: Observation) -> None:
+        known = self._known(world, seen.interface_id)
+        if known is None or not recorded(world, known, seen):
+            return
+        for log in covering(world, known):
+            if seen.last < log.created:
+                continue
+            if wants(log, seen):
+                self._of(log).add(seen)
+            else:
+                self._of(log).saw(seen)
+
+    def _close(self, world: World, log: FlowLog, until: float) -> list[Record]:
+        entries = self._of(log).close(until, covered(world, log))
+        return [record for entry in entries if (record := self._record(world, log, entry)) is not None]
+
+    def _record(self, world: World, log: FlowLog, entry: Entry) -> Record | None:
+        known = self._known(world, entry.interface_id)
+        if known is None:  # a gap of an interface that nobody remembers
+            return None
+        version, keys = version_of(log.fields), dict(log.tag_fields)
+        if isinstance(entry, Span):
+            status = Status.SKIPDATA if entry.skipped else Status.NODATA
+            return Record(facts=known, start=entry.first, end=entry.last, status=status, tag_keys=keys, version=version)
+        path, hop = way(world, known, entry)
+        return Record(
+            facts=known, start=entry.first, end=entry.last, observation=entry, traffic_path=path, next_hop=hop,
+            services=self._services, tag_keys=keys, version=version,
+        )  # fmt: skip
+
+    def _known(self, world: World, interface_id: str) -> Facts | None:
+        known = facts_of(world, interface_id)
+        if known is not None:
+            self._facts[interface_id] = known
+        return known or self._facts.get(interface_id)
+
+    def _open(self, interface_id: str) -> bool:
+        return any(interface_id in windows.interfaces for windows in self._windows.values())
+
+    def _of(self, log: FlowLog) -> Windows:
+        if log.id not in self._windows:
+            self._windows[log.id] = Windows.starting(log.interval, log.created)
+        return self._windows[log.id]
