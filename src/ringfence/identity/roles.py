@@ -15,6 +15,7 @@ from ringfence.identity.evaluate import decide
 from ringfence.identity.principal import Principal, PrincipalKind, Session
 from ringfence.identity.question import Attached, Context, Decision, Policies, Question, Target
 from ringfence.identity.sessions import overlaid
+from ringfence.model.accounts import closed
 from ringfence.model.kinds import ROLE
 from ringfence.model.nouns.identity import Role
 from ringfence.model.row import Tags
@@ -32,11 +33,13 @@ class NotAllowed(Exception):
 
 
 def role_of(world: World, arn: str) -> Role | None:
-    """The role of that ARN, or None."""
+    """The role of that ARN; None also when its account has been closed."""
     found = _ROLE_ARN.fullmatch(arn)
     if found is None:
         return None
     account, path, name = found.groups()
+    if closed(world, account):
+        return None
     named = world.by(ROLE, "name", f"{account}/{name.lower()}")
     return next((role for role in named if role.path == path and role.name == name), None)
 
