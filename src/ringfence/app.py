@@ -33,6 +33,8 @@ from ringfence.api.ops.ec2 import default_vpc, images, lifecycle
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.pipeline import Pipeline
 from ringfence.api.server import server
+from ringfence.api.tls import Certificate, CertificateProblem, Watch
+from ringfence.certificates import Authority
 from ringfence.console import NO_PLANE, Console, Plane
 from ringfence.control import ControlServer
 from ringfence.identity.credentials import Chain, RootKeys, StoredKeys, Uses, root_key
@@ -137,14 +139,16 @@ class Installation:
         end.callback(self.store.close)
         self.root = root_of(settings, self.data)
         self.sealer = keyfile.sealer_of(self.data)
+        self.authority = Authority(self.data / "tls", settings.tls_names) if settings.tls_names else None
         self.uses = Uses()
         self.buckets = BucketFiles(self.data / "buckets")
         self.deliverer = self._make_deliverer()
         self.note = notes.Note(
             endpoint=settings.endpoint, pid=os.getpid(), run=str(self.run_directory), region=settings.region,
             account_id=self.root.account_id, access_key=self.root.access_key, secret_key=self.root.secret_key,
-            started=time.time(),
+            started=time.time(), ca=str(self.authority.ca) if self.authority else "",
         )  # fmt: skip
+        self.certificate = self._certificate()
         self.plane = self._start_plane()
         end.callback(self.plane.close)
 
@@ -155,13 +159,11 @@ class Installation:
         console = Console(self.store, self.plane, settings.endpoint, self.run_directory, accounts)
         control = ControlServer(self.run_directory / "api.sock", console.answer)
         end.callback(control.close)
-        try:
-            running, application = server(
-                self._pipeline(), settings.host, settings.port, on_ready=self._ready, tls=settings.tls
-            )
-        except OSError as problem:  # ssl.SSLError is one
-            raise SettingsError(f"cannot use the TLS certificate and key: {problem}") from None
+        context = self.certificate.context if self.certificate is not None else None
+        running, application = server(self._pipeline(), settings.host, settings.port, on_ready=self._ready, tls=context)
         end.callback(application.close)
+        if self.certificate is not None:
+            end.callback(Watch(self.certificate).close)
         end.callback(self._start_housekeeping())
         end.callback(Unpacker(self.store).close)
         end.callback(deliveries.every(settings.trail_seconds, self.deliverer.deliver, "trails"))
@@ -191,6 +193,16 @@ class Installation:
             valid_to=now + KEY_YEARS * 365 * 86400,
         )  # fmt: skip
         return put(DIGEST_KEY, row)
+
+    def _certificate(self) -> Certificate | None:
+        """What TLS is served with: the given one, or one of the installation's own authority. SettingsError."""
+        if self.authority is not None:
+            self.authority.ensure()
+        files = self.authority.served if self.authority is not None else self.settings.tls
+        try:
+            return Certificate(*files) if files is not None else None
+        except CertificateProblem as problem:
+            raise SettingsError(f"cannot use the TLS certificate and key: {problem}") from None
 
     def _start_plane(self) -> Plane:
         if self.settings.dataplane == "none":
@@ -245,6 +257,7 @@ class Installation:
                     except ApiError as problem:
                         log.error("terminated instances are not forgotten yet: %s", problem)
                 self._write_uses()
+                self._renew()
 
         thread = threading.Thread(target=keep, name="housekeeping", daemon=True)
         thread.start()
@@ -255,6 +268,14 @@ class Installation:
             self._write_uses()
 
         return finish
+
+    def _renew(self) -> None:
+        """A new certificate of the own authority before the old one ends; the watch serves it."""
+        try:
+            if self.authority is not None:
+                self.authority.ensure()
+        except SettingsError as problem:
+            log.error("the TLS certificate cannot be renewed: %s", problem)
 
     def _write_uses(self) -> None:
         """One commit for the last uses of all keys and roles since the last time."""
@@ -344,6 +365,10 @@ def banner(settings: Settings, root: Root, plane: str) -> list[str]:
         if settings.ephemeral
         else f"kept in {settings.data}: every change is on disk before its reply"
     )
+    if settings.tls_names:
+        lines.append(
+            f"TLS: a certificate of its own authority for {', '.join(settings.tls_names)}; `ringfence env` has the CA"
+        )
     lab = " (lab quotas: more VPCs, gateways and addresses)" if settings.lab else ""
     lines.append(f"enforced: Signature Version 4, IAM policies and audit on every call, every quota{lab}")
     lines.append(

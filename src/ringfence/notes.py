@@ -25,6 +25,7 @@ class Note:
     access_key: str
     secret_key: str
     started: float
+    ca: str = ""  # the certificate of the installation's own authority
 
     @property
     def control(self) -> Path:

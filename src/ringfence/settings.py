@@ -29,6 +29,7 @@ class Settings:
     secret_key: str | None = None
     ready_file: Path | None = None
     tls: tuple[Path, Path] | None = None
+    tls_names: tuple[str, ...] = ()  # names of a certificate that the installation makes itself; () = it makes none
     quotas: dict[str, int] = field(default_factory=dict)
     lab: bool = False
     images: tuple[Path, ...] = ()  # directories that hold images; none given: `images` in the data directory
@@ -40,8 +41,9 @@ class Settings:
 
     @property
     def endpoint(self) -> str:
-        scheme = "https" if self.tls else "http"
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        scheme = "https" if self.tls or self.tls_names else "http"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  never bound to here
+        host = f"[{host}]" if ":" in host else host
         return f"{scheme}://{host}:{self.port}"
 
 

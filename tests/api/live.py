@@ -14,6 +14,7 @@ from botocore.config import Config
 
 from ringfence.api.connection import Connection
 from ringfence.api.server import server
+from ringfence.api.tls import Certificate
 from tests.api.front import KEY, SECRET, Front
 
 
@@ -31,8 +32,10 @@ class Live:
     ) -> None:
         self.front, self.tls = front, tls
         ready = threading.Event()
+        self.certificate = Certificate(*tls) if tls else None
+        context = self.certificate.context if self.certificate else None
         self.server, self.application = server(
-            front.pipeline, "127.0.0.1", 0, on_ready=ready.set, tls=tls, protocol=protocol
+            front.pipeline, "127.0.0.1", 0, on_ready=ready.set, tls=context, protocol=protocol
         )
         self._thread = threading.Thread(target=self.server.run)
         self._thread.start()

@@ -10,7 +10,6 @@ import logging
 import ssl
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -103,18 +102,15 @@ class Server(uvicorn.Server):
 
 def server(
     pipeline: Pipeline, host: str, port: int, *, on_ready: Callable[[], None],
-    tls: tuple[Path, Path] | None = None, protocol: type[Connection] = Connection,
+    tls: ssl.SSLContext | None = None, protocol: type[Connection] = Connection,
 ) -> tuple[Server, Application]:  # fmt: skip
-    """A server ready to `run()`. `tls`: certificate chain and private key files; TLS 1.2 or newer with forward secrecy."""
+    """A server ready to `run()`. `tls`: see `tls.py`; None = plain HTTP."""
     application: Any = Application(pipeline)
     config = uvicorn.Config(
         application, host=host, port=port, http=protocol, ws="none", lifespan="off", interface="asgi3",
         access_log=False, log_config=None, log_level="error", server_header=False, proxy_headers=False,
         timeout_keep_alive=int(KEEP_ALIVE_SECONDS), timeout_graceful_shutdown=5, backlog=512,
-        ssl_certfile=str(tls[0]) if tls else None, ssl_keyfile=str(tls[1]) if tls else None,
     )  # fmt: skip
     config.load()
-    if config.ssl is not None:
-        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-        config.ssl.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    config.ssl = tls
     return Server(config, on_ready), application

@@ -32,6 +32,8 @@ def run_env(args: argparse.Namespace) -> int:
         "AWS_DEFAULT_REGION": note.region,
         "AWS_REGION": note.region,
     }
+    if note.ca:
+        values["AWS_CA_BUNDLE"] = note.ca
     if args.json:
         show_json(values)
         return 0

@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from ringfence.certificates import general_names, names_of
 from ringfence.cli.common import CommandError
 from ringfence.model.regions import REGIONS
 from ringfence.notes import default_home
@@ -28,6 +29,13 @@ def add(commands: Any) -> None:
     p.add_argument("--ready-file", type=Path, metavar="F", help="written once requests are answered")
     p.add_argument("--tls-cert", type=Path, metavar="PEM")
     p.add_argument("--tls-key", type=Path, metavar="PEM")
+    p.add_argument(
+        "--tls-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="serve TLS with a certificate of an own authority, for this name too (`ringfence env` has the CA)",
+    )
     p.add_argument("--quota", action="append", default=[], metavar="NAME=N", help="change a quota, by name or code")
     p.add_argument("--quotas", choices=("aws", "lab"), help="lab raises counts per Region (default with --ephemeral)")
     p.add_argument("--images", action="append", default=[], type=Path, metavar="DIR",
@@ -66,6 +74,18 @@ def _image_directories(given: list[Path]) -> tuple[Path, ...]:
     return tuple(path.resolve() for path in given)
 
 
+def _tls_names(args: argparse.Namespace, host: str) -> tuple[str, ...]:
+    """The names of a certificate of our own: wanted anywhere but on loopback, where plain HTTP is good enough (DATA-01)."""
+    if args.tls_cert or (_is_loopback(host) and not args.tls_name):
+        return ()
+    try:
+        names = names_of(host, args.tls_name)
+        general_names(names)
+    except ValueError as problem:
+        raise CommandError(f"--tls-name takes a DNS name or an address: {problem}", 2) from None
+    return names
+
+
 def _quotas(given: list[str]) -> dict[str, int]:
     out = {}
     for item in given:
@@ -98,7 +118,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         data=data.absolute() if data else None, host=host, port=port, dataplane=args.dataplane,
         account_id=args.account_id, region=args.region, access_key=args.root_access_key,
         secret_key=args.root_secret_key, ready_file=args.ready_file,
-        tls=(args.tls_cert, args.tls_key) if args.tls_cert else None, quotas=_quotas(args.quota),
+        tls=(args.tls_cert, args.tls_key) if args.tls_cert else None, tls_names=_tls_names(args, host), quotas=_quotas(args.quota),
         lab=(args.quotas or ("lab" if args.ephemeral else "aws")) == "lab", home=default_home(),
         images=_image_directories(args.images),
         trail_seconds=args.trail_interval,
@@ -110,9 +130,8 @@ def _refuse(args: argparse.Namespace, host: str) -> None:
     refusals = (
         (bool(args.tls_cert) != bool(args.tls_key), "--tls-cert and --tls-key belong together"),
         (
-            not _is_loopback(host) and not args.tls_cert,
-            "plain HTTP is for loopback only: give --tls-cert and --tls-key to listen elsewhere "
-            "(ringfence does not make certificates of its own yet)",
+            bool(args.tls_cert and args.tls_name),
+            "--tls-name is for a certificate that ringfence makes: not with --tls-cert",
         ),
         (args.dataplane == "ovn", "the OVN data plane is not supported yet: use nftables, or none"),
         (args.region not in REGIONS, f"unknown Region {args.region!r}"),
