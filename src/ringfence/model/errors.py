@@ -183,6 +183,7 @@ _EC2: dict[str, ErrorKind] = {
     "InvalidUserData.Malformed": _bad("{message}"),
     "InvalidVpc.Range": _bad("The CIDR '{cidr}' is invalid."),
     "InvalidSubnetCidrBlockAssociationID.NotFound": _bad("The subnet CIDR block association ID '{id}' does not exist"),
+    "InvalidSubnetCidrReservationID.NotFound": _bad("The subnet-cidr-reservation ID '{id}' does not exist"),
     "InvalidVpcCidrBlockAssociationID.NotFound": _bad("The vpc CIDR block association ID '{id}' does not exist"),
     "InvalidVpcID.NotFound": _bad("The vpc ID '{id}' does not exist"),
     "InvalidVpcID.Malformed": _bad('Invalid id: "{id}" (expecting "vpc-...")'),

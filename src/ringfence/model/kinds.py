@@ -24,7 +24,7 @@ from ringfence.model.nouns.identity import (
     User,
 )
 from ringfence.model.nouns.instance import Image, Instance, KeyPair
-from ringfence.model.nouns.network import DhcpOptions, InternetGateway, RegionState, Subnet, Vpc
+from ringfence.model.nouns.network import DhcpOptions, InternetGateway, RegionState, Subnet, SubnetCidrReservation, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl
 from ringfence.model.nouns.network_interface import ElasticIp, NetworkInterface
 from ringfence.model.nouns.organization import (
@@ -101,6 +101,14 @@ SUBNET = _kind(
     "InvalidSubnetID.Malformed",
     vpc=lambda s: (s.vpc_id,),
     acl=lambda s: (s.network_acl_id,),
+)
+SUBNET_CIDR_RESERVATION = _kind(
+    "subnet-cidr-reservation",
+    SubnetCidrReservation,
+    "scr-",
+    "InvalidSubnetCidrReservationID.NotFound",
+    "InvalidSubnetCidrReservationID.NotFound",
+    subnet=lambda r: (r.subnet_id,),
 )
 DHCP_OPTIONS = _kind(
     "dhcp-options", DhcpOptions, "dopt-", "InvalidDhcpOptionID.NotFound", "InvalidDhcpOptionsId.Malformed"

@@ -70,6 +70,16 @@ class Subnet(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubnetCidrReservation(Row):
+    """Addresses of a subnet that are never given out unasked (VPC User Guide: "Subnet CIDR reservations")."""
+
+    subnet_id: str
+    block: IPv4Network | IPv6Network
+    reservation_type: str  # prefix | explicit
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DhcpOptions(Row):
     """A DHCP options set: option name -> values, immutable (DNS-05)."""
 

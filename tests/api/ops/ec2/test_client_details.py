@@ -278,3 +278,37 @@ def test_the_block_on_public_images_is_on_and_can_be_taken_off_and_put_back(api:
     api.call("EnableImageBlockPublicAccess", ImageBlockPublicAccessState="block-new-sharing")
     assert state() == "block-new-sharing"
     assert api.call("GetInstanceMetadataDefaults")["AccountLevel"]["HttpTokens"] == "required"
+
+
+# ---------------------------------------------------------------------- interfaces
+def test_interfaces_that_cannot_be_attached_or_detached() -> None:
+    """AWS's sentences, as clients have reported them; interfaces of another VPC are not served."""
+    api = Api(defaults=True)
+    vpc = api.vpc()
+    here, there = api.subnet(vpc), api.subnet(vpc, "10.0.1.0/24", AvailabilityZone="us-east-1b")
+    instance = api.call("RunInstances", ImageId=api.image(), MinCount=1, MaxCount=1, SubnetId=here)["Instances"][0]
+    primary = instance["NetworkInterfaces"][0]["Attachment"]["AttachmentId"]
+    assert message(api, "DetachNetworkInterface", AttachmentId=primary) == (
+        "OperationNotPermitted", "The network interface at device index 0 and networkCard index 0 cannot be detached.")  # fmt: skip
+    api.settle()
+    foreign = api.subnet(api.vpc("10.9.0.0/16"), "10.9.0.0/24")
+    for subnet, expected in (
+        (there, ("InvalidParameterCombination", "You may not attach a network interface to an instance if they are not "
+                 "in the same availability zone")),
+        (foreign, ("UnsupportedOperation", "Interfaces of another VPC are not supported by this installation")),
+    ):  # fmt: skip
+        eni = api.call("CreateNetworkInterface", SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+        settled = {"NetworkInterfaceId": eni, "InstanceId": instance["InstanceId"], "DeviceIndex": 1}
+        assert message(api, "AttachNetworkInterface", **settled) == expected
+
+
+# ---------------------------------------------------------------------- rules
+def test_a_rule_twice_in_one_request_and_a_rule_that_exists(api: Api) -> None:
+    """SG-37: AWS has a code for each; blocks are compared in their canonical form."""
+    group = api.group(api.vpc())
+    same = ("InvalidParameterValue", "The same permission must not appear multiple times")
+    for twice in ([tcp(22), tcp(22)], [tcp(22, "10.0.0.0/8"), tcp(22, "10.9.9.9/8")]):
+        assert message(api, "AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=twice) == same
+    api.call("AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=[tcp(22)])
+    again = {"GroupId": group, "IpPermissions": [tcp(22), tcp(23)]}
+    assert api.error("AuthorizeSecurityGroupIngress", **again) == "InvalidPermission.Duplicate"

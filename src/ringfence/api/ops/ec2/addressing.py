@@ -9,7 +9,7 @@ from typing import Any
 
 from ringfence.api.ops.context import Call
 from ringfence.model.errors import fault
-from ringfence.model.kinds import ELASTIC_IP, NETWORK_INTERFACE, ROUTE_TABLE, VPC, Kind
+from ringfence.model.kinds import ELASTIC_IP, NETWORK_INTERFACE, ROUTE_TABLE, SUBNET_CIDR_RESERVATION, VPC, Kind
 from ringfence.model.net import IPV6_POOL, PUBLIC_POOL
 from ringfence.model.nouns.network import Subnet
 from ringfence.model.world import World
@@ -26,6 +26,11 @@ def available_count(world: World, subnet: Subnet) -> int:
     """AvailableIpAddressCount."""
     used = sum(len(eni.addresses) for eni in world.by(NETWORK_INTERFACE, "subnet", subnet.id))
     return subnet.cidr.num_addresses - RESERVED_FIRST - RESERVED_LAST - used
+
+
+def _set_apart(world: World, subnet: Subnet, address: IPv4Address | IPv6Address) -> bool:
+    """Is the address of a reservation, to be given out only when it is asked for?"""
+    return any(address in row.block for row in world.by(SUBNET_CIDR_RESERVATION, "subnet", subnet.id))
 
 
 def allocate_ipv4(
@@ -57,11 +62,15 @@ def _held(world: World, subnet: Subnet, address: IPv4Address) -> int:
 
 
 def _candidates(world: World, subnet: Subnet) -> Iterator[IPv4Address]:
-    """The subnet's addresses in order, from where the first free one is likely: past as many as it has interfaces."""
+    """The subnet's addresses in order but for reservations, from where the first free one is likely: past as many as it has
+    interfaces."""
     first = int(subnet.cidr.network_address) + RESERVED_FIRST
     last = int(subnet.cidr.broadcast_address) - RESERVED_LAST
     likely = min(first + world.count(NETWORK_INTERFACE, "subnet", subnet.id), last)
-    return map(IPv4Address, chain(range(likely, last + 1), range(first, likely)))
+    addresses = map(IPv4Address, chain(range(likely, last + 1), range(first, likely)))
+    if not world.count(SUBNET_CIDR_RESERVATION, "subnet", subnet.id):
+        return addresses
+    return (address for address in addresses if not _set_apart(world, subnet, address))
 
 
 def _wanted_ipv4(subnet: Subnet, text: str) -> IPv4Address:
@@ -94,6 +103,8 @@ def allocate_ipv6(
         out.append(address)
     while len(out) < count:
         address = blocks[0].network_address + call.ids.number(62) + RESERVED_FIRST
+        if _set_apart(world, subnet, address):
+            continue
         if address not in used and not world.count(NETWORK_INTERFACE, "address", f"{subnet.vpc_id}/{address}"):
             used.add(address)
             out.append(address)

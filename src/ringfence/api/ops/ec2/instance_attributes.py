@@ -10,6 +10,7 @@ from typing import Any
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.ec2.instance_describe import named_instances
 from ringfence.api.ops.ec2.instance_metadata import metadata_options, metadata_view
+from ringfence.api.ops.ec2.instance_types import instance_types
 from ringfence.api.ops.ec2.instances import check_user_data
 from ringfence.api.ops.ec2.interfaces import group_identifiers, groups_of
 from ringfence.api.ops.registry import operation
@@ -103,7 +104,10 @@ def _source_dest_check(_call: Call, world: World, instance: Instance, value: Any
 
 def _instance_type(_call: Call, _world: World, instance: Instance, value: Any) -> Change:
     _stopped(instance, "instanceType")
-    return put(INSTANCE, replace(instance, instance_type=str(_plain(value))))
+    wanted = str(_plain(value))
+    if wanted not in instance_types():
+        raise fault("InvalidInstanceAttributeValue", message=f"Invalid value '{wanted}' for InstanceType.")
+    return put(INSTANCE, replace(instance, instance_type=wanted))
 
 
 def _user_data(_call: Call, _world: World, instance: Instance, value: Any) -> Change:

@@ -42,6 +42,16 @@ _UNSUPPORTED = (
     "SecondaryInterfaces", "LicenseSpecifications", "Operator", "EnablePrimaryIpv6",
 )  # fmt: skip
 
+#: places there are none of: hosts, placement groups
+_NO_SUCH_PLACE = (
+    "HostId",
+    "HostResourceGroupArn",
+    "Affinity",
+    "GroupName",
+    "GroupId",
+    "PartitionNumber",
+    "SpreadDomain",
+)
 #: (structure, member, the one value that can be honoured)
 _ONLY: tuple[tuple[str, str, Any], ...] = (
     ("EnclaveOptions", "Enabled", False),
@@ -77,6 +87,9 @@ def _refuse_unsupported(params: Params) -> None:
     for name in _UNSUPPORTED:
         if params.get(name):
             raise fault("UnsupportedOperation", message=f"The parameter {name} is not supported by this installation")
+    for member in _NO_SUCH_PLACE:
+        if (params.get("Placement") or {}).get(member):
+            raise fault("UnsupportedOperation", message=f"Placement.{member} is not supported by this installation")
     for name, member, harmless in _ONLY:
         value = (params.get(name) or {}).get(member)
         if value not in (None, harmless):

@@ -205,10 +205,13 @@ def attach_network_interface(call: Call, world: World, params: Params) -> Outcom
         raise fault("InvalidNetworkInterface.InUse", message=f"Interface: [{eni.id}] in use.")
     if instance.state not in (InstanceState.RUNNING, InstanceState.STOPPED):
         raise fault("IncorrectState", message=f"Instance '{instance.id}' is not in a valid state for this operation")
-    if instance.availability_zone != eni.availability_zone or instance.vpc_id != eni.vpc_id:
+    if instance.availability_zone != eni.availability_zone:
         raise fault(
-            "InvalidParameterCombination", message=f"You may not attach {eni.id} to an instance of another zone or VPC"
+            "InvalidParameterCombination",
+            message="You may not attach a network interface to an instance if they are not in the same availability zone",
         )
+    if instance.vpc_id != eni.vpc_id:
+        raise fault("UnsupportedOperation", message="Interfaces of another VPC are not supported by this installation")
     index = params["DeviceIndex"]
     others = world.by(NETWORK_INTERFACE, "instance", instance.id)
     if index < 0 or any(o.attachment and o.attachment.device_index == index for o in others):
@@ -235,7 +238,7 @@ def detach_network_interface(call: Call, world: World, params: Params) -> Outcom
     if eni.attachment and eni.attachment.device_index == 0:
         raise fault(
             "OperationNotPermitted",
-            message=f"The network interface at device index 0 and networkCard index 0 cannot be detached: {eni.id}",
+            message="The network interface at device index 0 and networkCard index 0 cannot be detached.",
         )
     return Outcome({}, put(NETWORK_INTERFACE, replace(eni, attachment=None)))
 

@@ -21,7 +21,7 @@ from ringfence.api.ops.ec2.permissions import (
 from ringfence.api.ops.ec2.security_groups import named_group
 from ringfence.api.ops.registry import operation, register
 from ringfence.api.ops.tagging import tag_list, tags_on_create
-from ringfence.model.errors import fault
+from ringfence.model.errors import ApiError, fault
 from ringfence.model.ids import well_formed
 from ringfence.model.kinds import SECURITY_GROUP, VPC
 from ringfence.model.net import network_text, protocol_name
@@ -138,8 +138,13 @@ def _check_duplicates(group: SecurityGroup, wanted: Sequence[SecurityGroupRule])
     for rule in wanted:
         permission = rule.permission
         if permission in present:
-            raise duplicate(rule)
+            raise duplicate(rule) if any(held.permission == permission for held in group.rules) else _twice()
         present.add(permission)
+
+
+def _twice() -> ApiError:
+    """AWS has a code of its own for a rule that one request names twice."""
+    return fault("InvalidParameterValue", message="The same permission must not appear multiple times")
 
 
 def _authorize(egress: bool) -> Callable[[Call, World, Params], Outcome]:

@@ -13,7 +13,7 @@ from ringfence.api.ops.ec2.addressing import available_count
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
-from ringfence.model.kinds import NETWORK_INTERFACE, ROUTE_TABLE, SUBNET, VPC
+from ringfence.model.kinds import NETWORK_INTERFACE, ROUTE_TABLE, SUBNET, SUBNET_CIDR_RESERVATION, VPC
 from ringfence.model.net import overlap, parse_ipv4_network, parse_ipv6_network
 from ringfence.model.nouns.network import CidrAssociation, Subnet, Vpc
 from ringfence.model.regions import REGIONS, Zone
@@ -202,6 +202,8 @@ def delete_subnet(call: Call, world: World, params: Params) -> Outcome:
     if world.count(NETWORK_INTERFACE, "subnet", subnet.id):
         raise fault("DependencyViolation", message=f"The subnet '{subnet.id}' has dependencies and cannot be deleted.")
     change = Change()
+    for reservation in world.by(SUBNET_CIDR_RESERVATION, "subnet", subnet.id):
+        change += delete(SUBNET_CIDR_RESERVATION, reservation.id)
     for table in world.by(ROUTE_TABLE, "subnet", subnet.id):
         rest = tuple(a for a in table.associations if a.subnet_id != subnet.id)
         change += put(ROUTE_TABLE, replace(table, associations=rest))
@@ -277,4 +279,8 @@ def _without(world: World, subnet: Subnet, association: CidrAssociation) -> Outc
     rest = tuple(a for a in subnet.ipv6 if a is not association)
     changed = replace(subnet, ipv6=rest, assign_ipv6_address_on_creation=False)
     shown = _ipv6_view(replace(association, state="disassociating"))
-    return Outcome({"SubnetId": subnet.id, "Ipv6CidrBlockAssociation": shown}, put(SUBNET, changed))
+    change = put(SUBNET, changed)
+    for reservation in world.by(SUBNET_CIDR_RESERVATION, "subnet", subnet.id):
+        if reservation.block.version == association.block.version:
+            change += delete(SUBNET_CIDR_RESERVATION, reservation.id)
+    return Outcome({"SubnetId": subnet.id, "Ipv6CidrBlockAssociation": shown}, change)
