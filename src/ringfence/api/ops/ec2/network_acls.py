@@ -166,7 +166,7 @@ def replace_network_acl_association(call: Call, world: World, params: Params) ->
     if acl.vpc_id != subnet.vpc_id:
         raise fault(
             "InvalidParameterValue",
-            message=f"The network ACL '{acl.id}' and subnet '{subnet.id}' belong to different networks.",
+            message=f"The networkAcl '{acl.id}' and subnet '{subnet.id}' belong to different networks.",
         )
     if subnet.network_acl_id == acl.id:
         return Outcome({"NewAssociationId": id})
