@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from ringfence.api.ops.context import Call, Filled, Memo, Params
+from ringfence.api.ops.context import Call, Filled, Form, Memo, Params
 from ringfence.api.wire import model
 from ringfence.identity.principal import Principal, PrincipalKind
 from ringfence.model.errors import ApiError
@@ -70,6 +71,7 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else repr(value)
 
 
+_quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
 _JSON = json.JSONEncoder(default=_plain, separators=(",", ":"), check_circular=False).encode
 
 
@@ -110,10 +112,31 @@ def record(
     call: Call, params: Params | None, *, read_only: bool, error: ApiError | None = None, reply: Params | None = None
 ) -> bytes:
     """The event of an authenticated call; `reply`: what a call that changed something was answered."""
-    principal = call.principal
-    event: dict[str, Any] = {
-        "eventVersion": "1.11",
-        "userIdentity": {
+    identity, account = _identity(call.principal)
+    shown = _JSON(redacted(params, _plan(call.service, call.action))) if params else "null"
+    end = ""
+    if error is not None:
+        end = f",{_JSON(_error(call.service, error))[1:-1]}"
+    if reply:
+        end += f',"responseElements":{_reply(reply, _plan(call.service, call.action, reply=True))}'
+    return (
+        f'{{"eventVersion":"1.11","userIdentity":{identity},"eventTime":"{call.timestamp}",'
+        f'"eventSource":{_quoted(call.service + ".amazonaws.com")},"eventName":{_quoted(call.action)},'
+        f'"awsRegion":{_quoted(call.region)},"sourceIPAddress":{_quoted(call.source_ip)},'
+        f'"userAgent":{_quoted(call.user_agent)},"requestParameters":{shown},"requestID":"{call.request_id}",'
+        f'"eventID":"{call.ids.uuid()}","readOnly":{"true" if read_only else "false"},"eventType":"AwsApiCall",'
+        f'"recipientAccountId":{account}{end}}}'
+    ).encode()
+
+
+_identities: dict[int, tuple[Principal, str, str]] = {}  # by identity; an entry holds its principal
+
+
+def _identity(principal: Principal) -> tuple[str, str]:
+    """The JSON of `userIdentity` and of the account; remembered, since keys of long standing keep their Principal."""
+    held = _identities.get(id(principal))
+    if held is None:
+        shown = {
             "type": principal.kind.value,
             "principalId": principal.user_id,
             "arn": principal.arn,
@@ -121,25 +144,44 @@ def record(
             "accessKeyId": principal.access_key_id,
             **({"userName": principal.name} if principal.kind is PrincipalKind.USER else {}),
             **_session(principal),
-        },
-        "eventTime": call.timestamp,
-        "eventSource": f"{call.service}.amazonaws.com",
-        "eventName": call.action,
-        "awsRegion": call.region,
-        "sourceIPAddress": call.source_ip,
-        "userAgent": call.user_agent,
-        "requestParameters": redacted(params, _plan(call.service, call.action)) if params else None,
-        "requestID": call.request_id,
-        "eventID": call.ids.uuid(),
-        "readOnly": read_only,
-        "eventType": "AwsApiCall",
-        "recipientAccountId": principal.account_id,
-    }
-    if error is not None:
-        event |= _error(call.service, error)
-    if reply:
-        event["responseElements"] = redacted(reply, _plan(call.service, call.action, reply=True))
-    return _JSON(event).encode()
+        }
+        if len(_identities) >= 1024:
+            _identities.clear()
+        held = _identities[id(principal)] = (principal, _JSON(shown), _JSON(principal.account_id))
+    return held[1], held[2]
+
+
+def _reply(reply: Params, plan: _Plan) -> str:
+    """The JSON of a reply; a list of structures of one form is written by the form's own template."""
+    if plan:
+        return _JSON(redacted(reply, plan))
+    out = []
+    for name, value in reply.items():
+        forms = type(value) is list and value and all(type(item) is Filled for item in value)
+        text = f"[{','.join([_filled(item) for item in value])}]" if forms else _JSON(value)
+        out.append(f"{_quoted(name)}:{text}")
+    return "{" + ",".join(out) + "}"
+
+
+_templates: dict[int, tuple[Form, str]] = {}  # forms are few and live as long as their module
+
+
+def _filled(item: Filled) -> str:
+    held = _templates.get(id(item.form))
+    if held is None:
+        held = _templates[id(item.form)] = (item.form, _template(item.form))
+    return held[1] % tuple([value if type(value) is int else _quoted(str(value)) for value in item.values])
+
+
+_MARK = re.compile(r'"\\ue000([0-9]+)\\ue001"')
+
+
+def _template(form: Form) -> str:
+    """The form as JSON, with `%s` in place of its values."""
+    text = _JSON(form.make(*[f"\ue000{number}\ue001" for number in range(form.count)])).replace("%", "%%")
+    if [int(mark) for mark in _MARK.findall(text)] != list(range(form.count)):
+        raise ValueError("a form must show each value once, alone and in order")
+    return _MARK.sub("%s", text)
 
 
 def refused(

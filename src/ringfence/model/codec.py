@@ -114,6 +114,8 @@ def _writer(kind: Any) -> _Write:
         write: _Write = _quoted
     elif members == {int}:
         write = int.__repr__
+    elif members == {bool}:
+        write = {False: "false", True: "true"}.__getitem__
     elif members <= _NETWORKS:
         write = _quoted_network  # digits, letters, dots, colons and a slash: nothing to escape
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
@@ -10,9 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.api.ops.context import Filled
+from ringfence.api import audit
+from ringfence.api.ops.context import Call, Filled
 from ringfence.api.ops.ec2 import security_group_rules
+from ringfence.identity.principal import Principal, PrincipalKind
 from ringfence.model.codec import encode, encoder
+from ringfence.model.errors import fault
+from ringfence.model.ids import SeededIds
 from ringfence.model.net import network_text, overlap
 from ringfence.model.nouns.security_group import SecurityGroup, SecurityGroupRule
 
@@ -72,3 +77,27 @@ def test_the_stored_text_of_a_rule(text: str, port: int, egress: bool, cidr: IPv
         tags=((text, text),),
     )
     assert json.loads(encode(group)) == encoder(SecurityGroup)(group)
+
+
+@given(st.text(), st.text(), st.booleans())
+def test_the_audit_record_is_json_whatever_the_client_says_of_itself(agent: str, name: str, read_only: bool) -> None:
+    principal = Principal(account_id="123456789012", arn="arn:x", user_id="AIDA", kind=PrincipalKind.USER, name=name)
+    call = Call(
+        service="ec2", action="CreateTags", region="us-east-1", principal=principal, request_id="r", user_agent=agent,
+        now=datetime(2026, 1, 2, tzinfo=UTC), ids=SeededIds(),
+    )  # fmt: skip
+    shown = [security_group_rules._shown(GROUP, rule(from_port=port)) for port in (1, 2)]
+    made = audit.record(
+        call,
+        {"Tag": [agent]},
+        read_only=read_only,
+        error=fault("InternalError"),
+        reply={"Return": True, "Rules": shown},
+    )
+    event = json.loads(made)
+    assert (event["userAgent"], event["userIdentity"]["userName"], event["readOnly"]) == (agent, name, read_only)
+    assert event["requestParameters"] == {"Tag": [agent]}
+    assert event["errorCode"] == "Server.InternalError"
+    plain = [security_group_rules._view(GROUP, rule(from_port=port)) for port in (1, 2)]
+    assert event["responseElements"] == {"Return": True, "Rules": plain}
+    assert event["recipientAccountId"] == event["userIdentity"]["accountId"] == "123456789012"

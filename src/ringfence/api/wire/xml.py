@@ -171,9 +171,18 @@ class XmlSerializer:
         tag = shape.member.serialization.get("name", "member")
         opening, closing, inner = f"<{tag}>", f"</{tag}>", self._writer(shape.member)
         fragments = self._fragments
+        templates: dict[int, tuple[Form, str]] = {}
+
+        def template_of(form: Form) -> str:
+            held = templates[id(form)] = (form, opening + _template(form, inner) + closing)
+            return held[1]
 
         def write(value: Any, pieces: _Pieces) -> None:
             for item in value:
+                if type(item) is Filled:
+                    held = templates.get(id(item.form))
+                    pieces.append((held[1] if held is not None else template_of(item.form)) % item.values)
+                    continue
                 if type(item) is Memo:
                     written = item.written
                     if written is None or written[0] is not shape:
