@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from ringfence.api.ops.cloudtrail.selectors import delivers
 from ringfence.api.outside import Delivery, FlowLogging
 from ringfence.api.record import shown
+from ringfence.insight.flowlogs.files import parquet_here
 from ringfence.model.clock import Clock
 from ringfence.model.kinds import BUCKET, TRAIL
 from ringfence.model.nouns.trail import Trail
@@ -255,11 +256,27 @@ def events(store: Store, needles: list[bytes]) -> Iterator[tuple[int, bytes]]:
             yield number, raw
 
 
-class FromHere:
-    """What operations may ask of this installation (`api/outside.py`)."""
+class FlowDeliveries(Protocol):
+    """What is asked of deliveries of flow logs (`flow_deliveries.py`)."""
 
-    def __init__(self, store: Store, deliverer: Deliverer) -> None:
-        self._store, self._deliverer = store, deliverer
+    def delivery(self, flow_log_id: str) -> Delivery: ...
+
+
+class FromHere:
+    """What operations may ask of this installation (`api/outside.py`).
+
+    `flows` None: no data plane counts packets per flow (docs/flowlogs.md), so flow logs are refused, not pretended.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        deliverer: Deliverer,
+        flows: FlowDeliveries | None = None,
+        *,
+        sinks: frozenset[str] = frozenset(),
+    ) -> None:
+        self._store, self._deliverer, self._flows, self._sinks = store, deliverer, flows, sinks
 
     def events(self, needles: list[bytes]) -> Iterator[tuple[int, bytes]]:
         return events(self._store, needles)
@@ -268,8 +285,7 @@ class FromHere:
         return self._deliverer.delivery(trail_arn)
 
     def flow_logging(self) -> FlowLogging | None:
-        """No data plane counts packets per flow yet (docs/flowlogs.md): flow logs are refused, not pretended."""
-        return None
+        return FlowLogging(sinks=self._sinks, parquet=parquet_here()) if self._flows is not None else None
 
     def flow_delivery(self, flow_log_id: str) -> Delivery:
-        return Delivery()
+        return self._flows.delivery(flow_log_id) if self._flows is not None else Delivery()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ringfence.insight.flowlogs.facts import covered, covering, facts_of, recorded, wants, way
 from ringfence.insight.flowlogs.fields import version_of
-from ringfence.insight.flowlogs.records import Facts, Gap, Observation, Record, Services, Status, Taken
+from ringfence.insight.flowlogs.records import Facts, Observation, Record, Services, Status, Taken
 from ringfence.insight.flowlogs.windows import Entry, Span, Windows
 from ringfence.model.kinds import FLOW_LOG, NETWORK_INTERFACE
 from ringfence.model.nouns.flow_log import FlowLog
@@ -31,10 +31,17 @@ class Recorder:
                 if known is not None and any(covering(before, known)):
                     self._facts[step.id] = known
 
-    def lost(self, world: World, log: FlowLog, first: float, last: float) -> None:
-        """Nothing is known of a span of time: SKIPDATA for every interface that the log covers."""
-        for id in covered(world, log):
-            self._of(log).lost(Gap(interface_id=id, first=first, last=last))
+    def resume(self, world: World, log: FlowLog, since: float, now: float) -> list[Record]:
+        """Begin again at `now`. What came between is lost: a SKIPDATA record for each interface that the log covers."""
+        self._windows[log.id] = Windows.starting(log.interval, now)
+        if since >= now:
+            return []
+        spans = [Span(interface_id=id, first=since, last=now, skipped=True) for id in covered(world, log)]
+        return [record for span in spans if (record := self._record(world, log, span)) is not None]
+
+    def opened(self) -> dict[str, float]:
+        """By flow log, from when on packets were counted that are in no record yet; without an entry: none were."""
+        return {id: since for id, windows in self._windows.items() if (since := windows.since) is not None}
 
     def take(self, world: World, taken: Taken) -> dict[str, list[Record]]:
         """Records of what is complete now, by flow log, in order of time."""

@@ -49,6 +49,12 @@ class Windows:
         """Those with something in an open window."""
         return {key[1] for key in self._flows} | {gap[1] for gap in self._gaps}
 
+    @property
+    def since(self) -> float | None:
+        """When the first open window that has anything begins; None when none has."""
+        numbers = [key[0] for key in self._flows] + [gap[0] for gap in self._gaps]
+        return min(numbers) * self.interval if numbers else None
+
     def number(self, at: float) -> int:
         return int(at // self.interval)
 
