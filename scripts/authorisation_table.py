@@ -10,6 +10,7 @@ from pathlib import Path
 import ringfence.api.ops.accessanalyzer
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
+import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401
 from ringfence.api.authorise.plan import Plan, plan
 from ringfence.api.ops.registry import OPERATIONS

@@ -10,6 +10,7 @@ import ringfence.api.ops.accessanalyzer
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
 import ringfence.api.ops.organizations
+import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.wire import model

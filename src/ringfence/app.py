@@ -23,6 +23,7 @@ import ringfence.api.ops.cloudtrail
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
 import ringfence.api.ops.organizations
+import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
 from ringfence import deliveries, keyfile, notes
 from ringfence.accounts import Accounts
@@ -241,9 +242,15 @@ class Installation:
                 "cloudtrail": (self._publish_digest_key,),
             },
             outside=deliveries.FromHere(self.store, self.deliverer),
-            reset=self.store.reset if self.settings.ephemeral else None,
+            objects=self.buckets,
+            reset=self._reset if self.settings.ephemeral else None,
             after_write=self.plane.settle if isinstance(self.plane, NoPlane) else None,
         )
+
+    def _reset(self) -> None:
+        with self.buckets.lock:
+            self.store.reset()
+            self.buckets.clear()
 
     def _start_housekeeping(self) -> Any:
         """Forgets terminated instances after an hour; writes down when keys were last used. Returns what ends it."""

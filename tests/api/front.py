@@ -20,6 +20,7 @@ import ringfence.api.ops.accessanalyzer
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
 import ringfence.api.ops.organizations
+import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
 from ringfence.api.ops.ec2 import default_vpc
 from ringfence.api.pipeline import Pipeline
@@ -29,6 +30,7 @@ from ringfence.identity.principal import Principal, PrincipalKind
 from ringfence.identity.sealing import Sealer, new_key
 from ringfence.model.clock import SystemClock
 from ringfence.model.ids import SeededIds
+from ringfence.store.buckets import BucketFiles
 from ringfence.store.store import MemoryStore
 
 ACCOUNT, KEY, SECRET = "123456789012", "AKIDROOT", "root-secret"
@@ -53,6 +55,7 @@ class Front:
 
     store: MemoryStore = field(default_factory=MemoryStore)
     clock: SkewedClock = field(default_factory=SkewedClock)
+    objects: BucketFiles | None = None
     strict_clients: bool = True  # botocore refuses by itself what its model does not allow
 
     def __post_init__(self) -> None:
@@ -66,7 +69,7 @@ class Front:
         self.pipeline = Pipeline(
             store=self.store, credentials=Chain(keys, StoredKeys(lambda: self.store.world, self.sealer)),
             clock=self.clock, ids=SeededIds(), reset=self.store.reset, sealer=self.sealer,
-            prepare={"ec2": (default_vpc.initialise,)},
+            prepare={"ec2": (default_vpc.initialise,)}, objects=self.objects,
         )  # fmt: skip
 
     # ------------------------------------------------------------------ clients
@@ -110,7 +113,10 @@ class Front:
         answer = self.pipeline.handle(http_request(request.method, request.url, request.headers.items(), body))
         raw = io.BytesIO(answer.body)
         raw.stream = lambda *_args, **_kwargs: iter([answer.body])  # type: ignore[attr-defined]
-        headers = {"content-type": answer.content_type, **dict(answer.headers)}
+        length = len(answer.body) if answer.length is None else answer.length
+        headers = {"content-type": answer.content_type, "content-length": str(length), **dict(answer.headers)}
+        if request.method == "HEAD":
+            raw.stream = lambda *_args, **_kwargs: iter([])  # type: ignore[attr-defined]
         return AWSResponse(request.url, answer.status, headers, raw)
 
     # ------------------------------------------------------------------ raw requests

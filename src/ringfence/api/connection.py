@@ -35,6 +35,7 @@ MAX_DRAIN = 16 << 20  # of a body that is too large: read and dropped, so that t
 _SMALL = 64 << 10  # an answer that is copied behind its head; a longer one is written as it is
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_BODILESS = frozenset({"GET", "HEAD", "DELETE"})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -58,6 +59,10 @@ class Responder(Protocol):
         self, request: HttpRequest, refusal: ApiError | None, deliver: Callable[[HttpResponse], None]
     ) -> HttpResponse | None:
         """The answer; None when it comes later, by `deliver` from another thread."""
+        ...
+
+    def room(self, request: HttpRequest) -> int:
+        """How many bytes the body may have; asked once the headers are known."""
         ...
 
 
@@ -143,6 +148,7 @@ class Connection(asyncio.Protocol):
         self._url, self._headers = b"", list[tuple[str, str]]()
         self._parts, self._size, self._header_bytes = list[bytes](), 0, 0
         self._in_headers = self._expects = False
+        self._room, self._drain = MAX_BODY, MAX_DRAIN
 
     def on_message_begin(self) -> None:
         if self._last:
@@ -162,6 +168,9 @@ class Connection(asyncio.Protocol):
         self._in_headers = False
         self._method = self._parser.get_method().decode("ascii")
         self._path, self._query = _target(self._url)
+        head = HttpRequest(self._method, self._path, self._query, tuple(self._headers), b"", self._peer, self._secure)
+        self._room = MAX_BODY if self._method in _BODILESS else self._responder.room(head)
+        self._drain = max(MAX_DRAIN, self._room)
         for name, value in self._headers:
             if name == "expect" and value.lower() == "100-continue":
                 self._expects = True
@@ -169,21 +178,24 @@ class Connection(asyncio.Protocol):
                 self._size_declared(int(value))
 
     def _size_declared(self, size: int) -> None:
-        if size > MAX_DRAIN or (size > MAX_BODY and any(name == "expect" for name, _ in self._headers)):
-            self._whole(fault("RequestEntityTooLarge", limit=MAX_BODY))
+        if size > self._drain or (size > self._room and any(name == "expect" for name, _ in self._headers)):
+            self._whole(self._too_large())
+
+    def _too_large(self) -> ApiError:
+        return fault("RequestEntityTooLarge" if self._room == MAX_BODY else "EntityTooLarge", limit=self._room)
 
     def on_body(self, body: bytes) -> None:
         if self._last:
             return
-        if self._size <= MAX_BODY:
+        if self._size <= self._room:
             self._parts.append(body)
         self._size += len(body)
-        if self._size > MAX_DRAIN:
-            self._whole(fault("RequestEntityTooLarge", limit=MAX_BODY))
+        if self._size > self._drain:
+            self._whole(self._too_large())
 
     def on_message_complete(self) -> None:
         if not self._last:
-            self._whole(fault("RequestEntityTooLarge", limit=MAX_BODY) if self._size > MAX_BODY else None)
+            self._whole(self._too_large() if self._size > self._room else None)
 
     def _whole(self, refusal: ApiError | None) -> None:
         """The newest request is complete, or need not be."""
@@ -360,7 +372,8 @@ def _headers_too_large() -> ApiError:
 
 
 def _head(response: HttpResponse) -> bytes:
-    lines = [f"content-type: {response.content_type}\r\ncontent-length: {len(response.body)}\r\n"]
+    length = len(response.body) if response.length is None else response.length
+    lines = [f"content-type: {_CONTROL.sub('', response.content_type)}\r\ncontent-length: {length}\r\n"]
     for name, value in response.headers:
         lines.append(f"{name}: {_CONTROL.sub('', value)}\r\n")
     return "".join(lines).encode("latin-1", "replace")

@@ -22,14 +22,15 @@ from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import OPERATIONS, Operation
 from ringfence.api.outside import Nothing, Outside
 from ringfence.api.wire import fault as wire_fault
-from ringfence.api.wire import model
+from ringfence.api.wire import integrity, model
 from ringfence.api.wire.http import HttpRequest, HttpResponse
 from ringfence.api.wire.query import QueryParser
 from ringfence.api.wire.rest import RestJson
+from ringfence.api.wire.rest_xml import RestXml
 from ringfence.api.wire.route import Claim, Form, claim_of, read_form, unsigned
 from ringfence.api.wire.rpc import CborRpc, JsonRpc
 from ringfence.api.wire.xml import XmlSerializer, document
-from ringfence.identity import sessions, sigv4
+from ringfence.identity import chunked, sessions, sigv4
 from ringfence.identity.credentials import Credential, Credentials, Use, Uses
 from ringfence.identity.principal import Principal, PrincipalKind
 from ringfence.identity.sealing import Sealer
@@ -40,6 +41,7 @@ from ringfence.model.ids import IdSource
 from ringfence.model.quotas import Limits
 from ringfence.model.regions import REGIONS
 from ringfence.model.world import NOTHING, Change, World
+from ringfence.store.buckets import BucketFiles
 from ringfence.store.store import Commit, Store
 
 log = logging.getLogger("ringfence.api")
@@ -65,6 +67,8 @@ Authorise = Callable[[Call, Params], None]
 #: who calls without a signature, and from where: these calls carry their proof inside
 NOBODY = Credential("", Principal(account_id="", arn="", user_id="", kind=PrincipalKind.ANONYMOUS))
 UNSIGNED_REGION = "us-east-1"
+_OBJECT_BODIES = frozenset({"PutObject", "UploadPart"})
+_S3_WORDS = {sigv4.Reason.UNKNOWN_KEY: "InvalidAccessKeyId", sigv4.Reason.EXPIRED: "RequestTimeTooSkewed"}
 
 
 class Lane(enum.Enum):
@@ -73,6 +77,7 @@ class Lane(enum.Enum):
     INLINE = enum.auto()  # at once: quick, takes no lock
     READER = enum.auto()  # on a thread: takes no lock, but time
     WRITER = enum.auto()  # on the one writing thread: waits for the disk
+    OBJECTS = enum.auto()  # on the one thread that writes objects of buckets, and buckets
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ class Pipeline:
     sealer: Sealer | None = None
     uses: Uses = field(default_factory=Uses)
     outside: Outside = field(default_factory=Nothing)
+    objects: BucketFiles | None = None
     reset: Callable[[], None] | None = None
     check: Callable[[World], None] | None = None  # invariants, in debug installations
     after_write: Callable[[], None] | None = None  # without a data plane: settles what the write left in transition
@@ -132,6 +138,7 @@ class Pipeline:
             "rest-json": RestJson(),
             "smithy-rpc-v2-cbor": CborRpc(),
         }
+        self._s3 = RestXml()
         self._serializers: dict[str, XmlSerializer] = {}
         self._heavy: dict[tuple[str, str, str], bool] = {}
         self._sessions = sessions.Sessions(self.sealer) if self.sealer is not None else None
@@ -160,6 +167,8 @@ class Pipeline:
 
     def lane(self, begun: Begun | Reset) -> Lane:
         """Where to `finish`."""
+        if isinstance(begun, Begun) and begun.protocol == "s3":
+            return Lane.READER if begun.operation.read_only else Lane.OBJECTS
         if isinstance(begun, Reset) or begun.mutating:
             return Lane.WRITER
         if not begun.dry_run and self._prepared(begun.call, self.store.world):
@@ -173,11 +182,21 @@ class Pipeline:
         try:
             if begun.dry_run:
                 self._rehearse(begun)
+            if begun.protocol == "s3" and self.objects is not None and not begun.operation.read_only:
+                with self.objects.lock:
+                    return self._write(begun) if begun.mutating else self._read(begun)
             return self._write(begun) if begun.mutating else self._read(begun)
         except ApiError as error:
             return self._refuse(begun, error)
         except Exception:  # noqa: BLE001  reported, counted and answered by _bug
             return self._refuse(begun, self._bug(begun.protocol, begun.call.request_id))
+
+    def room(self, request: HttpRequest) -> int:
+        """How many bytes the body may have: more for an object of a bucket than for any other request."""
+        if request.method != "PUT" or claim_of(request).action not in _OBJECT_BODIES:
+            return MAX_BODY
+        size = self.limits["s3-object-bytes"]
+        return max(MAX_BODY, size + size // 64 + 4096 if chunked.is_chunked(request.joined) else size)
 
     # ------------------------------------------------------------------ our own paths
     def _own(self, request: HttpRequest) -> HttpResponse | Reset:
@@ -204,7 +223,7 @@ class Pipeline:
         return fault("InternalError" if protocol == "ec2" else "InternalFailure")
 
     def _refuse(self, begun: Begun, error: ApiError) -> HttpResponse:
-        read_only = not begun.operation.mutating
+        read_only = begun.operation.read_only
         self._audit_refusal(audit.record(begun.call, begun.params, read_only=read_only, error=error))
         return wire_fault.render(begun.protocol, error, begun.call.request_id)
 
@@ -227,8 +246,9 @@ class Pipeline:
 
     # ------------------------------------------------------------------ stages
     def _begin(self, request: HttpRequest, claim: Claim, request_id: str) -> Begun | HttpResponse:
-        if len(request.body) > MAX_BODY:
-            raise fault("RequestEntityTooLarge", limit=MAX_BODY)
+        room = self.room(request)
+        if len(request.body) > room:
+            raise fault("EntityTooLarge" if room > MAX_BODY else "RequestEntityTooLarge", limit=room)
         if unsigned(request, claim):
             region, credential, presigned = UNSIGNED_REGION, NOBODY, False
         else:
@@ -290,13 +310,15 @@ class Pipeline:
             service=claim.service, action=claim.action, region=region, principal=found.principal, request_id=request_id,
             now=now, ids=self.ids, limits=self.limits, images=self.images, source_ip=request.peer,
             user_agent=request.header("user-agent")[:512], secure=request.secure, sealer=self.sealer, uses=self.uses,
-            outside=self.outside,
+            outside=self.outside, objects=self.objects,
         )  # fmt: skip
 
     def _parse(self, request: HttpRequest, claim: Claim, call: Call, *, presigned: bool) -> Begun:
         """The call with its parameters, allowed. ApiError (INF-13)."""
         if claim.protocol in self._documents:
             return self._parse_document(request, claim, call)
+        if claim.protocol == "s3":
+            return self._parse_s3(request, claim, call)
         if claim.protocol not in self._parsers:
             raise _not_served(claim)
         form = read_form(request, presigned=presigned)
@@ -325,6 +347,17 @@ class Pipeline:
         if served is None:
             raise _not_served(claim)
         return Begun(call, served, shape, params, claim.protocol, dry_run=False, judged=judged)
+
+    def _parse_s3(self, request: HttpRequest, claim: Claim, call: Call) -> Begun:
+        """The same for Amazon S3. What is not served is not parsed. ApiError."""
+        served, shape = OPERATIONS.get((call.service, call.action)), model.operation(call.service, call.action)
+        if served is None or shape is None or self.objects is None:
+            raise _not_served(claim)
+        params = self._s3.parameters(request, shape)
+        if call.action != "CompleteMultipartUpload":  # its checksums are the object's, not the body's
+            integrity.check(request)
+        self.authorise(call, params)
+        return Begun(call, served, shape, params, claim.protocol, dry_run=False)
 
     def _parameters(self, protocol: str, shape: Any, form: Form) -> dict[str, Any]:
         newest = str(shape.service_model.api_version)
@@ -388,7 +421,7 @@ class Pipeline:
         outcome = begun.operation.handler(call, world, begun.params)
         body = self._serialise(begun, outcome)
         self._heavy[_kind_of(call)] = sum(map(len, body)) > HEAVY_REPLY
-        self.store.audit(audit.record(call, begun.params, read_only=True))
+        self.store.audit(audit.record(call, begun.params, read_only=begun.operation.read_only))
         return self._response(begun, body)
 
     def _write(self, begun: Begun) -> HttpResponse:
@@ -430,6 +463,8 @@ class Pipeline:
 
     def _serialise(self, begun: Begun, outcome: Outcome) -> list[bytes]:
         service = begun.call.service
+        if begun.protocol == "s3":
+            return self._s3.parts(begun.model, outcome.reply)
         if begun.protocol in self._documents:
             return [self._documents[begun.protocol].result(begun.model, outcome.reply).encode()]
         serializer = self._serializers.get(service)
@@ -439,6 +474,8 @@ class Pipeline:
 
     def _response(self, begun: Begun, body: list[bytes]) -> HttpResponse:
         call = begun.call
+        if begun.protocol == "s3":
+            return self._s3.answer(body, call.request_id)
         if begun.protocol in self._documents:
             return self._documents[begun.protocol].response(begun.model, b"".join(body).decode(), call.request_id)
         text = document(begun.protocol, call.action, model.namespace(call.service), body, call.request_id)
@@ -453,7 +490,9 @@ def _kind_of(call: Call) -> tuple[str, str, str]:
 def _not_served(claim: Claim) -> ApiError:
     """Services of other protocols: none is served, each says so in its own words (client-surface, section 7)."""
     if claim.protocol == "s3":
-        return fault("NotImplemented", message="Amazon S3 is not served here")
+        if claim.action:
+            return fault("NotImplemented", message=f"{claim.action} is not implemented by this installation")
+        return fault("MethodNotAllowed")
     what = f"{claim.service}:{claim.action}" if claim.action else f"The service {claim.service}"
     if model.operation(claim.service, claim.action) is not None:
         return fault("UnsupportedOperation", message=f"{what} is not supported by this installation.")
@@ -479,6 +518,8 @@ def _check_kind_of_session(call: Call) -> None:
 def _signature_error(service: str, refused: sigv4.SignatureFault) -> ApiError:
     """IAM-02, IAM-03: EC2 answers AuthFailure where other services name the fault."""
     reason = refused.reason
+    if service == "s3" and reason in _S3_WORDS:
+        return fault(_S3_WORDS[reason])
     if reason is sigv4.Reason.EXPIRED:
         return fault("RequestExpired", message=refused.message)
     if reason is sigv4.Reason.TOKEN_EXPIRED:  # AWS: EC2 has no other word for it than for a late request

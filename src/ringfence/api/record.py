@@ -30,6 +30,21 @@ _NAMES = {
 _BY_PREFIX = {kind.prefix: TYPES[kind.noun] for kind in KINDS.values() if kind.noun in TYPES and kind.prefix}
 
 
+#: CloudTrail User Guide, "Logging data events": calls on objects, which no trail of management events has
+_DATA = frozenset(
+    {
+        "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateMultipartUpload", "DeleteObject", "DeleteObjects",
+        "GetObject", "HeadBucket", "HeadObject", "ListMultipartUploads", "ListObjects", "ListObjectsV2", "ListParts", "PutObject",
+        "UploadPart", "UploadPartCopy",
+    }
+)  # fmt: skip
+
+
+def is_data_event(event: Mapping[str, Any]) -> bool:
+    """Is it a call on an object of a bucket, rather than one that manages something?"""
+    return event["eventSource"] == "s3.amazonaws.com" and event["eventName"] in _DATA
+
+
 def shown(event: Mapping[str, Any]) -> dict[str, Any]:
     """The event as CloudTrail delivers it."""
     service = str(event["eventSource"]).partition(".")[0]

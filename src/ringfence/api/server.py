@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 
 from ringfence.api.connection import KEEP_ALIVE_SECONDS, Connection
-from ringfence.api.pipeline import Lane, Pipeline
+from ringfence.api.pipeline import MAX_BODY, Lane, Pipeline
 from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire.http import HttpRequest, HttpResponse
 from ringfence.model.errors import ApiError, fault
@@ -55,7 +55,11 @@ class Application:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
-        self._workers = {Lane.WRITER: Workers("writer", 1), Lane.READER: Workers("reader", 2)}
+        self._workers = {
+            Lane.WRITER: Workers("writer", 1),
+            Lane.READER: Workers("reader", 2),
+            Lane.OBJECTS: Workers("objects", 1),
+        }
 
     def respond(
         self, request: HttpRequest, refusal: ApiError | None, deliver: Callable[[HttpResponse], None]
@@ -63,6 +67,9 @@ class Application:
         """The answer; None when it comes later, by `deliver` from another thread."""
         if refusal is not None:
             return self.pipeline.refuse(request, refusal)
+        if len(request.body) > MAX_BODY:  # hashing it takes time: not on the event loop
+            self._workers[Lane.OBJECTS].submit(lambda: deliver(self.pipeline.handle(request)))
+            return None
         begun = self.pipeline.begin(request)
         if isinstance(begun, HttpResponse):
             return begun
@@ -80,6 +87,10 @@ class Application:
 
         self._workers[lane].submit(job)
         return None
+
+    def room(self, request: HttpRequest) -> int:
+        """How many bytes the body may have."""
+        return self.pipeline.room(request)
 
     def close(self) -> None:
         """Wait for what is being written."""

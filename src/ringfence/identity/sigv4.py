@@ -1,7 +1,8 @@
 """AWS Signature Version 4, the verifier's side (AWS General Reference: "Signing AWS API requests"; IAM-01..IAM-04).
 
 Pure: values in, nothing or a `SignatureFault` out. Header and presigned-query forms. The payload hash is always
-bound to the body, except for S3 over TLS with UNSIGNED-PAYLOAD, which S3 clients use.
+bound to the body, except for S3 over TLS with UNSIGNED-PAYLOAD, which S3 clients use; S3 also takes bodies signed chunk
+by chunk (`chunked.py`).
 
 INVARIANT: a header that decides what a request does (DECISIVE) counts only when it is signed.
 """
@@ -18,11 +19,14 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
+from ringfence.identity import chunked
+
 ALGORITHM = "AWS4-HMAC-SHA256"
 WINDOW = timedelta(minutes=15)  # IAM-03
 MAX_PRESIGNED_SECONDS = 604800
 DECISIVE = ("x-amz-target", "x-amz-security-token")
 _UNSIGNED = "UNSIGNED-PAYLOAD"
+_CONTENT = "x-amz-content-sha256"
 _NOBODY = "no secret"
 _EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 
@@ -163,6 +167,10 @@ def verify(request: Signed, signature: Signature, secret_of: Callable[[str], str
     for name in DECISIVE:
         if name in request.headers and name not in signature.signed_headers:
             raise SignatureFault(Reason.MISMATCH, f"The header '{name}' must be signed.")
+    if signature.service == "s3":  # AWS: every x-amz-* header decides something here
+        for name in request.headers:
+            if name.startswith("x-amz-") and name != _CONTENT and name not in signature.signed_headers:
+                raise SignatureFault(Reason.MISMATCH, f"The header '{name}' must be signed.")
     secret = secret_of(signature.access_key_id)
     expected = sign(request, signature, secret or _NOBODY)  # also for an unknown key, so that it takes as long
     if secret is None:
@@ -173,6 +181,26 @@ def verify(request: Signed, signature: Signature, secret_of: Callable[[str], str
             "The request signature we calculated does not match the signature you provided. "
             "Check your AWS Secret Access Key and signing method.",
         )
+    _check_chunks(request, signature, secret)
+
+
+def _check_chunks(request: Signed, signature: Signature, secret: str) -> None:
+    """The chunks of a body that is signed piece by piece (S3)."""
+    kind = request.headers.get(_CONTENT, "")
+    if signature.service != "s3" or kind not in chunked.KINDS:
+        return
+    try:
+        if kind == chunked.UNSIGNED_TRAILER:
+            chunked.read(request.body)
+            return
+        key = _signing_key(secret, signature.date, signature.region, signature.service)
+        good = chunked.verify(
+            request.body, kind, key, signature.timestamp, signature.scope, signature.signature
+        )  # fmt: skip
+    except chunked.ChunkFault as problem:
+        raise _incomplete(f"The body is not aws-chunked: {problem}") from None
+    if not good:
+        raise SignatureFault(Reason.MISMATCH, "A chunk of the body does not match its signature.")
 
 
 def _check_clock(signature: Signature, now: datetime) -> None:
@@ -216,10 +244,14 @@ def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 
 def _payload_hash(request: Signed, signature: Signature) -> str:
-    given = request.headers.get("x-amz-content-sha256")
+    given = request.headers.get(_CONTENT)
     s3 = signature.service in ("s3", "s3express")
     if s3 and request.secure and (signature.presigned or given == _UNSIGNED):
         return _UNSIGNED
+    if s3 and (
+        given in (chunked.SIGNED, chunked.SIGNED_TRAILER) or (request.secure and given == chunked.UNSIGNED_TRAILER)
+    ):
+        return given
     actual = hashlib.sha256(request.body).hexdigest() if request.body else _EMPTY_HASH
     if given is not None and given != actual:
         raise SignatureFault(Reason.MISMATCH, "The body does not match the hash in X-Amz-Content-SHA256.")

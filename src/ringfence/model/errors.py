@@ -308,7 +308,65 @@ _ORGANIZATIONS: dict[str, ErrorKind] = {
     "TargetNotFoundException": _bad("You specified a target that doesn't exist."),
 }
 
+#: Amazon S3 API Reference, "Error responses"
+_S3: dict[str, ErrorKind] = {
+    "AccessControlListNotSupported": _bad("The bucket does not allow ACLs"),
+    "BadDigest": _bad("The {what} you specified did not match the calculated checksum."),
+    "BucketAlreadyExists": _bad(
+        "The requested bucket name is not available. The bucket namespace is shared by all users of the system. "
+        "Please select a different name and try again.", 409
+    ),
+    "BucketAlreadyOwnedByYou": _bad(
+        "Your previous request to create the named bucket succeeded and you already own it.", 409
+    ),
+    "BucketNotEmpty": _bad("The bucket you tried to delete is not empty", 409),
+    "EntityTooLarge": _bad("Your proposed upload exceeds the maximum allowed size of {limit} bytes"),
+    "EntityTooSmall": _bad("Your proposed upload is smaller than the minimum allowed size"),
+    "IllegalLocationConstraintException": _bad("{message}"),
+    "InvalidAccessKeyId": _bad("The AWS Access Key Id you provided does not exist in our records.", 403),
+    "InvalidArgument": _bad("{message}"),
+    "InvalidBucketName": _bad("The specified bucket is not valid."),
+    "InvalidDigest": _bad("The Content-MD5 or checksum value that you specified was invalid."),
+    "InvalidLocationConstraint": _bad("The specified location-constraint is not valid"),
+    "InvalidPart": _bad(
+        "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified "
+        "entity tag may not match the part's entity tag."
+    ),
+    "InvalidPartOrder": _bad("The list of parts was not in ascending order. Parts must be ordered by part number."),
+    "InvalidRange": _bad("The requested range is not satisfiable", 416),
+    "InvalidURI": _bad("Couldn't parse the specified URI."),
+    "KeyTooLongError": _bad("Your key is too long"),
+    "MalformedPolicy": _bad("{message}"),
+    "IncompleteBody": _bad("You did not provide the number of bytes specified by the Content-Length HTTP header."),
+    "MalformedTrailer": _bad("The request contained trailing data that was not well-formed"),
+    "MalformedXML": _bad("The XML you provided was not well-formed or did not validate against our published schema"),
+    "MethodNotAllowed": _bad("The specified method is not allowed against this resource.", 405),
+    "MissingRequestBodyError": _bad("Request Body is empty"),
+    "NoSuchBucket": _bad("The specified bucket does not exist", 404),
+    "NoSuchBucketPolicy": _bad("The bucket policy does not exist", 404),
+    "NoSuchCORSConfiguration": _bad("The CORS configuration does not exist", 404),
+    "NoSuchKey": _bad("The specified key does not exist.", 404),
+    "NoSuchLifecycleConfiguration": _bad("The lifecycle configuration does not exist", 404),
+    "NoSuchPublicAccessBlockConfiguration": _bad("The public access block configuration was not found", 404),
+    "NoSuchTagSet": _bad("The TagSet does not exist", 404),
+    "NoSuchUpload": _bad(
+        "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or "
+        "completed.", 404
+    ),
+    "NoSuchWebsiteConfiguration": _bad("The specified bucket does not have a website configuration", 404),
+    "NotModified": _bad("Not Modified", 304),
+    "ObjectLockConfigurationNotFoundError": _bad("Object Lock configuration does not exist for this bucket", 404),
+    "PreconditionFailed": _bad("At least one of the pre-conditions you specified did not hold", 412),
+    "ReplicationConfigurationNotFoundError": _bad("The replication configuration was not found", 404),
+    "RequestTimeTooSkewed": _bad("The difference between the request time and the current time is too large.", 403),
+    "ServerSideEncryptionConfigurationNotFoundError": _bad(
+        "The server side encryption configuration was not found", 404
+    ),
+    "TooManyBuckets": _bad("You have attempted to create more buckets than allowed"),
+}  # fmt: skip
+
 ERRORS: dict[str, ErrorKind] = {
+    **_S3,
     **_CLOUDTRAIL,
     **_GENERAL,
     **_EC2,

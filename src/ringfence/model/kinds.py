@@ -60,6 +60,8 @@ class Kind(Generic[R]):
         """`arn:aws:ec2:region:account:type/id`; images have no account (IAM-23). IAM's: `arn:aws:iam::account:user/path/name`."""
         if isinstance(row, IamEntity):
             return f"arn:aws:iam::{row.owner_id}:{self.noun.removeprefix('iam-')}{row.path}{row.name}"
+        if self.service == "s3":
+            return f"arn:aws:s3:::{row.id}"
         owner = "" if self.noun == "image" else row.owner_id
         return f"arn:aws:ec2:{row.region}:{owner}:{self.noun}/{row.id}"
 
@@ -242,7 +244,7 @@ def _own(noun: str, row: type[R], service: str, not_found: str, **indexes: Keys)
     return kind
 
 
-BUCKET = _own("s3-bucket", Bucket, "s3", "NoSuchBucket")
+BUCKET = _own("s3-bucket", Bucket, "s3", "NoSuchBucket", account=lambda b: (b.owner_id,))
 TRAIL = _own(
     "cloudtrail-trail", Trail, "cloudtrail", "TrailNotFoundException", bucket=lambda t: (t.bucket,),
     account=lambda t: (t.owner_id,),

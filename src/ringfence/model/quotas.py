@@ -36,6 +36,8 @@ QUOTAS: dict[str, Quota] = {
     # the guide names no quota of flow logs; the error exists: the number is ours
     "flow-logs-per-resource": Quota("flow-logs-per-resource", 10, None, "FlowLogsLimitExceeded"),
     "trails-per-region": Quota("L-5A4D4A97", 5, None, "MaximumNumberOfTrailsExceededException"),
+    "s3-buckets": Quota("L-DC2B2D3D", 100, None, "TooManyBuckets"),
+    "s3-object-bytes": Quota("s3-object-bytes", 64 << 20, 1 << 30, "EntityTooLarge"),  # AWS: 5 GiB in one request
     "tags-per-resource": Quota("tags", 50, 50, "TagLimitExceeded"),
     "iam-users": Quota("L-F55AF5E4", 5000, 5000, "LimitExceeded", "UsersPerAccount"),
     "iam-groups": Quota("L-F4A5425F", 300, 500, "LimitExceeded", "GroupsPerAccount"),

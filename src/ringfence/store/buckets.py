@@ -15,13 +15,16 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-_SIDE = ".objects"
+_SIDE, _UPLOADS, _BESIDE = ".objects", ".uploads", ".ringfence-"  # no bucket's name begins with a dot
 _PLAIN = " !#$&'()*+,;=@^_`{|}~-."
 _LONGEST = 200  # bytes of one file name
 
@@ -36,24 +39,36 @@ class Object:
     etag: str
     content_type: str = "binary/octet-stream"
     metadata: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)  # other headers it was stored with, names in lower case
 
 
 class BucketFiles:
-    """The buckets of an installation. OSError when the disk fails."""
+    """The buckets of an installation. OSError when the disk fails.
+
+    INVARIANT: who writes an object into a bucket, or removes the bucket, holds `lock` from looking whether the bucket
+    exists until it is done: an object never outlives its bucket.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self.lock = threading.RLock()
+        self.uploads = Uploads(root / _UPLOADS)
 
     def put(
         self, bucket: str, key: str, body: bytes, *, content_type: str = "binary/octet-stream",
-        metadata: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None, etag: str | None = None,
     ) -> Object:  # fmt: skip
-        """Write an object; it is on disk before this returns. ValueError for a key that cannot be a file."""
+        """Write an object; it is on disk before this returns. ValueError for a key that cannot be a file.
+
+        `etag`: that of an object made of parts.
+        """
         path = self._path(bucket, key)
         if path.is_dir() or any(above.is_file() for above in path.parents if self._root in above.parents):
             raise ValueError("a key cannot be an object and a folder of objects at once")
-        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        about = {"etag": etag, "content_type": content_type, "metadata": dict(metadata or {}), "size": len(body)}
+        about = {
+            "etag": etag or hashlib.md5(body, usedforsecurity=False).hexdigest(), "content_type": content_type,
+            "metadata": dict(metadata or {}), "headers": dict(headers or {}), "size": len(body),
+        }  # fmt: skip
         _replace(self._side(bucket, key), json.dumps(about).encode())
         _replace(path, body)
         return self._about(bucket, key, path)
@@ -86,6 +101,11 @@ class BucketFiles:
         """How many objects there are, counted up to the first: 0 or 1."""
         return next((1 for _ in _walk(self._root / quote(bucket, safe="-._"), "")), 0)
 
+    def clear(self) -> None:
+        """Remove every object of every bucket."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._root)
+
     # ------------------------------------------------------------------ where things lie
     def _path(self, bucket: str, key: str) -> Path:
         return self._root / quote(bucket, safe="-._") / _relative(key)
@@ -103,8 +123,95 @@ class BucketFiles:
             about = {"etag": hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}
         return Object(
             key, status.st_size, status.st_mtime, about["etag"], about.get("content_type", "binary/octet-stream"),
-            about.get("metadata", {}),
+            about.get("metadata", {}), about.get("headers", {}),
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an upload. `etag` without quotes."""
+
+    number: int
+    size: int
+    etag: str
+    modified: float
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload in parts that is not complete. `about`: what the object will be stored with."""
+
+    id: str
+    bucket: str
+    key: str
+    began: float
+    about: Mapping[str, object]
+
+
+_UPLOAD_ID = re.compile("[A-Za-z0-9]{16,64}")
+
+
+class Uploads:
+    """Uploads in parts: `ROOT/.uploads/ID/about.json`, and each part in `NUMBER-ETAG`. Forgotten when complete or aborted."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def begin(self, id: str, bucket: str, key: str, began: float, about: Mapping[str, object]) -> None:
+        """`id`: letters and digits, never used before. ValueError for a key that cannot be a file."""
+        _relative(key)
+        document = {"bucket": bucket, "key": key, "began": began, "about": dict(about)}
+        _replace(self._root / id / "about.json", json.dumps(document).encode())
+
+    def find(self, id: str) -> Upload | None:
+        if not _UPLOAD_ID.fullmatch(id):
+            return None
+        try:
+            held = json.loads((self._root / id / "about.json").read_text())
+        except FileNotFoundError:
+            return None
+        return Upload(id, held["bucket"], held["key"], held["began"], held["about"])
+
+    def all(self, bucket: str) -> list[Upload]:
+        """A bucket's uploads, by key and then by age."""
+        try:
+            names = os.listdir(self._root)
+        except FileNotFoundError:
+            return []
+        found = [upload for upload in map(self.find, names) if upload is not None and upload.bucket == bucket]
+        return sorted(found, key=lambda upload: (upload.key.encode(), upload.began))
+
+    def put(self, id: str, number: int, body: bytes) -> Part:
+        """Write a part; one of the same number before it is replaced."""
+        before = [part for part in self.parts(id) if part.number == number]
+        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        path = self._root / id / f"{number}-{etag}"
+        _replace(path, body)
+        for part in before:
+            if part.etag != etag:
+                (self._root / id / f"{number}-{part.etag}").unlink(missing_ok=True)
+        return Part(number, len(body), etag, path.stat().st_mtime)
+
+    def parts(self, id: str) -> list[Part]:
+        """In order of their numbers; the newest of a number that a crash left twice."""
+        found: dict[int, Part] = {}
+        for entry in os.scandir(self._root / id):
+            number, dash, etag = entry.name.partition("-")
+            if dash and number.isdecimal():
+                status = entry.stat()
+                part = Part(int(number), status.st_size, etag, status.st_mtime)
+                held = found.get(part.number)
+                if held is None or held.modified <= part.modified:
+                    found[part.number] = part
+        return [found[number] for number in sorted(found)]
+
+    def read(self, id: str, part: Part) -> bytes:
+        return (self._root / id / f"{part.number}-{part.etag}").read_bytes()
+
+    def forget(self, id: str) -> None:
+        """Remove an upload with its parts; its description goes first, so that what a crash leaves is no upload."""
+        (self._root / id / "about.json").unlink(missing_ok=True)
+        shutil.rmtree(self._root / id, ignore_errors=True)
 
 
 def _relative(key: str) -> str:
@@ -117,6 +224,8 @@ def _part(part: str) -> str:
     name = quote(part, safe=_PLAIN)
     if len(name) > _LONGEST:
         raise ValueError(f"a part of the key is longer than {_LONGEST} bytes: {part[:60]}…")
+    if name.startswith(_BESIDE):  # what an object is written under until it is whole
+        name = f"%2E{name[1:]}"
     return {"": "%", ".": "%2E", "..": "%2E%2E"}.get(name, name)
 
 
@@ -128,13 +237,13 @@ def _walk(folder: Path, below: str) -> Iterator[str]:
     start = folder / _relative(below) if below else folder
     for directory, _, files in os.walk(start):
         for name in files:
-            if not name.startswith(".ringfence-"):
+            if not name.startswith(_BESIDE):
                 yield _key(str((Path(directory) / name).relative_to(folder)))
 
 
 def _replace(path: Path, body: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, beside = tempfile.mkstemp(prefix=".ringfence-", dir=path.parent)
+    descriptor, beside = tempfile.mkstemp(prefix=_BESIDE, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(body)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ringfence.api.authorise import ec2, iam, organizations, other, sts
+from ringfence.api.authorise import ec2, iam, organizations, other, s3, sts
 from ringfence.api.authorise.ask import Ask
 from ringfence.api.authorise.denial import refusal
 from ringfence.api.authorise.request import request_context
@@ -22,14 +22,19 @@ from ringfence.model.world import World
 
 Asks = Callable[[Call, World, Params], Iterable[Ask]]
 SERVICES: Mapping[str, Asks] = {
-    "ec2": ec2.asks, "iam": iam.asks, "sts": sts.asks, "organizations": organizations.asks,
+    "ec2": ec2.asks, "iam": iam.asks, "s3": s3.asks, "sts": sts.asks, "organizations": organizations.asks,
 }  # fmt: skip
 #: AWS STS API Reference: "No permissions are required"; IAM User Guide, "Granting permissions to create temporary security
 #: credentials": policies cannot control GetSessionToken
 UNASKED = frozenset({("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")})
 #: these ask the policies when they run: only then is it known which second factor, which tags of the calling session and
 #: which claims of another provider's token the trust policy is asked about (`ops/sts/roles.py`, `federation.py`)
-ASK_THEMSELVES = frozenset({("sts", "AssumeRole"), ("sts", "AssumeRoleWithSAML"), ("sts", "AssumeRoleWithWebIdentity")})
+ASK_THEMSELVES = frozenset(
+    {
+        ("sts", "AssumeRole"), ("sts", "AssumeRoleWithSAML"), ("sts", "AssumeRoleWithWebIdentity"),
+        ("s3", "DeleteObjects"),  # each key by itself: some may be deleted and others not
+    }
+)  # fmt: skip
 _NOT_ASKED = UNASKED | ASK_THEMSELVES
 #: AWS Organizations User Guide, "Resource control policies": the services, of those served, that RCPs bind
 _RCP_SERVICES = frozenset({"s3", "sts", "kms", "sqs", "secretsmanager", "logs", "dynamodb"})
@@ -54,7 +59,7 @@ class Authoriser:
 def _unlimited(call: Call, world: Callable[[Call], World]) -> bool:
     """The root of an account that no organization binds may do everything in its account; roles are none of that."""
     principal = call.principal
-    if not principal.is_root or principal.session is not None or call.service == "sts":
+    if not principal.is_root or principal.session is not None or call.service in ("s3", "sts"):
         return False
     levels = organization_levels(world(call), principal.account_id)
     return not levels.service_control and not levels.resource_control

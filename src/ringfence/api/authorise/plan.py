@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ringfence.api.authorise import SERVICES, UNASKED, naming
+from ringfence.api.authorise import SERVICES, UNASKED, naming, s3
 from ringfence.api.authorise.launch import LAUNCHES
 from ringfence.api.wire import model
 from ringfence.identity import actions
@@ -39,7 +39,7 @@ def plan(service: str, action: str) -> Plan:
     """The plan of an operation. KeyError when it is no published action: it is then refused to all but root."""
     if (service, action) in UNASKED:
         return Plan(action, (), (), "not asked: needs no permission")
-    about = actions.action(service, action)
+    about = actions.action(service, s3.ACTIONS.get(action, action) if service == "s3" else action)
     if about is None:
         raise KeyError(f"{service}:{action} is no action: add it to OVERRIDES of identity/actions.py")
     if service == "ec2":

@@ -20,6 +20,7 @@ from ringfence.model.kinds import Kind
 from ringfence.model.quotas import QUOTAS, Limits
 from ringfence.model.row import Row
 from ringfence.model.world import NOTHING, Change, World
+from ringfence.store.buckets import BucketFiles
 
 R = TypeVar("R", bound=Row)
 
@@ -46,6 +47,7 @@ class Call:
     sealer: Sealer | None = None  # None: an installation without secrets of its own
     uses: Uses = field(default_factory=Uses)
     outside: Outside = field(default_factory=Nothing)
+    objects: BucketFiles | None = None  # None: an installation without buckets
 
     @property
     def account_id(self) -> str:

@@ -13,27 +13,35 @@ Handler = Callable[[Call, World, Params], Outcome]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A served operation: `service` and `action` as in the botocore model."""
+    """A served operation: `service` and `action` as in the botocore model.
+
+    `mutating`: it changes the World. `objects`: it writes objects of buckets, which are not in the World.
+    """
 
     service: str
     action: str
     handler: Handler
     mutating: bool
     module: str
+    objects: bool = False
+
+    @property
+    def read_only(self) -> bool:
+        return not self.mutating and not self.objects
 
 
 OPERATIONS: dict[tuple[str, str], Operation] = {}
 
 
-def register(name: str, handler: Handler, *, mutating: bool, module: str) -> None:
+def register(name: str, handler: Handler, *, mutating: bool, module: str, objects: bool = False) -> None:
     """Enter `service:Action` into the table. ValueError when it is there already."""
     service, _, action = name.partition(":")
     if (service, action) in OPERATIONS:
         raise ValueError(f"{name} registered twice")
-    OPERATIONS[service, action] = Operation(service, action, handler, mutating, module)
+    OPERATIONS[service, action] = Operation(service, action, handler, mutating, module, objects)
 
 
-def operation(name: str, *, mutating: bool | None = None) -> Callable[[Handler], Handler]:
+def operation(name: str, *, mutating: bool | None = None, objects: bool = False) -> Callable[[Handler], Handler]:
     """Serve `service:Action` with the decorated function `(call, world, params) -> Outcome`.
 
     `mutating` defaults to what the verb says: Describe, Get and List do not change the World.
@@ -42,7 +50,7 @@ def operation(name: str, *, mutating: bool | None = None) -> Callable[[Handler],
     def enter(handler: Handler) -> Handler:
         verb = name.partition(":")[2]
         changes = not verb.startswith(("Describe", "Get", "List")) if mutating is None else mutating
-        register(name, handler, mutating=changes, module=handler.__module__)
+        register(name, handler, mutating=changes, module=handler.__module__, objects=objects)
         return handler
 
     return enter

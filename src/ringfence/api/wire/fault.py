@@ -79,5 +79,7 @@ def render(protocol: str, error: ApiError, request_id: str) -> HttpResponse:
         return _detailed(printable(error.detail))(error.code, message, request_id, error.status)
     if error.detail:
         message = f"{message} ({printable(error.detail)})"
+    if error.status == 304:  # such an answer has no body
+        return HttpResponse(304, b"", headers=(("x-amz-request-id", request_id),))
     response = _RENDER[protocol](error.code, message, request_id, error.status)
     return json.with_reason(response, error.reason) if error.reason and protocol in _JSON else response

@@ -37,9 +37,10 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """One response."""
+    """One response. `length`: what a HEAD request is told, which is answered without the body it would have."""
 
     status: int
     body: bytes
     content_type: str = "text/xml;charset=UTF-8"
     headers: tuple[tuple[str, str], ...] = field(default=())
+    length: int | None = None

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from ringfence.api.wire import model, rest, rpc
+from ringfence.api.wire import model, rest, rpc, s3_route
 from ringfence.api.wire.http import HttpRequest
 from ringfence.model.errors import ApiError, fault
 
@@ -59,6 +59,8 @@ def claim_of(request: HttpRequest) -> Claim:
     elif protocol == "rest-json" and not action:
         route = rest.match(service, request)
         action = route[0] if route else ""
+    elif protocol == "s3":
+        action = s3_route.action_of(request)
     return Claim(service or "unknown", protocol, action, region[:64], key)
 
 

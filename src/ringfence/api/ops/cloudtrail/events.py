@@ -11,7 +11,7 @@ from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import operation
-from ringfence.api.record import resources_of, shown
+from ringfence.api.record import is_data_event, resources_of, shown
 from ringfence.model.errors import fault
 from ringfence.model.world import World
 
@@ -64,7 +64,7 @@ def _events(call: Call, wanted: Params | None, start: datetime, end: datetime) -
 
 def _here(call: Call, event: Mapping[str, Any]) -> bool:
     """Events of the account, in the Region where they happened."""
-    if event.get("recipientAccountId") != call.account_id:
+    if event.get("recipientAccountId") != call.account_id or is_data_event(event):
         return False
     region = event.get("awsRegion") or GLOBAL_HOME
     return (GLOBAL_HOME if region == "aws-global" else region) == call.region

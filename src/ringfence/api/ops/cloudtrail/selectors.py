@@ -13,6 +13,7 @@ from typing import Any
 from ringfence.api.ops.cloudtrail.trails import find
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import operation
+from ringfence.api.record import is_data_event
 from ringfence.model.errors import ApiError, fault
 from ringfence.model.kinds import TRAIL
 from ringfence.model.nouns.trail import Trail
@@ -80,6 +81,8 @@ def selectors_of(trail: Trail) -> dict[str, Any]:
 # ---------------------------------------------------------------------- what a trail delivers
 def delivers(trail: Trail, event: Mapping[str, Any], region: str) -> bool:
     """Does the trail deliver this event, which happened in `region` (`aws-global` is a global service's)?"""
+    if is_data_event(event):
+        return False
     if region in ("", "aws-global"):
         if not trail.global_events:
             return False
