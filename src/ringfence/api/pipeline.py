@@ -182,6 +182,8 @@ class Pipeline:
         try:
             if begun.dry_run:
                 self._rehearse(begun)
+            if begun.protocol == "s3" and not begun.mutating:  # no write of the World looks at it once more
+                self._permitted_still(begun, self.store.world)
             if begun.protocol == "s3" and self.objects is not None and not begun.operation.read_only:
                 with self.objects.lock:
                     return self._write(begun) if begun.mutating else self._read(begun)
@@ -356,8 +358,8 @@ class Pipeline:
         params = self._s3.parameters(request, shape)
         if call.action != "CompleteMultipartUpload":  # its checksums are the object's, not the body's
             integrity.check(request)
-        self.authorise(call, params)
-        return Begun(call, served, shape, params, claim.protocol, dry_run=False)
+        judged = self._permit(call, params)
+        return Begun(call, served, shape, params, claim.protocol, dry_run=False, judged=judged)
 
     def _parameters(self, protocol: str, shape: Any, form: Form) -> dict[str, Any]:
         newest = str(shape.service_model.api_version)
