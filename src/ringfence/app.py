@@ -35,6 +35,7 @@ from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.pipeline import Pipeline
 from ringfence.api.server import server
 from ringfence.api.tls import Certificate, CertificateProblem, Watch
+from ringfence.api.wire import model
 from ringfence.certificates import Authority
 from ringfence.console import NO_PLANE, Console, Plane
 from ringfence.control import ControlServer

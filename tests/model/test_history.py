@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ringfence.model.kinds import KINDS
 from ringfence.model.row import Row
-from ringfence.model.world import World
+from ringfence.model.world import Change, World, put
 from tests.builders import changed, eni, group, subnet, vpc, without, world
 
 ROWS: list[Row] = [
@@ -32,10 +32,10 @@ def places(w: World) -> dict[tuple[str, ...], list[Row]]:
 @settings(max_examples=200, deadline=None)
 def test_every_place_that_reads_differently_is_touched(steps: list[tuple[Row, bool]], at: int) -> None:
     worlds = [START]
-    for row, put in steps:
+    for row, add in steps:
         w = worlds[-1]
         held = {found.id for kind, found in w if kind is KINDS[kind.noun]}
-        worlds.append(changed(w, row) if put else without(w, row) if row.id in held else w)
+        worlds.append(changed(w, row) if add else without(w, row) if row.id in held else w)
     before, after = worlds[min(at, len(worlds) - 1)], worlds[-1]
     touched = after.touched_since(before)
     assert touched is not None
@@ -69,3 +69,20 @@ def test_large_changes_and_long_histories_are_not_told() -> None:
     for _ in range(70):
         w = changed(w, group("a"))
     assert w.touched_since(START) is None
+
+
+@given(st.lists(st.tuples(st.sampled_from(ROWS), st.booleans()), min_size=1, max_size=8))
+@settings(deadline=None)
+def test_a_change_applied_again_leads_to_the_same_world_and_only_from_there(steps: list[tuple[Row, bool]]) -> None:
+    """What is remembered of the last application is never given to another World or another change."""
+    w = START
+    for row, _ in steps:
+        change = put(next(kind for kind in KINDS.values() if kind.row is type(row)), row)
+        once = w.apply(change)
+        assert w.apply(change) is once
+        elsewhere = once.apply(change)
+        assert elsewhere.generation == once.generation + 1
+        fresh = w.apply(Change(tuple(list(change.steps))))
+        assert (places(fresh), fresh.generation) == (places(once), once.generation)
+        assert places(w.apply(change)) == places(once)
+        w = once

@@ -77,8 +77,8 @@ class SecurityGroup(Row):
 
     @property
     def ingress_rules(self) -> tuple[SecurityGroupRule, ...]:
-        return tuple(rule for rule in self.rules if not rule.egress)
+        return tuple([rule for rule in self.rules if not rule.egress])
 
     @property
     def egress_rules(self) -> tuple[SecurityGroupRule, ...]:
-        return tuple(rule for rule in self.rules if rule.egress)
+        return tuple([rule for rule in self.rules if rule.egress])

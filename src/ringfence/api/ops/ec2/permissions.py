@@ -6,7 +6,7 @@ One API permission with several ranges is several rules, each with an id of its 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
@@ -310,25 +310,19 @@ _PORTED_IPV4 = Form(
 def permission_forms(rules: Iterable[SecurityGroupRule]) -> list[Params | Filled]:
     """`permission_list`, to be shown only: the commonest permission, of one IPv4 block alone, as a form."""
     rules = list(rules)
-    services = [(rule.protocol, rule.from_port, rule.to_port) for rule in rules]
-    if len(set(services)) == len(services):  # as nearly always
-        return [_permission_form(service, (rule,)) for service, rule in zip(services, rules, strict=True)]
+    if len({(rule.protocol, rule.from_port, rule.to_port) for rule in rules}) == len(rules):  # as nearly always
+        return [_single(rule) for rule in rules]
     grouped: dict[tuple[int, int, int], list[SecurityGroupRule]] = {}
     for rule in rules:
         grouped.setdefault((rule.protocol, rule.from_port, rule.to_port), []).append(rule)
-    return [_permission_form(service, held) for service, held in grouped.items()]
+    return [_single(held[0]) if len(held) == 1 else permission_list(held)[0] for held in grouped.values()]
 
 
-def _permission_form(service: tuple[int, int, int], rules: Sequence[SecurityGroupRule]) -> Params | Filled:
-    rule, cidr = rules[0], rules[0].cidr
-    if (
-        len(rules) > 1
-        or rule.description is not None
-        or service[0] not in _SHOWS_PORTS
-        or type(cidr) is not IPv4Network
-    ):
-        return permission_list(rules)[0]
-    return Filled(_PORTED_IPV4, (PROTOCOL_NAMES[service[0]], service[1], service[2], network_text(cidr)))
+def _single(rule: SecurityGroupRule) -> Params | Filled:
+    cidr = rule.cidr
+    if type(cidr) is not IPv4Network or rule.description is not None or rule.protocol not in _SHOWS_PORTS:
+        return permission_list((rule,))[0]
+    return Filled(_PORTED_IPV4, (PROTOCOL_NAMES[rule.protocol], rule.from_port, rule.to_port, network_text(cidr)))
 
 
 def _peer_view(rule: SecurityGroupRule) -> tuple[str, dict[str, Any]]:
