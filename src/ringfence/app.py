@@ -158,6 +158,11 @@ class Installation:
         """Serve until interrupted."""
         settings = self.settings
         accounts = Accounts(self.store, self.sealer, RandomIds(), SystemClock(), self.root.account_id)
+        for service in (
+            "ec2",
+            "sts",
+        ):  # their models take longer to read than a hundred calls: not while a client waits
+            model.service(service)
         console = Console(self.store, self.plane, settings.endpoint, self.run_directory, accounts)
         control = ControlServer(self.run_directory / "api.sock", console.answer)
         end.callback(control.close)

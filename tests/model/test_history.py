@@ -82,7 +82,7 @@ def test_a_change_applied_again_leads_to_the_same_world_and_only_from_there(step
         assert w.apply(change) is once
         elsewhere = once.apply(change)
         assert elsewhere.generation == once.generation + 1
-        fresh = w.apply(Change(tuple(list(change.steps))))
+        fresh = w.apply(Change(tuple(step for step in change.steps)))
         assert (places(fresh), fresh.generation) == (places(once), once.generation)
         assert places(w.apply(change)) == places(once)
         w = once
