@@ -5,6 +5,7 @@ Two doors: bytes on a real socket, and signed forms for every served operation (
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 import string
@@ -17,11 +18,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import ringfence.app  # noqa: F401  fills the registry
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.wire import model
-from tests.api.front import Answer, Front, signed
+from tests.api.front import URL, Answer, Front, signed
 from tests.api.live import Live, answer, everything, live, raw
 from tests.api.wire.cases import Cases, sent
+from tests.api.wire.test_documents import Texts
+from tests.api.wire.test_documents import sent as document_request
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +151,8 @@ def _damaged(source: random.Random, pairs: list[tuple[str, str]], ids: list[str]
 
 
 def _served() -> list[tuple[str, str]]:
-    return sorted(key for key in OPERATIONS if model.service(key[0]) is not None)
+    """Operations that are asked by forms."""
+    return sorted(key for key in OPERATIONS if model.protocol(key[0]) in ("ec2", "query"))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -187,4 +192,48 @@ def test_signed_nonsense(front: Front, action: str, pairs: list[tuple[str, str]]
     body = f"Action={action}&{urlencode(pairs)}&".encode() + junk
     got = Answer(front.pipeline.handle(signed(body)))
     assert got.status < 500
+    assert front.pipeline.internal_errors == 0
+
+
+def _documented() -> list[tuple[str, str]]:
+    """Operations that are asked by JSON documents."""
+    return sorted(key for key in OPERATIONS if model.protocol(key[0]) in ("json", "rest-json"))
+
+
+def _twisted(source: random.Random, body: bytes, harm: float) -> bytes:
+    """The document with values of other types in places, or with bytes of it changed."""
+    if source.random() < harm / 3:
+        cut = source.randrange(len(body) + 1)
+        return body[:cut] + bytes(source.randrange(256) for _ in range(source.randrange(4))) + body[cut + 1 :]
+    odd = (None, 0, -1, 1e308, True, "", "x" * 300, [], {}, [[]], {"a": 1}, "\ud800")
+
+    def twist(value: Any) -> Any:
+        if source.random() < harm / 6:
+            return source.choice(odd)
+        if isinstance(value, dict):
+            return {key: twist(item) for key, item in value.items()}
+        return [twist(item) for item in value] if isinstance(value, list) else value
+
+    return json.dumps(twist(json.loads(body or b"{}"))).encode()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_signed_documents_for_every_served_operation(seed: int) -> None:
+    source, front = random.Random(seed), Front()
+    assert len(_documented()) > 20
+    for service, action in source.sample(_documented(), len(_documented())):
+        operation: Any = model.operation(service, action)
+        protocol = model.protocol(service)
+        for sparse in (True, True, False):
+            value = (
+                Texts(f"{seed}{action}{sparse}", sparse=sparse).value(operation.input_shape)
+                if operation.input_shape
+                else {}
+            )
+            asked = document_request(protocol, operation, value)
+            body = _twisted(source, asked.body, source.choice((0.0, 0.3, 1.0)))
+            headers = {name: text for name, text in asked.headers if name.startswith(("x-amz-", "content-type"))}
+            url = f"{URL}{asked.path}?{asked.query}" if asked.query else URL + asked.path
+            got = front.pipeline.handle(signed(body, service=service, method=asked.method, url=url, headers=headers))
+            assert got.status < 500, (action, body[:2000], got.body)
     assert front.pipeline.internal_errors == 0

@@ -22,7 +22,7 @@ CALLED: list[tuple[str, str, dict[str, Any], str]] = [
     ("autoscaling", "describe_launch_configurations", {}, "UnsupportedOperation"),
     ("elbv2", "describe_load_balancers", {}, "UnsupportedOperation"),
     ("logs", "describe_log_groups", {}, "UnsupportedOperation"),
-    ("cloudtrail", "describe_trails", {}, "UnsupportedOperation"),
+    ("cloudtrail", "list_channels", {}, "UnsupportedOperation"),
     ("organizations", "describe_effective_policy", {"PolicyType": "TAG_POLICY"}, "UnsupportedOperation"),
     ("ssm", "describe_instance_information", {}, "UnsupportedOperation"),
     ("events", "list_event_buses", {}, "UnsupportedOperation"),

@@ -150,7 +150,8 @@ def test_iam_33_the_encoded_message_opens_for_those_who_may(lab: Lab) -> None:
 def test_the_trail_tells_whose_session_it_was(lab: Lab) -> None:
     """CloudTrail User Guide, "userIdentity": sessionContext."""
     ann, arn = lab.user(), lab.role(trusting(ANN, "sts:AssumeRole", "sts:SetSourceIdentity"))
-    lab.sts(lab.session(ann, arn, SourceIdentity="ann.lee")).get_caller_identity()
+    session = lab.session(ann, arn, SourceIdentity="ann.lee")
+    lab.sts(session).get_caller_identity()
     who = lab.front.audit()[-1]["userIdentity"]
     assert who["type"] == "AssumedRole"
     context = who["sessionContext"]
@@ -159,4 +160,7 @@ def test_the_trail_tells_whose_session_it_was(lab: Lab) -> None:
     assert context["attributes"]["mfaAuthenticated"] == "false"
     assert context["attributes"]["creationDate"].endswith("Z")
     assert context["sourceIdentity"] == "ann.lee"
-    assert "SessionToken" not in json.dumps(lab.front.audit())
+    trail = json.dumps(lab.front.audit())
+    assert session["SessionToken"] not in trail
+    assert session["SecretAccessKey"] not in trail
+    assert '"SessionToken": "HIDDEN_DUE_TO_SECURITY_REASONS"' in trail
