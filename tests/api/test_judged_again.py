@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ringfence.api.pipeline import Begun
-from ringfence.api.wire.http import HttpRequest, HttpResponse
-from tests.api.front import Front
+from ringfence.api.wire.http import HttpResponse
+from tests.api.front import Front, http_request
 
 ALLOW = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ec2:*", "Resource": "*"}]})
 
@@ -24,14 +24,9 @@ class Waiting:
             ec2.delete_security_group(GroupId=group)
 
     def _hold(self, request: Any, **_: Any) -> None:
-        headers = tuple(
-            (name.lower(), value if isinstance(value, str) else value.decode())
-            for name, value in request.headers.items()
-        )
         body = request.body if isinstance(request.body, bytes) else str(request.body).encode()
-        self.begun = self.front.pipeline.begin(
-            HttpRequest(request.method, "/", "", (*headers, ("host", "127.0.0.1:4566")), body)
-        )
+        asked = http_request(request.method, request.url, request.headers.items(), body)
+        self.begun = self.front.pipeline.begin(asked)
         raise KeyboardInterrupt
 
     def finish(self) -> HttpResponse:
@@ -83,3 +78,22 @@ def test_another_change_meanwhile_is_no_hindrance(scene: tuple[Front, Any, str])
     waiting = Waiting(front, _bea(front, iam)[0], group)
     iam.create_user(UserName="carl")
     assert waiting.finish().status == 200
+
+
+def test_a_role_deleted_meanwhile(scene: tuple[Front, Any, str]) -> None:
+    front, iam, group = scene
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "*"}}],
+    }
+    arn = iam.create_role(RoleName="app", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    iam.put_role_policy(RoleName="app", PolicyName="p", PolicyDocument=ALLOW)
+    iam.put_user_policy(UserName="bea", PolicyName="q", PolicyDocument=ALLOW.replace("ec2:*", "sts:*"))
+    key = iam.create_access_key(UserName="bea")["AccessKey"]
+    sts = front.client("sts", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    session = sts.assume_role(RoleArn=arn, RoleSessionName="session")["Credentials"]
+    waiting = Waiting(front, front.with_session("ec2", session), group)
+    iam.delete_role_policy(RoleName="app", PolicyName="p")
+    iam.delete_role(RoleName="app")
+    answer = waiting.finish()
+    assert (answer.status, b"AuthFailure" in answer.body) == (401, True)

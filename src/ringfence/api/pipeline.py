@@ -383,13 +383,24 @@ class Pipeline:
         """
         if world is begun.judged:
             return
-        who = begun.call.principal
-        if who.access_key_id and who.session is None and self.credentials.find(who.access_key_id) is None:
+        if not self._key_holds(begun.call.principal, world):
             gone = sigv4.SignatureFault(
                 sigv4.Reason.UNKNOWN_KEY, "The security token included in the request is invalid."
             )
             raise _signature_error(begun.call.service, gone)
         self._permit(begun.call, begun.params)
+
+    def _key_holds(self, who: Principal, world: World) -> bool:
+        """Does what the request was signed with still stand for this caller?"""
+        if who.kind is PrincipalKind.ANONYMOUS:
+            return True
+        if who.session is None:
+            return self.credentials.find(who.access_key_id) is not None
+        try:
+            sessions.current(who, world)
+        except sessions.SessionFault:
+            return False
+        return True
 
     def _judged_by(self, call: Call) -> World:
         """The World a call is authorised against: of now, with what its first operation would find."""
