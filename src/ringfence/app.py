@@ -34,6 +34,7 @@ from ringfence.api.ops.ec2 import default_vpc, images, lifecycle
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.pipeline import Pipeline
 from ringfence.api.server import server
+from ringfence.api.throttle import Rates
 from ringfence.api.tls import Certificate, CertificateProblem, Watch
 from ringfence.api.wire import model
 from ringfence.certificates import Authority
@@ -166,8 +167,10 @@ class Installation:
         console = Console(self.store, self.plane, settings.endpoint, self.run_directory, accounts)
         control = ControlServer(self.run_directory / "api.sock", console.answer)
         end.callback(control.close)
+        self.pipeline = self._pipeline()
+        end.callback(self.pipeline.throttled.flush)
         context = self.certificate.context if self.certificate is not None else None
-        running, application = server(self._pipeline(), settings.host, settings.port, on_ready=self._ready, tls=context)
+        running, application = server(self.pipeline, settings.host, settings.port, on_ready=self._ready, tls=context)
         end.callback(application.close)
         if self.certificate is not None:
             end.callback(Watch(self.certificate).close)
@@ -250,6 +253,7 @@ class Installation:
             outside=deliveries.FromHere(self.store, self.deliverer),
             objects=self.buckets,
             reset=self._reset if self.settings.ephemeral else None,
+            rates=Rates(self.settings.rate_factor) if self.settings.rate_factor is not None else None,
             after_write=self.plane.settle if isinstance(self.plane, NoPlane) else None,
         )
 
@@ -271,6 +275,7 @@ class Installation:
                         log.error("terminated instances are not forgotten yet: %s", problem)
                 self._write_uses()
                 self._renew()
+                self.pipeline.throttled.flush(clock.now().timestamp())
 
         thread = threading.Thread(target=keep, name="housekeeping", daemon=True)
         thread.start()
@@ -367,6 +372,13 @@ def _directories(data: Path) -> Path:
     return run
 
 
+def _rates_line(factor: float | None) -> str:
+    if factor is None:
+        return "NOT enforced: request rates (--rate-limits off)"
+    times = "AWS's" if factor == 1 else f"{factor:g} times AWS's"
+    return f"enforced: request rates of each account, {times} (--rate-limits aws|off|FACTOR)"
+
+
 def banner(settings: Settings, root: Root, plane: str) -> list[str]:
     """What is served and kept, and what is enforced and what is not."""
     lines = [f"Ringfence serves {len(OPERATIONS)} operations on {settings.endpoint} (account {root.account_id})"]
@@ -384,6 +396,7 @@ def banner(settings: Settings, root: Root, plane: str) -> list[str]:
         )
     lab = " (lab quotas: more VPCs, gateways and addresses)" if settings.lab else ""
     lines.append(f"enforced: Signature Version 4, IAM policies and audit on every call, every quota{lab}")
+    lines.append(_rates_line(settings.rate_factor))
     lines.append(
         "NOT enforced: packets (no data plane); instances are records only"
         if plane == "none"

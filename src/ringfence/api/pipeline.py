@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ringfence.api import audit
+from ringfence.api import audit, throttle
 from ringfence.api.authorise import Authoriser
 from ringfence.api.images import Images
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import OPERATIONS, Operation
 from ringfence.api.outside import Nothing, Outside
+from ringfence.api.throttle import Rates, Refusals, Throttled
 from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire import integrity, model
 from ringfence.api.wire.http import HttpRequest, HttpResponse
@@ -125,6 +126,7 @@ class Pipeline:
     uses: Uses = field(default_factory=Uses)
     outside: Outside = field(default_factory=Nothing)
     objects: BucketFiles | None = None
+    rates: Rates | None = None  # None: no call comes too soon
     reset: Callable[[], None] | None = None
     check: Callable[[World], None] | None = None  # invariants, in debug installations
     after_write: Callable[[], None] | None = None  # without a data plane: settles what the write left in transition
@@ -140,6 +142,7 @@ class Pipeline:
         }
         self._s3 = RestXml()
         self._serializers: dict[str, XmlSerializer] = {}
+        self.throttled = Refusals(self.ids, self._audit_refusal)
         self._heavy: dict[tuple[str, str, str], bool] = {}
         self._sessions = sessions.Sessions(self.sealer) if self.sealer is not None else None
 
@@ -258,9 +261,13 @@ class Pipeline:
             region, presigned = signature.region, signature.presigned
         call = self._call(request, claim, region, credential, request_id)
         try:
+            if self.rates is not None and not self.rates.admit(call, request):
+                raise throttle.refusal(call.service, claim.protocol)
             _check_kind_of_session(call)
             return self._parse(request, claim, call, presigned=presigned)
         except ApiError as error:
+            if isinstance(error, Throttled) and not self.throttled.first(call):
+                return wire_fault.render(claim.protocol, error, request_id)
             read_only = call.action.startswith(("Describe", "Get", "List"))
             params = error.params if isinstance(error, _Denied) else None
             self._audit_refusal(audit.record(call, params, read_only=read_only, error=error))
@@ -330,6 +337,8 @@ class Pipeline:
         if shape is None or form.action != call.action:
             raise fault("InvalidAction", action=form.action[:128])
         params = self._parameters(claim.protocol, shape, form)
+        if self.rates is not None and not self.rates.admit_instances(call, params):
+            raise throttle.refusal(call.service, claim.protocol)
         judged = self._permit(call, params)
         served = OPERATIONS.get((call.service, form.action))
         if served is None:

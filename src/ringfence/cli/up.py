@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from ringfence.cli.common import CommandError
 from ringfence.model.regions import REGIONS
 from ringfence.notes import default_home
 from ringfence.settings import Settings, SettingsError
+
+#: how many times AWS's request rates an ephemeral installation allows: test suites do not wait, runaway loops end
+RAISED = 1000.0
 
 
 def add(commands: Any) -> None:
@@ -38,6 +42,12 @@ def add(commands: Any) -> None:
     )
     p.add_argument("--quota", action="append", default=[], metavar="NAME=N", help="change a quota, by name or code")
     p.add_argument("--quotas", choices=("aws", "lab"), help="lab raises counts per Region (default with --ephemeral)")
+    p.add_argument(
+        "--rate-limits",
+        type=_rates,
+        metavar="aws|off|FACTOR",
+        help=f"request rates of each account: AWS's, none, or that many times AWS's (default: aws; {RAISED:g} with --ephemeral)",
+    )
     p.add_argument("--images", action="append", default=[], type=Path, metavar="DIR",
                    help="RegisterImage may name what is in this directory (default: DATA/images)")  # fmt: skip
     p.add_argument(
@@ -50,6 +60,18 @@ def _seconds(text: str) -> float:
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 3600:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to 3600")
     return float(text)
+
+
+def _rates(text: str) -> float:
+    """What multiplies AWS's request rates; infinity for none. ArgumentTypeError otherwise."""
+    named = {"aws": 1.0, "off": math.inf}
+    try:
+        factor = named[text] if text in named else float(text)
+    except ValueError:
+        factor = math.nan
+    if not factor > 0 or (math.isinf(factor) and text != "off"):
+        raise argparse.ArgumentTypeError(f"aws, off or a number above 0, not {text!r}")
+    return factor
 
 
 def _listen(text: str) -> tuple[str, int]:
@@ -86,6 +108,13 @@ def _tls_names(args: argparse.Namespace, host: str) -> tuple[str, ...]:
     return names
 
 
+def _factor(args: argparse.Namespace) -> float | None:
+    given: float | None = args.rate_limits
+    if given is None:
+        return RAISED if args.ephemeral else 1.0
+    return None if math.isinf(given) else given
+
+
 def _quotas(given: list[str]) -> dict[str, int]:
     out = {}
     for item in given:
@@ -120,7 +149,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         secret_key=args.root_secret_key, ready_file=args.ready_file,
         tls=(args.tls_cert, args.tls_key) if args.tls_cert else None, tls_names=_tls_names(args, host), quotas=_quotas(args.quota),
         lab=(args.quotas or ("lab" if args.ephemeral else "aws")) == "lab", home=default_home(),
-        images=_image_directories(args.images),
+        images=_image_directories(args.images), rate_factor=_factor(args),
         trail_seconds=args.trail_interval,
     )  # fmt: skip
 

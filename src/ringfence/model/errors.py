@@ -81,6 +81,11 @@ _GENERAL: dict[str, ErrorKind] = {
     "UnsupportedOperation": _bad("{message}"),
     "UnknownOperationException": _bad("{message}", 404),
     "Throttling": _bad("Rate exceeded"),
+    "ThrottlingException": _bad("Rate exceeded"),
+    "SlowDown": _bad("Please reduce your request rate.", 503),
+    "TooManyRequestsException": _bad(
+        "AWS Organizations can't complete your request because another request is already in progress. Try again later."
+    ),
     "InvalidParameterException": _bad("{message}"),
     "ValidationException": _bad("{message}"),
 }
