@@ -32,6 +32,7 @@ from ringfence.api.instance_credentials import InstanceCredentials
 from ringfence.api.ops.context import Call
 from ringfence.api.ops.ec2 import default_vpc, images, lifecycle
 from ringfence.api.ops.registry import OPERATIONS
+from ringfence.api.outside import ConsoleOutput
 from ringfence.api.pipeline import Pipeline
 from ringfence.api.server import server
 from ringfence.api.throttle import Rates
@@ -75,6 +76,9 @@ class NoPlane:
 
     def probe(self, request: dict[str, Any], *, timeout: float) -> dict[str, Any]:
         return {"error": NO_PLANE}
+
+    def console(self, instance_id: str) -> ConsoleOutput | None:
+        return None
 
     def close(self) -> None:
         return None
@@ -250,7 +254,7 @@ class Installation:
                 "ec2": (default_vpc.initialise, *((images.sample_images,) if self.settings.ephemeral else ())),
                 "cloudtrail": (self._publish_digest_key,),
             },
-            outside=deliveries.FromHere(self.store, self.deliverer),
+            outside=deliveries.FromHere(self.store, self.deliverer, console=self.plane.console),
             objects=self.buckets,
             reset=self._reset if self.settings.ephemeral else None,
             rates=Rates(self.settings.rate_factor) if self.settings.rate_factor is not None else None,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ringfence.accounts import AccountProblem, Accounts
+from ringfence.api.outside import ConsoleOutput
 from ringfence.identity import oidc
 from ringfence.insight.reach.probe import place_of, probe_request
 from ringfence.insight.reach.trace import TargetError, Tracer, resolve
@@ -40,6 +41,10 @@ class Plane(Protocol):
 
     def probe(self, request: Request, *, timeout: float) -> Reply:
         """Real packets."""
+        ...
+
+    def console(self, instance_id: str) -> ConsoleOutput | None:
+        """What an instance wrote on its console."""
         ...
 
     def close(self) -> None:

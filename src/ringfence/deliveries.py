@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from ringfence.api.ops.cloudtrail.selectors import delivers
-from ringfence.api.outside import Delivery, FlowLogging
+from ringfence.api.outside import ConsoleOutput, Delivery, FlowLogging
 from ringfence.api.record import shown
 from ringfence.insight.flowlogs.files import parquet_here
 from ringfence.model.clock import Clock
@@ -275,8 +275,10 @@ class FromHere:
         flows: FlowDeliveries | None = None,
         *,
         sinks: frozenset[str] = frozenset(),
+        console: Callable[[str], ConsoleOutput | None] = lambda _id: None,
     ) -> None:
         self._store, self._deliverer, self._flows, self._sinks = store, deliverer, flows, sinks
+        self._console = console
 
     def events(self, needles: list[bytes]) -> Iterator[tuple[int, bytes]]:
         return events(self._store, needles)
@@ -289,3 +291,6 @@ class FromHere:
 
     def flow_delivery(self, flow_log_id: str) -> Delivery:
         return self._flows.delivery(flow_log_id) if self._flows is not None else Delivery()
+
+    def console(self, instance_id: str) -> ConsoleOutput | None:
+        return self._console(instance_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import logging
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ringfence.api.ops.ec2 import lifecycle
+from ringfence.api.outside import ConsoleOutput
 from ringfence.dataplane import linux
 from ringfence.dataplane.link import pack
 from ringfence.model.clock import SystemClock
@@ -30,6 +32,7 @@ from ringfence.store.store import Commit, Store
 log = logging.getLogger("ringfence.plane")
 RESTART_SECONDS = 0.5
 END_SECONDS = 20.0
+CONSOLE_SECONDS = 5.0
 
 
 #: (instance id, version of the metadata service) -> the iam/ part of its metadata by path
@@ -113,11 +116,21 @@ class NftablesPlane:
 
     def probe(self, request: dict[str, Any], *, timeout: float) -> dict[str, Any]:
         """Ask the agent for real packets."""
+        return self._ask({"do": "probe", "request": request}, timeout)
+
+    def console(self, instance_id: str) -> ConsoleOutput | None:
+        """What the agent finds that an instance wrote on its console."""
+        found = self._ask({"do": "console", "instance": instance_id}, CONSOLE_SECONDS)
+        if "at" not in found:
+            return None
+        return ConsoleOutput(base64.b64decode(found["text"]), float(found["at"]))
+
+    def _ask(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
         number = next(self._numbers)
         box: queue.Queue[dict[str, Any]] = queue.Queue(1)
         self._answers[number] = box
         try:
-            self._send({"do": "probe", "id": number, "request": request})
+            self._send({**message, "id": number})
             return box.get(timeout=timeout)
         except (queue.Empty, OSError):
             return {"error": "the agent did not answer"}
@@ -252,7 +265,7 @@ class NftablesPlane:
             self._settle_one(event["instance"], event["message"])
         elif kind == "roles":
             self._send({"do": "roles", "id": event["id"], "documents": self._documents(event)})
-        elif kind == "probed":
+        elif kind == "answer":
             box = self._answers.get(event["id"])
             if box is not None:
                 box.put(event["result"])

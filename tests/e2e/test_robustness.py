@@ -365,13 +365,13 @@ def test_uf_02_dhcp_options_of_the_vpc(pair: Lab) -> None:
 
 
 def test_user_data_and_stop_start(pair: Lab) -> None:
-    """User data runs at launch; a stopped instance is gone from the network, a started one is back."""
+    """User data runs at launch and writes on the console; a stopped instance is gone from the network, a started one is back."""
     id = pair.names["a"]
     pair.ec2.stop_instances(InstanceIds=[id])
     pair.ec2.get_waiter("instance_stopped").wait(InstanceIds=[id], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     assert pair.run("exec", id, "--", "true").returncode != 0
     pair.ec2.modify_instance_attribute(
-        InstanceId=id, UserData={"Value": b"#!/bin/sh\necho made by user data > /tmp/made\n"}
+        InstanceId=id, UserData={"Value": b"#!/bin/sh\necho made by user data | tee /tmp/made\n"}
     )
     pair.ec2.start_instances(InstanceIds=[id])
     pair.running("a")
@@ -383,6 +383,9 @@ def test_user_data_and_stop_start(pair: Lab) -> None:
             break
         time.sleep(0.1)
     assert made == "made by user data\n"
+    console = pair.ec2.get_console_output(InstanceId=id)
+    assert console["Output"].endswith("made by user data\n")
+    assert abs(time.time() - console["Timestamp"].timestamp()) < 60
     pair.check([Row("start", "a", "b", "ok", 7000, "udp"), Row("start", "a", "b", "sg-ingress", 23)])
 
 

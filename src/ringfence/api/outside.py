@@ -29,6 +29,14 @@ class FlowLogging:
     parquet: bool = False  # can Parquet files be written?
 
 
+@dataclass(frozen=True, slots=True)
+class ConsoleOutput:
+    """The end of what an instance wrote on its console. `at`: of the last of it, in seconds since 1970, UTC."""
+
+    text: bytes
+    at: float
+
+
 class Outside(Protocol):
     def events(self, needles: list[bytes]) -> Iterator[tuple[int, bytes]]:
         """Audit records whose bytes hold every needle, with their numbers, the newest first."""
@@ -46,6 +54,10 @@ class Outside(Protocol):
         """How deliveries of a flow log went; `error` is a DeliverLogsErrorMessage."""
         ...
 
+    def console(self, instance_id: str) -> ConsoleOutput | None:
+        """None: it never wrote any, or nothing runs instances here."""
+        ...
+
 
 class Nothing:
     """For tests and installations without a store: no records, no deliveries."""
@@ -61,3 +73,6 @@ class Nothing:
 
     def flow_delivery(self, flow_log_id: str) -> Delivery:
         return Delivery()
+
+    def console(self, instance_id: str) -> ConsoleOutput | None:
+        return None

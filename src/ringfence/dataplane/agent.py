@@ -6,6 +6,7 @@ and removes only what its kind made. New packets are refused before new links ex
 
 from __future__ import annotations
 
+import base64
 import itertools
 import logging
 import os
@@ -78,6 +79,8 @@ class Agent:
                 self._delta(message["delta"])
             elif message["do"] == "probe":
                 threading.Thread(target=self._probe, args=(message,), daemon=True).start()
+            elif message["do"] == "console":
+                self._console(message)
             elif message["do"] == "roles":
                 box = self._asked.get(message["id"])
                 if box is not None:
@@ -138,12 +141,20 @@ class Agent:
             if gone:
                 self._bring()
 
+    def _console(self, message: dict[str, Any]) -> None:
+        try:
+            text, at = self.network.guests.console(message["instance"])
+            result = {"text": base64.b64encode(text).decode(), "at": at}
+        except OSError as problem:
+            result = {"error": str(problem)}
+        self.say({"event": "answer", "id": message["id"], "result": result})
+
     def _probe(self, message: dict[str, Any]) -> None:
         try:
             result = probing.probe(self.network, message["request"])
         except (OSError, ValueError, topology.TopologyError) as problem:
             result = {"error": str(problem)}
-        self.say({"event": "probed", "id": message["id"], "result": result})
+        self.say({"event": "answer", "id": message["id"], "result": result})
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ from ringfence.dataplane.keeper import RUN
 from ringfence.dataplane.plan import guest_ns
 from ringfence.policy.ir import Machine
 
+CONSOLE = "console.log"
+CONSOLE_BYTES = 65536  # AWS: "up to 64 KB of the most recent output"
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -70,7 +73,7 @@ class Guests:
                 "do": "start",
                 "name": machine.instance_id,
                 "boots": machine.boots,
-                "log": str(state / "console.log"),
+                "log": str(state / CONSOLE),
                 "argv": argv,
             }
         )
@@ -97,6 +100,14 @@ class Guests:
         self._ask({"do": "stop", "name": instance_id})
         if guest_ns(instance_id) in topology.namespaces():
             topology.drop_namespace(guest_ns(instance_id))
+
+    def console(self, instance_id: str) -> tuple[bytes, float]:
+        """The end of what the guest wrote, and when it last did. OSError when it never ran."""
+        path = Path(RUN) / "guests" / instance_id / CONSOLE
+        with path.open("rb") as log:
+            size = os.fstat(log.fileno()).st_size
+            log.seek(max(0, size - CONSOLE_BYTES))
+            return log.read(CONSOLE_BYTES), os.fstat(log.fileno()).st_mtime
 
     def pid_inside(self, instance_id: str) -> int | None:
         """A process inside the sandbox: the guest's own pid 1, as we see it."""

@@ -50,6 +50,8 @@ def test_sg_30_default_group_and_addresses(api: Api) -> None:
         ({"NetworkInterfaces": [{"DeviceIndex": 0}], "SubnetId": "x"}, "InvalidParameterCombination"),
         ({"PrivateIpAddress": "10.9.9.9"}, "InvalidParameterValue"),
         ({"LaunchTemplate": {"LaunchTemplateId": "lt-1"}}, "UnsupportedOperation"),
+        ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf"}]}, "MissingParameter"),
+        ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf", "NoDevice": "yes"}]}, "InvalidRequest"),
         ({"Placement": {"HostId": "h-0123456789abcdef0"}}, "UnsupportedOperation"),
         ({"Placement": {"GroupName": "cluster"}}, "UnsupportedOperation"),
         ({"IamInstanceProfile": {"Name": "x"}}, "InvalidParameterValue"),

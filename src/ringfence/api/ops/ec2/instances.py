@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -94,11 +95,21 @@ def _refuse_unsupported(params: Params) -> None:
         value = (params.get(name) or {}).get(member)
         if value not in (None, harmless):
             raise fault("UnsupportedOperation", message=f"{name}.{member} can only be {str(harmless).lower()}")
+    _check_block_devices(params.get("BlockDeviceMappings") or ())
     behavior = params.get("InstanceInitiatedShutdownBehavior")
     if behavior not in (None, "stop", "terminate"):
         raise fault(
             "InvalidParameterValue", message=f"Value ({behavior}) for instanceInitiatedShutdownBehavior is invalid."
         )
+
+
+def _check_block_devices(mappings: Iterable[Params]) -> None:
+    """Each says what it maps to, or that it is left out. There are no volumes: an instance has its image's file system."""
+    for mapping in mappings:
+        if mapping.get("NoDevice"):  # AWS: an empty string omits the device
+            raise fault("InvalidRequest", message="The request received was invalid")
+        if all(mapping.get(name) is None for name in ("Ebs", "NoDevice", "VirtualName")):
+            raise fault("MissingParameter", name="ebs")
 
 
 def _template(call: Call, world: World, params: Params) -> Instance:
