@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import shutil
@@ -168,6 +169,7 @@ class Installation:
             "sts",
         ):  # their models take longer to read than a hundred calls: not while a client waits
             model.service(service)
+        _collect_seldom()
         console = Console(self.store, self.plane, settings.endpoint, self.run_directory, accounts)
         control = ControlServer(self.run_directory / "api.sock", console.answer)
         end.callback(control.close)
@@ -319,6 +321,17 @@ class Installation:
         notes.remove(self.settings.home, self.note)
         if self.settings.ready_file:
             self.settings.ready_file.unlink(missing_ok=True)
+
+
+def _collect_seldom() -> None:
+    """Look for cyclic garbage less often, and never among what is there from the start: the models, the code, the World.
+
+    Measured with 1,000 groups of 20 rules: by Python's own thresholds every sixth microsecond of an Authorize went to looking,
+    and a look at everything stopped all connections for 100 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _listen(host: str, port: int) -> socket.socket:
