@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ringfence import deliveries
 from ringfence.flow_deliveries import FlowDeliverer
@@ -408,3 +409,12 @@ def test_a_role_that_does_not_exist_and_rate_limits(lab: Lab) -> None:
     lab.groups.limited = False
     lab.deliverer.deliver()
     assert lab.shown() == ("SUCCESS", None)
+
+
+def test_without_a_counter_the_installation_says_so(lab: Lab) -> None:
+    """What a running installation answers today, and of a flow log from when there was a counter."""
+    lab.log()
+    lab.front.pipeline.outside = deliveries.FromHere(lab.front.store, None)  # type: ignore[arg-type]
+    with pytest.raises(ClientError, match="UnsupportedOperation"):
+        lab.log(TrafficType="REJECT")
+    assert lab.shown() == ("FAILED", "Unknown error")

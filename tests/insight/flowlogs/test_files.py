@@ -120,3 +120,13 @@ def test_parquet_has_the_documented_types(every: tuple[tuple[str, ...], list[Rec
     assert [row["log_status"] for row in rows] == ["OK", "NODATA"]
     for row, record in zip(rows, records, strict=True):
         assert [None if value == "-" else value for value in row.values()] == values(record, names)
+
+
+def test_a_record_of_ten_minutes_lies_where_it_ends() -> None:
+    """D-11: by the record's end, not its start."""
+    lab = Lab("10.0.0.0/16", "10.0.1.0/24")
+    eni, id = lab.interface("10.0.1.9"), lab.log("packets", interval=600)
+    log = lab.world.find(FLOW_LOG, id)
+    packets = [seen(eni, IN, "10.0.1.5", "10.0.1.9", at=START + at) for at in (10, 550)]
+    records = [r for r in lab.records(id, *packets, until=START + 700) if r.observation]
+    assert [(batch.stamp - START, len(batch.records)) for batch in files.batches(log, records)] == [(300, 1)]

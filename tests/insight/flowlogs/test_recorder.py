@@ -315,3 +315,11 @@ def test_the_next_hop() -> None:
     sent = seen(eni, OUT, "10.0.1.9", "10.0.1.10")
     assert lab.lines(log, sent) == [f"{other} {lab.subnet} {lab.vpc} interface"]
     assert ip_address("10.0.1.10") in lab.world.find(NETWORK_INTERFACE, other).addresses
+
+
+def test_the_window_in_which_a_flow_log_is_made_has_no_nodata() -> None:
+    """It is not whole: NODATA would tell of time before the flow log."""
+    lab = Lab("10.0.0.0/16", "10.0.1.0/24")
+    lab.interface("10.0.1.9")
+    records = lab.records(lab.log(created=START + 10), until=START + 180)
+    assert [(record.status, record.start - START) for record in records] == [(Status.NODATA, 60), (Status.NODATA, 120)]

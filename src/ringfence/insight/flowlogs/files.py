@@ -105,7 +105,10 @@ def parquet(names: Sequence[str], records: Sequence[Record]) -> bytes:
         pyarrow.array([row[index] for row in rows], type=schema.field(index).type) for index in range(len(fields))
     ]
     sink = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_arrays(columns, schema=schema), sink, compression="snappy")
+    # gzip as AWS's files; version 1.0 because old readers know no newer encodings
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_arrays(columns, schema=schema), sink, compression="gzip", version="1.0"
+    )
     return sink.getvalue()
 
 

@@ -37,7 +37,11 @@ class Recorder:
         if since >= now:
             return []
         spans = [Span(interface_id=id, first=since, last=now, skipped=True) for id in covered(world, log)]
-        return [record for span in spans if (record := self._record(world, log, span)) is not None]
+        return [
+            record
+            for span in spans
+            if (record := self._record(world, log, span, self._known(world, span.interface_id))) is not None
+        ]
 
     def opened(self) -> dict[str, float]:
         """By flow log, from when on packets were counted that are in no record yet; without an entry: none were."""
@@ -47,8 +51,12 @@ class Recorder:
         """Records of what is complete now, by flow log, in order of time."""
         logs = {log.id: log for log in world.all(FLOW_LOG)}
         self._windows = {id: windows for id, windows in self._windows.items() if id in logs}
+        about: dict[str, tuple[Facts | None, list[FlowLog]]] = {}  # looked up once for each interface
         for seen in taken.observations:
-            self._count(world, seen)
+            if seen.interface_id not in about:
+                found = self._known(world, seen.interface_id)
+                about[seen.interface_id] = found, list(covering(world, found)) if found else []
+            self._count(world, seen, *about[seen.interface_id])
         for gap in taken.gaps:
             known = self._known(world, gap.interface_id)
             for log in covering(world, known) if known else ():
@@ -60,11 +68,10 @@ class Recorder:
         }
         return {id: records for id, records in done.items() if records}
 
-    def _count(self, world: World, seen: Observation) -> None:
-        known = self._known(world, seen.interface_id)
+    def _count(self, world: World, seen: Observation, known: Facts | None, logs: list[FlowLog]) -> None:
         if known is None or not recorded(world, known, seen):
             return
-        for log in covering(world, known):
+        for log in logs:
             if seen.last < log.created:
                 continue
             if wants(log, seen):
@@ -74,10 +81,11 @@ class Recorder:
 
     def _close(self, world: World, log: FlowLog, until: float) -> list[Record]:
         entries = self._of(log).close(until, covered(world, log))
-        return [record for entry in entries if (record := self._record(world, log, entry)) is not None]
+        known = {entry.interface_id: self._known(world, entry.interface_id) for entry in entries}
+        made = (self._record(world, log, entry, known[entry.interface_id]) for entry in entries)
+        return [record for record in made if record is not None]
 
-    def _record(self, world: World, log: FlowLog, entry: Entry) -> Record | None:
-        known = self._known(world, entry.interface_id)
+    def _record(self, world: World, log: FlowLog, entry: Entry, known: Facts | None) -> Record | None:
         if known is None:  # a gap of an interface that nobody remembers
             return None
         version, keys = version_of(log.fields), dict(log.tag_fields)
