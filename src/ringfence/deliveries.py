@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from ringfence.api.ops.cloudtrail.selectors import delivers
+from ringfence.api.ops.cloudtrail.trails import may_write
 from ringfence.api.outside import ConsoleOutput, Delivery, FlowLogging
 from ringfence.api.record import shown
 from ringfence.insight.flowlogs.files import parquet_here
@@ -41,6 +42,7 @@ log = logging.getLogger("ringfence.trails")
 DIGEST_SECONDS = 3600.0
 BATCH = 5000  # records read at once
 ATTEMPT_ERRORS = (OSError, ValueError)
+_WORDS = ("NoSuchBucket", "AccessDenied")
 
 
 NONE_YET = Delivery()
@@ -96,17 +98,29 @@ class Deliverer:
         now = self._clock.now()
         held = self._held(trail.id)
         try:
-            if self._store.world.find(BUCKET, trail.bucket) is None:
-                raise ValueError("NoSuchBucket")
+            self._check(trail, now)
             held = self._logs(trail, held, now)
             if trail.validation_since is not None:
                 held = self._digests(trail, held, now)
             self._keep(trail.id, held)
         except ATTEMPT_ERRORS as problem:
-            word = "NoSuchBucket" if str(problem) == "NoSuchBucket" else "InternalError"
+            word = str(problem) if str(problem) in _WORDS else "InternalError"
             log.error("trail %s is not delivered: %s", trail.id, problem)
             failed = replace(held.status, error=word, attempted=now.timestamp())
             self._progress[trail.id] = replace(self._held(trail.id), status=failed)
+
+    def _check(self, trail: Trail, now: datetime) -> None:
+        """ValueError when there is no bucket, or (`AccessDenied`) its policy does not let CloudTrail in."""
+        world = self._store.world
+        if world.find(BUCKET, trail.bucket) is None:
+            raise ValueError("NoSuchBucket")
+        if not may_write(world, now, trail.id, trail.owner_id, trail.bucket, trail.prefix):
+            raise ValueError("AccessDenied")
+
+    def _put(self, trail: Trail, key: str, body: bytes, metadata: Mapping[str, str], now: datetime) -> None:
+        with self._files.lock:  # the bucket, and what its policy says, cannot change in between
+            self._check(trail, now)
+            self._files.put(trail.bucket, key, body, content_type="application/json", metadata=metadata)
 
     def _logs(self, trail: Trail, held: Progress, now: datetime) -> Progress:
         """Log files of what was recorded since."""
@@ -136,7 +150,7 @@ class Deliverer:
         body = json.dumps({"Records": events}, separators=(",", ":")).encode()
         name = f"{trail.owner_id}_CloudTrail_{region}_{now:%Y%m%dT%H%MZ}_{secrets.token_hex(8)}.json.gz"
         key = f"{_root(trail)}/CloudTrail/{region}/{now:%Y/%m/%d}/{name}"
-        self._files.put(trail.bucket, key, gzip.compress(body), content_type="application/json")
+        self._put(trail, key, gzip.compress(body), {}, now)
         times = sorted(event["eventTime"] for event in events)
         return LogFile(key, hashlib.sha256(body).hexdigest(), times[0], times[-1])
 
@@ -187,7 +201,7 @@ class Deliverer:
         text = f"{_time(end)}\n{trail.bucket}/{key}\n{digest}\n{before[3] if before else 'null'}"
         signature = self._key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256()).hex()
         metadata = {"signature": signature, "signature-algorithm": "SHA256withRSA"}
-        self._files.put(trail.bucket, key, gzip.compress(body), content_type="application/json", metadata=metadata)
+        self._put(trail, key, gzip.compress(body), metadata, self._clock.now())
         return trail.bucket, key, digest, signature
 
     # ------------------------------------------------------------------ how far

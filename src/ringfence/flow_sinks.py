@@ -61,7 +61,10 @@ class BucketSink:
         for batch in files.batches(log, records):
             data, content_type = files.body(log, batch.records)
             key = files.key(log, batch.stamp, secrets.token_hex(4))
-            self._files.put(log.bucket, key, data, content_type=content_type)
+            with self._files.lock:  # the bucket cannot go in between
+                if not may_deliver(self._worlds(), log):
+                    raise DestinationError(ACCESS)
+                self._files.put(log.bucket, key, data, content_type=content_type)
             yield batch.records
 
 

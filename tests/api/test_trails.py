@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 import ringfence.api.ops.cloudtrail  # noqa: F401  fills the registry
 from ringfence import deliveries
+from ringfence.keyfile import public_part
 from ringfence.model.kinds import BUCKET
 from ringfence.model.nouns.trail import Bucket
 from ringfence.model.world import put
@@ -31,8 +32,8 @@ class Lab:
     """A front with a bucket, and a deliverer that runs when told."""
 
     def __init__(self, folder: Path) -> None:
-        self.front, self.later = Front(), 0.0
         self.files = BucketFiles(folder / "buckets")
+        self.front, self.later = Front(objects=self.files), 0.0
         self.folder = folder / "trails"
         self.front.store.write(
             lambda _: Commit(change=put(BUCKET, Bucket(id="logs", owner_id=ACCOUNT, region="us-east-1", created=0)))
@@ -41,7 +42,7 @@ class Lab:
         self.trail, self.ec2 = self.front.client("cloudtrail"), self.front.client("ec2")
 
     def restart(self) -> None:
-        self.deliverer = deliveries.Deliverer(self.front.store, self.files, self.folder, self, KEY, "print")
+        self.deliverer = deliveries.Deliverer(self.front.store, self.files, self.folder, self, KEY, public_part(KEY)[1])
         self.front.pipeline.outside = deliveries.FromHere(self.front.store, self.deliverer)
 
     def now(self) -> datetime:

@@ -20,7 +20,7 @@ from ringfence.identity.evaluate import decide
 from ringfence.identity.gather import policies_of
 from ringfence.identity.organization import organization_levels
 from ringfence.identity.principal import Principal, PrincipalKind
-from ringfence.identity.question import Attached, Question, Target
+from ringfence.identity.question import Attached, Effect, Question, Target
 from ringfence.model.kinds import BUCKET
 from ringfence.model.world import World
 
@@ -104,7 +104,7 @@ def check(call: Call, world: World, action: str, bucket: str, key: str | None = 
 
 # ---------------------------------------------------------------------- log delivery
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deliverer:
+class Delivering:
     """A service that delivers into a bucket, for a resource (a trail, a flow log) of an account."""
 
     service: str
@@ -114,15 +114,13 @@ class Deliverer:
     now: datetime
 
 
-def may_deliver(world: World, what: Deliverer, bucket: str, prefix: str) -> bool:
+def may_deliver(world: World, what: Delivering, bucket: str, prefix: str) -> bool:
     """May the service read the bucket's ACL and put objects below a prefix, with the owner's full control (POL-17; AWS CloudTrail
-    User Guide, "Amazon S3 bucket policy for CloudTrail")? A bucket of the account itself needs no policy here.
+    User Guide, "Amazon S3 bucket policy for CloudTrail")? A bucket of the account itself needs no statement here, but a Deny counts.
     """
     held = world.find(BUCKET, bucket)
     if held is None:
         return False
-    if held.owner_id == what.account_id:
-        return True
     who = Principal(
         account_id="", arn=what.service, user_id=what.service, kind=PrincipalKind.SERVICE, name=what.service
     )
@@ -132,11 +130,10 @@ def may_deliver(world: World, what: Deliverer, bucket: str, prefix: str) -> bool
         "aws:sourceaccount": what.account_id,
     }  # fmt: skip
     full = {**context, "s3:x-amz-acl": "bucket-owner-full-control"}
-    policies = policies_of(world, who, held.owner_id)
-    return all(
-        decide(
-            Question(principal=who, action=action, targets=(_target(who, world, action, bucket, key),), context=keys),
-            policies,
-        ).allowed
-        for action, key, keys in (("s3:GetBucketAcl", None, context), ("s3:PutObject", prefix, full))
-    )
+    policies, own = policies_of(world, who, held.owner_id), held.owner_id == what.account_id
+    for action, key, keys in (("s3:GetBucketAcl", None, context), ("s3:PutObject", prefix, full)):
+        targets = (_target(who, world, action, bucket, key),)
+        decision = decide(Question(principal=who, action=action, targets=targets, context=keys), policies)
+        if decision.effect is Effect.EXPLICIT_DENY or not (own or decision.allowed):
+            return False
+    return True

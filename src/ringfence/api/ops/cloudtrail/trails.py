@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ringfence.api.authorise.s3 import Delivering, may_deliver
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import parse_tags, tag_list
@@ -90,14 +91,23 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _checked_bucket(call: Call, world: World, name: str) -> str:
-    """AWS asks the bucket's policy whether CloudTrail may write; a bucket of the account itself needs none here."""
+def may_write(world: World, now: datetime, trail_arn: str, account_id: str, bucket: str, prefix: str) -> bool:
+    """May CloudTrail deliver a trail into a bucket? A bucket of the account itself needs no policy here."""
+    folder = f"{prefix}/AWSLogs/{account_id}/" if prefix else f"AWSLogs/{account_id}/"
+    who = Delivering(
+        service="cloudtrail.amazonaws.com", source_arn=trail_arn, account_id=account_id, region=trail_arn.split(":")[3], now=now
+    )  # fmt: skip
+    return may_deliver(world, who, bucket, folder)
+
+
+def _checked_bucket(call: Call, world: World, name: str, trail_arn: str, prefix: str) -> str:
+    """AWS asks the bucket's policy whether CloudTrail may write. ApiError InsufficientS3BucketPolicyException, …"""
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name):
         raise fault("InvalidS3BucketNameException", message=f"Bucket name is invalid: {name[:100]}")
     bucket = world.find(BUCKET, name)
     if bucket is None:
         raise fault("S3BucketDoesNotExistException", bucket=name)
-    if bucket.owner_id != call.account_id:
+    if not may_write(world, call.now, trail_arn, call.account_id, name, prefix):
         raise fault("InsufficientS3BucketPolicyException", bucket=name)
     return name
 
@@ -113,10 +123,9 @@ def create_trail(call: Call, world: World, params: Params) -> Outcome:
     """A trail that does not log yet (StartLogging). AWS's exceptions for name, bucket, prefix, quota and what is not here."""
     _refuse_what_is_not_here(params)
     name = _checked_name(params["Name"])
-    bucket, prefix = (
-        _checked_bucket(call, world, params["S3BucketName"]),
-        _checked_prefix(params.get("S3KeyPrefix") or ""),
-    )
+    arn = f"arn:aws:cloudtrail:{call.region}:{call.account_id}:trail/{name}"
+    prefix = _checked_prefix(params.get("S3KeyPrefix") or "")
+    bucket = _checked_bucket(call, world, params["S3BucketName"], arn, prefix)
     if any(trail.name == name for trail in seen(call, world)):
         raise fault("TrailAlreadyExistsException", name=name, account=call.account_id)
     here = [trail for trail in world.by(TRAIL, "account", call.account_id) if trail.region == call.region]
@@ -125,7 +134,7 @@ def create_trail(call: Call, world: World, params: Params) -> Outcome:
         text = "Multi-Region trail must include global service events."
         raise fault("InvalidParameterCombinationException", message=text)
     trail = Trail(
-        id=f"arn:aws:cloudtrail:{call.region}:{call.account_id}:trail/{name}", **call.owned(), name=name, bucket=bucket,
+        id=arn, **call.owned(), name=name, bucket=bucket,
         prefix=prefix, global_events=params.get("IncludeGlobalServiceEvents", True),
         multi_region=params.get("IsMultiRegionTrail", False),
         validation_since=call.now.timestamp() if params.get("EnableLogFileValidation") else None,
@@ -142,10 +151,14 @@ def update_trail(call: Call, world: World, params: Params) -> Outcome:
     since = trail.validation_since
     if params.get("EnableLogFileValidation") is not None:
         since = (since or call.now.timestamp()) if params["EnableLogFileValidation"] else None
+    prefix = _checked_prefix(params["S3KeyPrefix"]) if params.get("S3KeyPrefix") is not None else trail.prefix
+    bucket = params.get("S3BucketName") or trail.bucket
+    if (bucket, prefix) != (trail.bucket, trail.prefix):
+        _checked_bucket(call, world, bucket, trail.id, prefix)
     changed = replace(
         trail,
-        bucket=_checked_bucket(call, world, params["S3BucketName"]) if params.get("S3BucketName") else trail.bucket,
-        prefix=_checked_prefix(params["S3KeyPrefix"]) if params.get("S3KeyPrefix") is not None else trail.prefix,
+        bucket=bucket,
+        prefix=prefix,
         global_events=params.get("IncludeGlobalServiceEvents", trail.global_events),
         multi_region=params.get("IsMultiRegionTrail", trail.multi_region),
         validation_since=since,
