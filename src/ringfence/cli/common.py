@@ -29,6 +29,8 @@ def add_endpoint(parser: argparse.ArgumentParser, *, as_json: bool = True) -> No
 
 def running(endpoint: str | None) -> Note:
     """The note of a running installation: the newest, or the one at `endpoint`. CommandError when there is none."""
+    if endpoint and "@" in endpoint:  # DATA-07: not echoed either
+        raise CommandError("--endpoint takes an address without credentials", 2)
     found = notes.running(notes.default_home())
     for note in found:
         if endpoint is None or note.endpoint == endpoint.rstrip("/"):

@@ -75,6 +75,8 @@ def _rates(text: str) -> float:
 
 
 def _listen(text: str) -> tuple[str, int]:
+    if "@" in text or "/" in text:  # DATA-07: not echoed either
+        raise CommandError("--listen takes HOST:PORT, neither a URL nor credentials", 2)
     host, _, port = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
     if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:

@@ -39,7 +39,7 @@ def _maybe(call: Call, world: World, params: Params) -> OidcProvider | None:
 def _address(url: str) -> str:
     """A provider's URL without its scheme, as its ARN has it. ApiError ValidationError."""
     parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or parts.username or parts.query or parts.fragment:
+    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
         raise fault("ValidationError", message="Invalid Open ID Connect Provider URL")
     return f"{parts.netloc}{parts.path.rstrip('/')}"
 
