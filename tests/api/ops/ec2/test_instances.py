@@ -51,6 +51,7 @@ def test_sg_30_default_group_and_addresses(api: Api) -> None:
         ({"PrivateIpAddress": "10.9.9.9"}, "InvalidParameterValue"),
         ({"LaunchTemplate": {"LaunchTemplateId": "lt-1"}}, "UnsupportedOperation"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf"}]}, "MissingParameter"),
+        ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeType": "gp3"}}]}, "MissingParameter"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf", "NoDevice": "yes"}]}, "InvalidRequest"),
         ({"Placement": {"HostId": "h-0123456789abcdef0"}}, "UnsupportedOperation"),
         ({"Placement": {"GroupName": "cluster"}}, "UnsupportedOperation"),

@@ -95,7 +95,6 @@ def _refuse_unsupported(params: Params) -> None:
         value = (params.get(name) or {}).get(member)
         if value not in (None, harmless):
             raise fault("UnsupportedOperation", message=f"{name}.{member} can only be {str(harmless).lower()}")
-    _check_block_devices(params.get("BlockDeviceMappings") or ())
     behavior = params.get("InstanceInitiatedShutdownBehavior")
     if behavior not in (None, "stop", "terminate"):
         raise fault(
@@ -103,13 +102,20 @@ def _refuse_unsupported(params: Params) -> None:
         )
 
 
-def _check_block_devices(mappings: Iterable[Params]) -> None:
+def _check_block_devices(mappings: Iterable[Params], root: str) -> None:
     """Each says what it maps to, or that it is left out. There are no volumes: an instance has its image's file system."""
     for mapping in mappings:
         if mapping.get("NoDevice"):  # AWS: an empty string omits the device
             raise fault("InvalidRequest", message="The request received was invalid")
         if all(mapping.get(name) is None for name in ("Ebs", "NoDevice", "VirtualName")):
             raise fault("MissingParameter", name="ebs")
+        ebs = mapping.get("Ebs")
+        if (
+            ebs is not None
+            and mapping.get("DeviceName") != root
+            and not (ebs.get("VolumeSize") or ebs.get("SnapshotId"))
+        ):
+            raise fault("MissingParameter", name="size or snapshotId")
 
 
 def _template(call: Call, world: World, params: Params) -> Instance:
@@ -117,6 +123,7 @@ def _template(call: Call, world: World, params: Params) -> Instance:
     image = visible_image(call, world, params["ImageId"])
     if image.state != "available":
         raise fault("InvalidAMIID.Unavailable", id=image.id)
+    _check_block_devices(params.get("BlockDeviceMappings") or (), image.root_device_name)
     if params.get("KeyName") and not any(k.name == params["KeyName"] for k in call.mine(world, KEY_PAIR)):
         raise fault("InvalidKeyPair.NotFound", id=params["KeyName"])
     placement = params.get("Placement") or {}
