@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
 
 from ringfence import deliveries
 from ringfence.flow_deliveries import FlowDeliverer
@@ -418,3 +420,66 @@ def test_without_a_counter_the_installation_says_so(lab: Lab) -> None:
     with pytest.raises(ClientError, match="UnsupportedOperation"):
         lab.log(TrafficType="REJECT")
     assert lab.shown() == ("FAILED", "Unknown error")
+
+
+# ---------------------------------------------------------------------- bad input
+_TEXT = st.text(max_size=12) | st.sampled_from(["", " ", "/", "..", "AWSLogs", "${version}", "\x00", "é", "a" * 300])
+_ODD: dict[str, st.SearchStrategy[Any]] = {
+    "TrafficType": _TEXT,
+    "LogDestinationType": _TEXT,
+    "LogDestination": st.builds("arn:aws:s3:::logs/{}/{}".format, _TEXT, _TEXT) | _TEXT,
+    "LogGroupName": _TEXT,
+    "LogFormat": st.lists(_TEXT, max_size=4).map(" ".join),
+    "DeliverLogsPermissionArn": _TEXT,
+    "MaxAggregationInterval": st.sampled_from([-1, 0, 60, 599, 600, 2**31 - 1]),
+    "ResourceIds": st.lists(_TEXT, max_size=3),
+    "ResourceType": _TEXT,
+    "DestinationOptions": st.fixed_dictionaries({"FileFormat": _TEXT, "PerHourPartition": st.booleans()}),
+    "TagFieldSpecifications": st.lists(
+        st.fixed_dictionaries({"ResourceType": _TEXT | st.just("instance"), "TagKeys": st.lists(_TEXT, max_size=3)}),
+        max_size=2,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    lab = Lab(tmp_path_factory.mktemp("strange"))
+    lab.front.strict_clients = False
+    lab.ec2 = lab.front.client("ec2")
+    return lab
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sets(st.sampled_from(sorted(_ODD)), min_size=1, max_size=2), st.data())
+def test_odd_requests_are_refused_or_delivered(strange: Lab, names: set[str], data: st.DataObject) -> None:
+    """An AWS error and nothing made; or a flow log whose records arrive, in the bucket's directory."""
+    odd = {name: data.draw(_ODD[name], name) for name in sorted(names)}
+    before = len(strange.front.store.world.all(FLOW_LOG))
+    given_ = {
+        "ResourceIds": [strange.vpc], "ResourceType": "VPC", "TrafficType": "ALL", "LogDestinationType": "s3",
+        "LogDestination": "arn:aws:s3:::logs", "MaxAggregationInterval": 60,
+    }  # fmt: skip
+    refused: dict[str, Any] = {}
+    made: list[str] = []
+    try:
+        made = strange.ec2.create_flow_logs(**{**given_, **odd})["FlowLogIds"]
+    except ClientError as problem:
+        refused = dict(problem.response)
+    except ParamValidationError:  # botocore's own, not ours
+        return
+    event("refused" if refused else "made" if made else "unsuccessful")
+    assert len(strange.front.store.world.all(FLOW_LOG)) == before + len(made)
+    if refused:
+        assert refused["ResponseMetadata"]["HTTPStatusCode"] in (400, 403, 404), refused
+        return
+    strange.start = (strange.now().timestamp() // 600 + 2) * 600
+    strange.count(1, at=5)
+    strange.collect(600)
+    strange.deliverer.deliver()
+    assert all(strange.deliverer.delivery(id).error is None for id in made)
+    for id in made:
+        assert any(id in key for key in strange.files.keys("logs"))
+        strange.ec2.delete_flow_logs(FlowLogIds=[id])
+    strange.deliverer.deliver()
+    assert {path.name for path in (strange.folder / "buckets").iterdir()} <= {"logs", ".objects"}

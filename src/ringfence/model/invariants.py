@@ -9,6 +9,7 @@ from typing import Any
 from ringfence.model.kinds import (
     ACCESS_KEY,
     ELASTIC_IP,
+    FLOW_LOG,
     GROUP,
     GROUP_ASSOCIATION,
     INSTANCE,
@@ -46,6 +47,7 @@ def check(world: World) -> list[str]:
         *_associations(world),
         *_addresses(world),
         *_identities(world),
+        *_flow_logs(world),
     ]
 
 
@@ -132,6 +134,14 @@ def _addresses(world: World) -> Iterator[str]:
         eni = world.find(NETWORK_INTERFACE, row.network_interface_id)
         if row.association_id and (eni is None or row.private_ip not in eni.addresses):
             yield f"{row.id} is associated with an address that does not exist"
+
+
+def _flow_logs(world: World) -> Iterator[str]:
+    """A flow log goes with its resource."""
+    kinds: dict[str, Kind[Any]] = {"VPC": VPC, "Subnet": SUBNET, "NetworkInterface": NETWORK_INTERFACE}
+    for log in world.all(FLOW_LOG):
+        if world.find(kinds[log.resource_type], log.resource_id) is None:
+            yield f"{log.id} is of {log.resource_id}, which does not exist"
 
 
 def _identities(world: World) -> Iterator[str]:

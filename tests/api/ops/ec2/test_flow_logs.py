@@ -324,6 +324,18 @@ def test_they_go_with_their_resource(api: FlowApi, vpc: str) -> None:
     assert list(api.world.all(FLOW_LOG)) == []
 
 
+def test_they_go_with_a_terminated_instances_interface() -> None:
+    api = FlowApi(defaults=True)
+    bucket(api)
+    made = api.call("RunInstances", ImageId=api.image(), MinCount=1, MaxCount=1)["Instances"][0]
+    api.settle()
+    eni = made["NetworkInterfaces"][0]["NetworkInterfaceId"]
+    create(api, eni, type="NetworkInterface", **S3)
+    api.call("TerminateInstances", InstanceIds=[made["InstanceId"]])
+    api.settle()
+    assert shown(api) == []
+
+
 # ---------------------------------------------------------------------- who may
 def _user(front: Front, *actions: str, **more: Any) -> Any:
     """A client of a new user that may do these."""
