@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.insight.reach import acls, atoms, engine, gateway, places, router, walk
+from ringfence.insight.reach import acls, atoms, engine, gateway, groups, places, router, walk
 from ringfence.insight.reach.acls import AclTable
 from ringfence.insight.reach.atoms import Prefixes, Services
 from ringfence.insight.reach.engine import Engine
@@ -143,12 +143,7 @@ def rules_of_one_family_hold_for_the_other(patch: pytest.MonkeyPatch) -> None:
 
 @fault
 def narrow_blocks_hide_wide_ones(patch: pytest.MonkeyPatch) -> None:
-    def wrong(self: Way, family: int, atom: int) -> int:
-        while atom and atom not in self.blocks[family]:
-            atom >>= 1
-        return self.blocks[family].get(atom, 0)
-
-    patch.setattr(Way, "at", wrong)
+    patch.setattr(groups, "_inherited", lambda blocks: blocks)
 
 
 # ---------------------------------------------------------------------- state

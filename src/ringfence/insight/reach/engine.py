@@ -115,7 +115,7 @@ class Engine:
         self._tables = _Tables({}, {}, {})
         self._sets: dict[tuple[str, tuple[str, ...]], GroupSet] = {}
         self._atoms: dict[int, dict[int, int]] = {4: {}, 6: {}}
-        self._foreign = _foreign(ir)
+        self._foreign, self.appliances = _foreign(ir), _appliances(ir)
         self._answers: dict[tuple[str, int, int, int], Answer] = {}
 
     # ------------------------------------------------------------------ after a change
@@ -139,17 +139,19 @@ class Engine:
             changed = {f.group_id for f in (*fresh, *gone) if isinstance(f, Group)}
             new._sets = {key: held for key, held in self._sets.items() if changed.isdisjoint(key[1])}
         new._atoms = self._atoms if same_atoms else {4: {}, 6: {}}
-        new._foreign = _foreign(ir)
+        new._foreign, new.appliances = _foreign(ir), _appliances(ir)
         return new
 
-    def on(self, services: Services) -> Engine:
+    def on(self, services: Services, prefixes: dict[int, Prefixes]) -> Engine:
         """The same answers on finer atoms, so that they compare with another engine's."""
-        if services is self.services:
+        if services is self.services and all(prefixes[family] is self.prefixes[family] for family in (4, 6)):
             return self
         new = object.__new__(Engine)
-        new.ir, new.services, new.prefixes, new.places = self.ir, services, self.prefixes, self.places
-        new._tables = _Tables({}, {}, self._tables.routes)
-        new._sets, new._answers, new._atoms, new._foreign = {}, {}, self._atoms, self._foreign
+        new.ir, new.services, new.prefixes, new.places = self.ir, services, prefixes, self.places
+        new._tables = self._tables if services is self.services else _Tables({}, {}, self._tables.routes)
+        new._sets = dict(self._sets) if services is self.services else {}
+        new._answers, new._atoms = {}, {4: {}, 6: {}}
+        new._foreign, new.appliances = self._foreign, self.appliances
         return new
 
     # ------------------------------------------------------------------ what the walk looks up
@@ -202,8 +204,12 @@ class Engine:
         owner = self.places.vpcs[vpc_id].owners[family].get(address)
         return () if owner is None else owner.groups
 
+    def has_unknown(self, vpc_id: str) -> bool:
+        """Has the VPC an element the engine does not know?"""
+        return vpc_id in self._foreign or None in self._foreign
+
     def refuse_unknown(self, vpc_id: str) -> None:
-        """Unmodelled when the VPC has an element the engine does not know."""
+        """Unmodelled when `has_unknown`."""
         component = self._foreign.get(vpc_id) or self._foreign.get(None)
         if component is not None:
             raise Unmodelled(component, "this kind of element is not modelled")
@@ -292,3 +298,9 @@ def _foreign(ir: Ir) -> dict[str | None, str]:
     """Elements of kinds that the engine does not know: VPC (None: any) -> the id of one."""
     unknown = {key: fragment for key, fragment in ir.fragments.items() if type(fragment) not in MODELLED}
     return {getattr(fragment, "vpc_id", None): id for (_, id), fragment in unknown.items()}
+
+
+def _appliances(ir: Ir) -> frozenset[str]:
+    """The interfaces that routes lead to."""
+    tables = (fragment for fragment in ir.fragments.values() if isinstance(fragment, RouteTable))
+    return frozenset(route.target for table in tables for route in table.routes if route.target is not None)

@@ -21,7 +21,11 @@ class Way:
         self.wide = {4: 0, 6: 0}
         for rule in rules:
             self._add(services.of(rule.match) if rule.match is not None else 0, rule)
-        self.lengths = {family: tuple({code.bit_length() for code in self.blocks[family]}) for family in FAMILIES}
+        self.lengths = {
+            family: tuple(sorted({code.bit_length() for code in self.blocks[family]}, reverse=True))
+            for family in FAMILIES
+        }
+        self.blocks = {family: _inherited(self.blocks[family]) for family in FAMILIES}
 
     def _add(self, mask: int, rule: Allow) -> None:
         match = rule.match
@@ -39,11 +43,24 @@ class Way:
 
     def at(self, family: int, atom: int) -> int:
         """What its blocks let through from, or to, an address of an atom."""
-        blocks, size, out = self.blocks[family], atom.bit_length(), 0
+        blocks, size = self.blocks[family], atom.bit_length()
         for length in self.lengths[family]:
             if length <= size:
-                out |= blocks.get(atom >> size - length, 0)
-        return out
+                found = blocks.get(atom >> size - length)
+                if found is not None:
+                    return found
+        return 0
+
+
+def _inherited(blocks: dict[int, int]) -> dict[int, int]:
+    """To each block what the blocks around it let through: the innermost one says everything."""
+    out: dict[int, int] = {}
+    for code in sorted(blocks):  # the shorter the prefix, the smaller its code
+        around = code >> 1
+        while around and around not in out:
+            around >>= 1
+        out[code] = blocks[code] | out.get(around, 0)
+    return out
 
 
 class GroupTable:
@@ -73,6 +90,13 @@ class GroupSet:
 
     def _ways(self, egress: bool) -> list[Way]:
         return [table.egress if egress else table.ingress for table in self.tables]
+
+    def toward(self, egress: bool, family: int, atom: int) -> int:
+        """`by_block`, without remembering it: for whole rows of a matrix."""
+        out = 0
+        for table in self.tables:
+            out |= (table.egress if egress else table.ingress).at(family, atom)
+        return out
 
     def by_block(self, egress: bool, family: int, atom: int) -> int:
         """What rules with blocks allow."""

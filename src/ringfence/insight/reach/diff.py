@@ -1,0 +1,161 @@
+"""From one configuration to another: what became possible, what became impossible, each with a packet as witness.
+
+Both engines are put on the same atoms, and addresses into classes that neither tells apart. Only what a changed fragment
+can touch is worked out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
+from ringfence.insight.reach.matrix import Cell, Endpoints, Grid, classes
+from ringfence.insight.reach.space import Space
+from ringfence.policy.ir import Acl, Group, RouteTable
+from ringfence.policy.packet import Packet
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What changed from a class of sources to a class of destinations. `unknown`: one side cannot be told."""
+
+    source: Endpoints
+    destination: Endpoints
+    opened: Space
+    closed: Space
+    unknown: Unknown | None = None
+
+    def witness(self, *, opened: bool = True) -> tuple[str, Packet] | None:
+        """(sender, packet) that became possible, or impossible; None when there is none."""
+        pair = self.source.two(self.destination)
+        if pair is None:
+            return None
+        (eni, src), (_, dst) = pair
+        family = self.source.family
+        space = self.opened if opened else self.closed
+        packet = space.witness(number_to_address(family, src), number_to_address(family, dst))
+        return None if packet is None else (eni, packet)
+
+
+@dataclass(slots=True)
+class _Changed:
+    """The ids of what differs."""
+
+    groups: set[str]
+    acls: set[str]
+    tables: set[str]
+    other: bool
+
+
+def diff(before: Engine, after: Engine) -> Iterator[Shift]:
+    """Every difference between interfaces of one VPC, in private and IPv6 addresses."""
+    services = after.services.with_cuts(set(before.services.starts))
+    prefixes = {family: after.prefixes[family].with_codes(set(before.prefixes[family].codes)) for family in (4, 6)}
+    before, after = before.on(services, prefixes), after.on(services, prefixes)
+    changed = _changed(before, after)
+    alone = before.appliances | after.appliances
+    old, new = classes(before, alone), classes(after, alone)
+    for key in dict.fromkeys((*old, *new)):
+        yield from _within(before, after, changed, old.get(key, []), new.get(key, []))
+
+
+def _changed(before: Engine, after: Engine) -> _Changed:
+    was, now = before.ir.fragments, after.ir.fragments
+    found = [fragment for key, fragment in now.items() if was.get(key) is not fragment]
+    found += [fragment for key, fragment in was.items() if key not in now]
+    ids: dict[type, set[str]] = {Group: set(), Acl: set(), RouteTable: set()}
+    for fragment in found:
+        if isinstance(fragment, Group | Acl | RouteTable):
+            ids[type(fragment)].add(_id(fragment))
+    return _Changed(ids[Group], ids[Acl], ids[RouteTable], bool(found))
+
+
+def _id(fragment: Any) -> str:
+    id: str = (
+        fragment.group_id if isinstance(fragment, Group) else getattr(fragment, "acl_id", None) or fragment.table_id
+    )
+    return id
+
+
+# ---------------------------------------------------------------------- classes of both
+Pair = tuple[Endpoints | None, Endpoints | None]
+
+
+def _joint(old: list[Endpoints], new: list[Endpoints]) -> list[Pair]:
+    """Classes that neither engine tells apart: what each takes its members for, or None where it has none."""
+    was = {member: n for n, each in enumerate(old) for member in each.members}
+    now = {member: n for n, each in enumerate(new) for member in each.members}
+    found: dict[tuple[int | None, int | None], list[tuple[str, int]]] = {}
+    for member in dict.fromkeys((*was, *now)):
+        found.setdefault((was.get(member), now.get(member)), []).append(member)
+    return [
+        (None if a is None else _with(old[a], members), None if b is None else _with(new[b], members))
+        for (a, b), members in found.items()
+    ]
+
+
+def _with(of: Endpoints, members: list[tuple[str, int]]) -> Endpoints:
+    return Endpoints(of.vpc_id, of.family, of.net, of.groups, of.atom, members)
+
+
+def _touched(pair: Pair, changed: _Changed) -> bool:
+    """May anything about this class differ?"""
+    was, now = pair
+    if was is None or now is None:
+        return True
+    a, b = was.net, now.net
+    moved = was.groups != now.groups or (a.acl_id, a.table_id, a.blocks) != (b.acl_id, b.table_id, b.blocks)
+    return (
+        moved or not changed.groups.isdisjoint(now.groups) or a.acl_id in changed.acls or a.table_id in changed.tables
+    )
+
+
+def _within(
+    before: Engine, after: Engine, changed: _Changed, old: list[Endpoints], new: list[Endpoints]
+) -> Iterator[Shift]:
+    """One VPC and family."""
+    pairs = _joint(old, new)
+    detours = any(each.members[0][0] in (before.appliances | after.appliances) for each in (*old, *new))
+    everything = changed.other and detours  # what an appliance lets through may change every pair
+    touched = [n for n, pair in enumerate(pairs) if everything or _touched(pair, changed)]
+    if not touched:
+        return
+    was = _cells(before, [a for a, _ in pairs], touched)
+    now = _cells(after, [b for _, b in pairs], touched)
+    for key in dict.fromkeys((*was, *now)):
+        shift = _shift(after, was.get(key), now.get(key))
+        if shift is not None:
+            yield shift
+
+
+def _cells(engine: Engine, everyone: list[Endpoints | None], touched: list[int]) -> dict[tuple[int, int], Cell]:
+    """The cells of rows and columns that are touched, by the numbers of their classes."""
+    here = [n for n, each in enumerate(everyone) if each is not None]
+    present = [each for each in everyone if each is not None]
+    if not present:
+        return {}
+    number = {n: at for at, n in enumerate(here)}
+    names = {id(each): n for n, each in enumerate(everyone)}
+    grid, hit = Grid(engine, present), [number[n] for n in touched if n in number]
+    rows = set(hit)
+    out: dict[tuple[int, int], Cell] = {}
+    for at in range(len(present)):
+        for cell in grid.row(at, None if at in rows else hit):
+            out[names[id(cell.source)], names[id(cell.destination)]] = cell
+    return out
+
+
+def _shift(engine: Engine, was: Cell | None, now: Cell | None) -> Shift | None:
+    """None when nothing changed."""
+    if was is not None and now is not None and was[2:] == now[2:]:
+        return None
+    services, nothing = engine.services, Space(engine.services)
+    a = nothing if was is None else was.conversations(services)
+    b = nothing if now is None else now.conversations(services)
+    one = now or was
+    assert one is not None
+    unknown = (was and was.unknown) or (now and now.unknown) or None
+    opened, closed = b.minus(a), a.minus(b)
+    return Shift(one.source, one.destination, opened, closed, unknown) if opened or closed or unknown else None
