@@ -75,8 +75,11 @@ class Reach:
             return
         truth = spec.converse(self.run.api.world, packet, source)
         self.tally.delivered += truth == "ok"
-        if said is not (truth == "ok"):
-            self.tally.differences.append(f"{source} sends {packet}: specification {truth}, engine {said}")
+        walked = packet in self.engine.conversations(source, packet.src, packet.dst).space
+        if {said, walked} != {truth == "ok"}:
+            self.tally.differences.append(
+                f"{source} sends {packet}: specification {truth}, engine {said}, walk {walked}"
+            )
 
     def play(self, packets: int) -> None:
         """Random packets, each with the corners of the set it falls into; a change now and then."""

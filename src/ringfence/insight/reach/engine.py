@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
+from ringfence.insight.reach import local
 from ringfence.insight.reach.acls import AclTable
 from ringfence.insight.reach.atoms import END, Prefixes, Services, code_of, interval, point
 from ringfence.insight.reach.groups import GroupSet, GroupTable
@@ -46,7 +47,7 @@ MODELLED: frozenset[type] = frozenset(
 
 
 #: answers that an engine keeps at most
-_REMEMBERED = 100_000
+_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Engine:
         self._atoms: dict[int, dict[int, int]] = {4: {}, 6: {}}
         self._foreign, self.appliances = _foreign(ir), _appliances(ir)
         self._answers: dict[tuple[str, int, int, int], Answer] = {}
+        self._spaces: dict[tuple[str, int, int, int], Space] = {}
 
     # ------------------------------------------------------------------ after a change
     def update(self, ir: Ir) -> Engine:
@@ -134,7 +136,7 @@ class Engine:
         new.places = Places(ir) if structural else self.places
         # tables of sets of services end with the atoms they stand on; routes do not ask for services
         new._tables = self._tables if new.services is self.services else _Tables({}, {}, self._tables.routes)
-        new._sets, new._answers = {}, {}
+        new._sets, new._answers, new._spaces = {}, {}, {}
         if new.services is self.services:
             changed = {f.group_id for f in (*fresh, *gone) if isinstance(f, Group)}
             new._sets = {key: held for key, held in self._sets.items() if changed.isdisjoint(key[1])}
@@ -150,7 +152,7 @@ class Engine:
         new.ir, new.services, new.prefixes, new.places = self.ir, services, prefixes, self.places
         new._tables = self._tables if services is self.services else _Tables({}, {}, self._tables.routes)
         new._sets = dict(self._sets) if services is self.services else {}
-        new._answers, new._atoms = {}, {4: {}, 6: {}}
+        new._answers, new._spaces, new._atoms = {}, {}, {4: {}, 6: {}}
         new._foreign, new.appliances = self._foreign, self.appliances
         return new
 
@@ -263,8 +265,17 @@ class Engine:
 
     def ask(self, source: str, packet: Packet) -> bool | Unknown:
         """Does a packet arrive, and its answer come back?"""
-        answer = self.conversations(source, packet.src, packet.dst)
-        return answer.unknown or packet in answer.space
+        key = (source, packet.src.version, int(packet.src), int(packet.dst))
+        space = self._spaces.get(key)
+        if space is None:
+            space = local.between(self, *key)
+            if space is None:
+                answer = self.conversations(source, packet.src, packet.dst)
+                return answer.unknown or packet in answer.space
+            if len(self._spaces) >= _REMEMBERED:
+                self._spaces.clear()
+            self._spaces[key] = space
+        return packet in space
 
 
 # ---------------------------------------------------------------------- what fragments cut

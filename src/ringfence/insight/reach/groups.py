@@ -91,13 +91,6 @@ class GroupSet:
     def _ways(self, egress: bool) -> list[Way]:
         return [table.egress if egress else table.ingress for table in self.tables]
 
-    def toward(self, egress: bool, family: int, atom: int) -> int:
-        """`by_block`, without remembering it: for whole rows of a matrix."""
-        out = 0
-        for table in self.tables:
-            out |= (table.egress if egress else table.ingress).at(family, atom)
-        return out
-
     def by_block(self, egress: bool, family: int, atom: int) -> int:
         """What rules with blocks allow."""
         found = self._memo.get((egress, family, atom))

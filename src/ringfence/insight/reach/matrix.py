@@ -8,16 +8,18 @@ is walked, pair by pair. An interface's conversations with itself are not in the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ringfence.insight.reach.atoms import Services
 from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
-from ringfence.insight.reach.groups import GroupSet
+from ringfence.insight.reach.groups import GroupSet, GroupTable
 from ringfence.insight.reach.places import UNROUTED_CODES, WIDTH, Net, inside
 from ringfence.insight.reach.space import Space
 from ringfence.policy.ir import Via
+
+V = TypeVar("V")
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +36,8 @@ class Endpoints:
     def pairs(self, other: Endpoints) -> int:
         """How many pairs of addresses of different interfaces there are."""
         every = len(self.members) * len(other.members)
+        if other is self and len({eni for eni, _ in self.members}) == len(self.members):
+            return every - len(self.members)
         mine = Counter(eni for eni, _ in self.members)
         return every - sum(mine[eni] for eni, _ in other.members)
 
@@ -83,6 +87,18 @@ def classes(engine: Engine, alone: frozenset[str] = frozenset()) -> dict[tuple[s
     return out
 
 
+class _Lazy(dict[int, V]):
+    """A table whose entries are made when first read."""
+
+    def __init__(self, make: Callable[[int], V]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: int) -> V:
+        found = self[key] = self._make(key)
+        return found
+
+
 class Grid:
     """The classes of one VPC and family, numbered: row by row, one destination at a time."""
 
@@ -100,44 +116,51 @@ class Grid:
         self.places = [(sets[c.groups], atoms[c.atom], nets[c.net.subnet_id]) for c in everyone]
         seen = [eni for c in everyone for eni, _ in c.members]
         self._several = len(seen) > len(set(seen))  # some interface has several addresses
-        self._local_rows: dict[str, list[bool]] = {}
-        self._rows: dict[tuple[bool, int], list[int]] = {}
-        self._columns: dict[tuple[bool, int], list[int]] = {}
-        self._named: dict[tuple[bool, int], list[int]] = {}
-        self._naming: dict[tuple[bool, int], list[int]] = {}
+        self._local_rows: dict[str, _Lazy[bool]] = {}
+        self._tables: dict[tuple[str, bool, int], _Lazy[int]] = {}
+        self._outward: _Lazy[_Lazy[int]] = _Lazy(lambda own: self._row(True, own))
+        self._inward: _Lazy[_Lazy[int]] = _Lazy(lambda own: self._row(False, own))
 
     # ------------------------------------------------------------------ tables made when asked for
-    def _row(self, egress: bool, own: int) -> list[int]:
+    def _table(self, kind: str, egress: bool, fixed: int, make: Callable[[int], int]) -> _Lazy[int]:
+        found = self._tables.get((kind, egress, fixed))
+        if found is None:
+            found = self._tables[kind, egress, fixed] = _Lazy(make)
+        return found
+
+    def _way(self, egress: bool, table: GroupTable) -> _Lazy[int]:
+        """What one group lets through, by atom of the remote."""
+        at, family, atoms = (table.egress if egress else table.ingress).at, self.family, self.atoms
+        return self._table("way", egress, id(table), lambda atom: at(family, atoms[atom]))
+
+    def _row(self, egress: bool, own: int) -> _Lazy[int]:
         """What one set lets through, by atom of the remote."""
-        found = self._rows.get((egress, own))
-        if found is None:
-            toward, family = self.sets[own].toward, self.family
-            found = self._rows[egress, own] = [toward(egress, family, atom) for atom in self.atoms]
-        return found
+        ways = [self._way(egress, table) for table in self.sets[own].tables]
+        if len(ways) == 1:
+            return ways[0]
 
-    def _column(self, egress: bool, atom: int) -> list[int]:
-        """What each set lets through for one atom of the remote."""
-        found = self._columns.get((egress, atom))
-        if found is None:
-            code, family = self.atoms[atom], self.family
-            found = self._columns[egress, atom] = [held.toward(egress, family, code) for held in self.sets]
-        return found
+        def of_all(atom: int) -> int:
+            out = 0
+            for way in ways:
+                out |= way[atom]
+            return out
 
-    def _naming_of(self, egress: bool, own: int) -> list[int]:
+        return self._table("row", egress, own, of_all)
+
+    def _naming_of(self, egress: bool, own: int) -> _Lazy[int]:
         """What one set lets through by reference, by set of the remote."""
-        found = self._naming.get((egress, own))
-        if found is None:
-            held, family = self.sets[own], self.family
-            found = self._naming[egress, own] = [held.by_group(egress, family, remote) for remote in self.carried]
-        return found
+        held, family, carried = self.sets[own], self.family, self.carried
+        return self._table("naming", egress, own, lambda remote: held.by_group(egress, family, carried[remote]))
 
-    def _named_by(self, egress: bool, remote: int) -> list[int]:
+    def _named_by(self, egress: bool, remote: int) -> _Lazy[int]:
         """What each set lets through by reference to one set of the remote."""
-        found = self._named.get((egress, remote))
-        if found is None:
-            groups, family = self.carried[remote], self.family
-            found = self._named[egress, remote] = [held.by_group(egress, family, groups) for held in self.sets]
-        return found
+        groups, family, sets = self.carried[remote], self.family, self.sets
+        return self._table("named", egress, remote, lambda own: sets[own].by_group(egress, family, groups))
+
+    def _gate(self, net: Net, egress: bool) -> _Lazy[int]:
+        """What a subnet's ACL lets through, by atom of the remote."""
+        acl, family, atoms = self.engine.acl(net.acl_id), self.family, self.atoms
+        return self._table(net.acl_id, egress, -1, lambda atom: acl.allowed(egress, family, atoms[atom]))
 
     def _local(self, net: Net, atom: int) -> bool:
         """Does a subnet's table lead to an atom by the local route?"""
@@ -147,11 +170,11 @@ class Grid:
         route = self.engine.routes(net.table_id).to(self.family, atom)
         return route is not None and route.via is Via.LOCAL
 
-    def _locals(self, net: Net) -> list[bool]:
+    def _locals(self, net: Net) -> _Lazy[bool]:
         """`_local` for every atom."""
         found = self._local_rows.get(net.table_id)
         if found is None:
-            found = self._local_rows[net.table_id] = [self._local(net, atom) for atom in self.atoms]
+            found = self._local_rows[net.table_id] = _Lazy(lambda atom: self._local(net, self.atoms[atom]))
         return found
 
     # ------------------------------------------------------------------ a row
@@ -159,16 +182,15 @@ class Grid:
         """Every cell of a destination that is not empty; of these sources only, if they are given."""
         there = self.everyone[number]
         own, atom, home = self.places[number]
-        services, family = self.engine.services, self.family
+        services = self.engine.services
         silent, ported, tcp, udp = services.silent, services.ported, services.tcp, services.udp
-        in_block, in_named = self._row(False, own), self._naming_of(False, own)
-        out_block, out_named = self._column(True, atom), self._named_by(True, own)
-        back_out, back_out_named = self._row(True, own), self._naming_of(True, own)
-        back_in, back_in_named = self._column(False, atom), self._named_by(False, own)
-        acl = self.engine.acl(there.net.acl_id)
-        gate_in = [acl.allowed(False, family, code) for code in self.atoms]
-        gate_out = [acl.allowed(True, family, code) for code in self.atoms]
-        lanes = [self._lane(net, there, n == home) for n, net in enumerate(self.nets)]
+        inward, outward = self._inward, self._outward
+        in_block, in_named = inward[own], self._naming_of(False, own)
+        out_named = self._named_by(True, own)
+        back_out, back_out_named = outward[own], self._naming_of(True, own)
+        back_in_named = self._named_by(False, own)
+        gate_in, gate_out = self._gate(there.net, False), self._gate(there.net, True)
+        lanes = _Lazy(lambda net: self._lane(self.nets[net], there, atom, same=net == home))
         homeward, several = self._locals(there.net), self._several
         everyone, places = self.everyone, self.places
         for source in range(len(everyone)) if sources is None else sources:
@@ -177,7 +199,7 @@ class Grid:
             if lane is None or (net != home and not homeward[from_]):
                 yield from self._walked(everyone[source], there)
                 continue
-            wanted = (in_block[from_] | in_named[mine]) & (out_block[mine] | out_named[mine]) & lane[0]
+            wanted = (in_block[from_] | in_named[mine]) & (outward[mine][atom] | out_named[mine]) & lane[0]
             if not wanted:
                 continue
             answered = ported
@@ -189,13 +211,15 @@ class Grid:
                     wanted &= (tcp if answers & tcp else 0) | (udp if answers & udp else 0) | ~ported
                 wanted &= services.asking(answers) | ported
             if wanted & silent:
-                wanted &= ~silent | (back_out[from_] | back_out_named[mine]) & (back_in[mine] | back_in_named[mine])
+                wanted &= ~silent | (back_out[from_] | back_out_named[mine]) & (
+                    inward[mine][atom] | back_in_named[mine]
+                )
             if not wanted or (source == number and len(there.members) == 1):
                 continue
             if not several or everyone[source].two(there):
                 yield Cell(everyone[source], there, wanted, answered)
 
-    def _lane(self, net: Net, there: Endpoints, same: bool) -> tuple[int, int] | None:
+    def _lane(self, net: Net, there: Endpoints, atom: int, *, same: bool) -> tuple[int, int] | None:
         """What a source subnet's ACL lets out, and lets back in; None where the route is not local."""
         full = self.engine.services.full
         address = there.members[0][1]
@@ -203,10 +227,9 @@ class Grid:
             return None
         if same:
             return full, full
-        if inside(net.blocks[self.family], WIDTH[self.family], address) or not self._local(net, there.atom):
+        if inside(net.blocks[self.family], WIDTH[self.family], address) or not self._locals(net)[atom]:
             return None
-        acl = self.engine.acl(net.acl_id)
-        return acl.allowed(True, self.family, there.atom), acl.allowed(False, self.family, there.atom)
+        return self._gate(net, True)[atom], self._gate(net, False)[atom]
 
     def _walked(self, source: Endpoints, there: Endpoints) -> Iterator[Cell]:
         """Through something else than the router: one pair stands for all."""

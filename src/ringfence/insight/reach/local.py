@@ -1,0 +1,62 @@
+"""The short way to an answer: two interfaces of one VPC with local routes both ways, as most pairs are.
+
+The formula is that of the matrix, for one pair: groups and network ACLs there, network ACLs back, and for ICMP that opens no
+flow the groups back as well. Whatever else may be on the way is left to the walk.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ringfence.insight.reach import router
+from ringfence.insight.reach.places import UNROUTED_CODES, WIDTH, Port, inside
+from ringfence.insight.reach.space import Space
+from ringfence.policy.ir import Via
+
+if TYPE_CHECKING:
+    from ringfence.insight.reach.engine import Engine
+
+
+def between(engine: Engine, source: str, family: int, src: int, dst: int) -> Space | None:
+    """All conversations, or None when this is not such a pair."""
+    a = engine.places.ports.get(source)
+    if a is None or not a.running or src not in a.addresses[family] or engine.has_unknown(a.vpc_id):
+        return None
+    place = engine.places.vpcs[a.vpc_id]
+    b = place.owners[family].get(dst)
+    if b is None or not b.running or b is a or router.keeps(place, family, dst):
+        return None
+    to, from_ = engine.atom(family, dst), engine.atom(family, src)
+    same = a.net is b.net
+    if not same and not (_local(engine, a, family, dst, to) and _local(engine, b, family, src, from_)):
+        return None
+    return _space(engine, a, b, family, to, from_, same=same)
+
+
+def _local(engine: Engine, port: Port, family: int, address: int, atom: int) -> bool:
+    """Is the local route the one, and no subnet of its own or unroutable block in the way?"""
+    width = WIDTH[family]
+    if inside(UNROUTED_CODES[family], width, address) or inside(port.net.blocks[family], width, address):
+        return False
+    route = engine.routes(port.net.table_id).to(family, atom)
+    return route is not None and route.via is Via.LOCAL
+
+
+def _space(engine: Engine, a: Port, b: Port, family: int, to: int, from_: int, *, same: bool) -> Space:
+    services = engine.services
+    mine, theirs = engine.group_set(a.vpc_id, a.groups), engine.group_set(b.vpc_id, b.groups)
+    wanted = (mine.by_block(True, family, to) | mine.by_group(True, family, b.groups)) & (
+        theirs.by_block(False, family, from_) | theirs.by_group(False, family, a.groups)
+    )
+    sources = services.ported
+    if not same and wanted:
+        acl, other = engine.acl(a.net.acl_id), engine.acl(b.net.acl_id)
+        wanted &= acl.allowed(True, family, to) & other.allowed(False, family, from_)
+        answers = other.allowed(True, family, from_) & acl.allowed(False, family, to)
+        sources &= answers
+        wanted &= services.asking(answers) | services.ported
+    if wanted & services.silent:
+        back = theirs.by_block(True, family, from_) | theirs.by_group(True, family, a.groups)
+        back &= mine.by_block(False, family, to) | mine.by_group(False, family, b.groups)
+        wanted &= ~services.silent | back
+    return Space.of(services, [(wanted & services.ported, sources)], wanted & ~services.ported)
