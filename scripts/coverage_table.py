@@ -9,6 +9,7 @@ from pathlib import Path
 import ringfence.api.ops.accessanalyzer
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
+import ringfence.api.ops.logs
 import ringfence.api.ops.organizations
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,11 @@ import ringfence.api.ops.accessanalyzer
 import ringfence.api.ops.cloudtrail
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
+import ringfence.api.ops.logs
 import ringfence.api.ops.organizations
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
-from ringfence import deliveries, keyfile, notes
+from ringfence import deliveries, expiry, keyfile, notes
 from ringfence.accounts import Accounts
 from ringfence.api.images import Images
 from ringfence.api.instance_credentials import InstanceCredentials
@@ -52,6 +55,7 @@ from ringfence.model.quotas import LAB, Limits
 from ringfence.model.world import Change, World, put
 from ringfence.settings import Root, Settings, SettingsError, root_of
 from ringfence.store.buckets import BucketFiles
+from ringfence.store.events import EventStore
 from ringfence.store.sqlite import SqliteStore
 from ringfence.store.store import Commit, Store
 from ringfence.unpacking import Unpacker
@@ -145,6 +149,8 @@ class Installation:
             self.data / "ringfence.db", durable=not settings.ephemeral, audit_key=keyfile.audit_key(self.data)
         )
         end.callback(self.store.close)
+        self.events = EventStore(self.data / "events.db", durable=not settings.ephemeral)
+        end.callback(self.events.close)
         self.root = root_of(settings, self.data)
         self.sealer = keyfile.sealer_of(self.data)
         self.authority = Authority(self.data / "tls", settings.tls_names) if settings.tls_names else None
@@ -256,7 +262,7 @@ class Installation:
                 "ec2": (default_vpc.initialise, *((images.sample_images,) if self.settings.ephemeral else ())),
                 "cloudtrail": (self._publish_digest_key,),
             },
-            outside=deliveries.FromHere(self.store, self.deliverer, console=self.plane.console),
+            outside=deliveries.FromHere(self.store, self.deliverer, console=self.plane.console, logs=self.events),
             objects=self.buckets,
             reset=self._reset if self.settings.ephemeral else None,
             rates=Rates(self.settings.rate_factor) if self.settings.rate_factor is not None else None,
@@ -264,12 +270,15 @@ class Installation:
         )
 
     def _reset(self) -> None:
+        """Forget everything; the World first, so that no stream is left whose events are gone."""
         with self.buckets.lock:
             self.store.reset()
             self.buckets.clear()
+        self.events.clear()
 
     def _start_housekeeping(self) -> Any:
-        """Forgets terminated instances after an hour; writes down when keys were last used. Returns what ends it."""
+        """Forgets terminated instances after an hour and log events after their retention; writes down when keys were last
+        used. Returns what ends it."""
         stop, clock = threading.Event(), SystemClock()
 
         def keep() -> None:
@@ -282,6 +291,7 @@ class Installation:
                 self._write_uses()
                 self._renew()
                 self.pipeline.throttled.flush(clock.now().timestamp())
+                self._expire(clock.now())
 
         thread = threading.Thread(target=keep, name="housekeeping", daemon=True)
         thread.start()
@@ -300,6 +310,12 @@ class Installation:
                 self.authority.ensure()
         except SettingsError as problem:
             log.error("the TLS certificate cannot be renewed: %s", problem)
+
+    def _expire(self, now: datetime) -> None:
+        try:
+            expiry.expire(self.events, lambda: self.store.world, now)
+        except (ApiError, sqlite3.Error) as problem:
+            log.error("log events are not expired yet: %s", problem)
 
     def _write_uses(self) -> None:
         """One commit for the last uses of all keys and roles since the last time."""

@@ -20,6 +20,8 @@ SECRET = frozenset(
     {
         "UserData", "SecretAccessKey", "SessionToken", "AuthenticationCode1", "AuthenticationCode2", "TokenCode",
         "KeyMaterial",
+        # what was logged belongs in the logs, once
+        "logEvents", "logEventMessages",
     }
 )  # fmt: skip
 #: member -> what is secret in it, or None when all of it is

@@ -1,13 +1,16 @@
-"""What operations may ask that is not in the World: the audit trail, and how deliveries went.
+"""What operations may ask that is not in the World: the audit trail, how deliveries went, and log events.
 
 Operations stay functions of their arguments; these are among the arguments (`Call.outside`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from ringfence.model.errors import fault
+from ringfence.store.events import Datapoint, LogEvent, Position, Summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,39 @@ class ConsoleOutput:
     at: float
 
 
+class LogEvents(Protocol):
+    """Log events and what metric filters made of them (`store/events.py`). ApiError ServiceUnavailableException when the
+    disk fails."""
+
+    def put(
+        self, stream: int, events: Sequence[tuple[int, str]], ingested: int, datapoints: Iterable[Datapoint] = ()
+    ) -> int:
+        """Append events `(time in ms, message)` and datapoints, all or nothing; on disk when it returns."""
+        ...
+
+    def summaries(self, streams: Iterable[int]) -> dict[int, Summary]:
+        """First and last event and size of the streams that have any."""
+        ...
+
+    def page(
+        self, stream: int, after: Position, before: Position, limit: int, *, newest: bool = False
+    ) -> list[LogEvent]:
+        """Events of a stream strictly between two positions."""
+        ...
+
+    def scan(
+        self, streams: Iterable[int], after: Position, before: Position, *, newest: bool = False
+    ) -> Iterator[LogEvent]:
+        """Events of several streams strictly between two positions, in order."""
+        ...
+
+
 class Outside(Protocol):
+    @property
+    def logs(self) -> LogEvents:
+        """The log events of this installation."""
+        ...
+
     def events(self, needles: list[bytes]) -> Iterator[tuple[int, bytes]]:
         """Audit records whose bytes hold every needle, with their numbers, the newest first."""
         ...
@@ -59,8 +94,32 @@ class Outside(Protocol):
         ...
 
 
+class NoLogEvents:
+    """For installations without an event store: none are taken."""
+
+    def put(
+        self, stream: int, events: Sequence[tuple[int, str]], ingested: int, datapoints: Iterable[Datapoint] = ()
+    ) -> int:
+        raise fault("ServiceUnavailableException", message="This installation keeps no log events.")
+
+    def summaries(self, streams: Iterable[int]) -> dict[int, Summary]:
+        return {}
+
+    def page(
+        self, stream: int, after: Position, before: Position, limit: int, *, newest: bool = False
+    ) -> list[LogEvent]:
+        return []
+
+    def scan(
+        self, streams: Iterable[int], after: Position, before: Position, *, newest: bool = False
+    ) -> Iterator[LogEvent]:
+        return iter(())
+
+
 class Nothing:
-    """For tests and installations without a store: no records, no deliveries."""
+    """For tests and installations without a store: no records, no deliveries, no log events."""
+
+    logs: LogEvents = NoLogEvents()
 
     def events(self, needles: list[bytes]) -> Iterator[tuple[int, bytes]]:
         return iter(())

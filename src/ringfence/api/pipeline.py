@@ -48,6 +48,8 @@ from ringfence.store.store import Commit, Store
 log = logging.getLogger("ringfence.api")
 
 MAX_BODY = 1 << 20  # bytes; EC2 requests are far smaller
+#: PutLogEvents: a batch of 1 MiB of text grows when it is written as JSON, to three times that where it is not ASCII
+LARGE_BODY, LARGE_TARGET = 4 << 20, "Logs_20140328.PutLogEvents"
 HEAVY_REPLY = 256 << 10  # bytes; a read that answered more than this is kept off the event loop
 #: runs before an operation of its service; gives the change that makes an untouched (account, Region) usable
 Prepare = Callable[[Call, World], Change | None]
@@ -176,7 +178,7 @@ class Pipeline:
             return Lane.WRITER
         if not begun.dry_run and self._prepared(begun.call, self.store.world):
             return Lane.WRITER
-        return Lane.READER if self._heavy.get(_kind_of(begun.call)) else Lane.INLINE
+        return Lane.READER if begun.operation.aside or self._heavy.get(_kind_of(begun.call)) else Lane.INLINE
 
     def finish(self, begun: Begun | Reset) -> HttpResponse:
         """Execute, commit, serialise."""
@@ -197,7 +199,9 @@ class Pipeline:
             return self._refuse(begun, self._bug(begun.protocol, begun.call.request_id))
 
     def room(self, request: HttpRequest) -> int:
-        """How many bytes the body may have: more for an object of a bucket than for any other request."""
+        """How many bytes the body may have: more for an object of a bucket or a batch of log events than for others."""
+        if request.header("x-amz-target") == LARGE_TARGET:
+            return LARGE_BODY
         if request.method != "PUT" or claim_of(request).action not in _OBJECT_BODIES:
             return MAX_BODY
         size = self.limits["s3-object-bytes"]

@@ -275,6 +275,16 @@ _CLOUDTRAIL: dict[str, ErrorKind] = {
     "InvalidParameterCombinationException": _bad("{message}"),
 }
 
+#: CloudWatch Logs API Reference, "Errors" of each action
+_LOGS: dict[str, ErrorKind] = {
+    "InvalidOperationException": _bad("{message}"),
+    "LimitExceededException": _bad("Resource limit exceeded."),
+    "OperationAbortedException": _bad("{message}"),
+    "ServiceUnavailableException": _bad("{message}", 503),
+    "ResourceAlreadyExistsException": _bad("The specified {what} already exists"),
+    "TooManyTagsException": _bad("{message}"),
+}
+
 #: AWS Organizations API Reference, "Errors" of each action; all have status 400
 _ORGANIZATIONS: dict[str, ErrorKind] = {
     "AWSOrganizationsNotInUseException": _bad("Your account is not a member of an organization."),
@@ -377,6 +387,7 @@ ERRORS: dict[str, ErrorKind] = {
     **_EC2,
     **_IAM,
     **_STS,
+    **_LOGS,
     **_ORGANIZATIONS,
 }
 

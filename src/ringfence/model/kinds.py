@@ -24,6 +24,7 @@ from ringfence.model.nouns.identity import (
     User,
 )
 from ringfence.model.nouns.instance import Image, Instance, KeyPair
+from ringfence.model.nouns.log import LogGroup, LogResourcePolicy, LogStream, MetricFilter
 from ringfence.model.nouns.network import DhcpOptions, InternetGateway, RegionState, Subnet, SubnetCidrReservation, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl
 from ringfence.model.nouns.network_interface import ElasticIp, NetworkInterface
@@ -250,6 +251,18 @@ TRAIL = _own(
     account=lambda t: (t.owner_id,),
 )  # fmt: skip
 DIGEST_KEY = _own("cloudtrail-digest-key", DigestKey, "cloudtrail", "ResourceNotFoundException")
+
+
+# ---------------------------------------------------------------------- CloudWatch Logs
+LOG_GROUP = _own("logs-log-group", LogGroup, "logs", "ResourceNotFoundException")
+LOG_STREAM = _own(
+    "logs-log-stream", LogStream, "logs", "ResourceNotFoundException", group=lambda s: (s.group,),
+    number=lambda s: (str(s.number),),
+)  # fmt: skip
+METRIC_FILTER = _own(
+    "logs-metric-filter", MetricFilter, "logs", "ResourceNotFoundException", group=lambda f: (f.group,)
+)  # fmt: skip
+LOG_RESOURCE_POLICY = _own("logs-resource-policy", LogResourcePolicy, "logs", "ResourceNotFoundException")
 
 
 # ---------------------------------------------------------------------- Organizations

@@ -38,6 +38,10 @@ QUOTAS: dict[str, Quota] = {
     "trails-per-region": Quota("L-5A4D4A97", 5, None, "MaximumNumberOfTrailsExceededException"),
     "s3-buckets": Quota("L-DC2B2D3D", 100, None, "TooManyBuckets"),
     "s3-object-bytes": Quota("s3-object-bytes", 64 << 20, 1 << 30, "EntityTooLarge"),  # AWS: 5 GiB in one request
+    # CloudWatch Logs User Guide, "CloudWatch Logs service quotas"
+    "log-groups": Quota("L-D2832119", 1_000_000, None, "LimitExceededException"),
+    "metric-filters-per-log-group": Quota("metric-filters-per-log-group", 100, 100, "LimitExceededException"),
+    "log-resource-policies": Quota("log-resource-policies", 10, 10, "LimitExceededException"),
     "tags-per-resource": Quota("tags", 50, 50, "TagLimitExceeded"),
     "iam-users": Quota("L-F55AF5E4", 5000, 5000, "LimitExceeded", "UsersPerAccount"),
     "iam-groups": Quota("L-F4A5425F", 300, 500, "LimitExceeded", "GroupsPerAccount"),

@@ -16,6 +16,8 @@ class Operation:
     """A served operation: `service` and `action` as in the botocore model.
 
     `mutating`: it changes the World. `objects`: it writes objects of buckets, which are not in the World.
+    `aside`: it takes time or waits for a disk of its own, so that it never runs on the event loop. `appends`: it writes log
+    events, which are not in the World.
     """
 
     service: str
@@ -24,21 +26,26 @@ class Operation:
     mutating: bool
     module: str
     objects: bool = False
+    aside: bool = False
+    appends: bool = False
 
     @property
     def read_only(self) -> bool:
-        return not self.mutating and not self.objects
+        return not self.mutating and not self.objects and not self.appends
 
 
 OPERATIONS: dict[tuple[str, str], Operation] = {}
 
 
-def register(name: str, handler: Handler, *, mutating: bool, module: str, objects: bool = False) -> None:
+def register(
+    name: str, handler: Handler, *, mutating: bool, module: str, objects: bool = False, aside: bool = False,
+    appends: bool = False,
+) -> None:  # fmt: skip
     """Enter `service:Action` into the table. ValueError when it is there already."""
     service, _, action = name.partition(":")
     if (service, action) in OPERATIONS:
         raise ValueError(f"{name} registered twice")
-    OPERATIONS[service, action] = Operation(service, action, handler, mutating, module, objects)
+    OPERATIONS[service, action] = Operation(service, action, handler, mutating, module, objects, aside, appends)
 
 
 def operation(name: str, *, mutating: bool | None = None, objects: bool = False) -> Callable[[Handler], Handler]:

@@ -1,0 +1,211 @@
+"""What the three languages share: regular expressions between percent signs, values with wildcards, numbers, and the
+logic of conditions.
+
+"Supported regular expressions (regex) syntax": letters, digits, `_ # = @ / ; , -` and `:`, the operators
+`^ $ ? [ ] { } | \\ * + .`, no groups, no multi-byte characters, at most two expressions in one pattern.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import re2
+
+MAX_REGEXES = 2
+_REGEX = re.compile(r"(?:[A-Za-z0-9_#=@/;,:\- ^$?\[\]{}|*+.]|\\[\x20-\x7e])+")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+#: a condition's operators, the longer ones first
+OPERATORS = ("!=", ">=", "<=", "=", ">", "<")
+
+
+class PatternError(Exception):
+    """The text is no filter pattern; the message says why."""
+
+
+def number_of(text: str) -> float | None:
+    """The number a text is, if it is one."""
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def regex(source: str) -> Callable[[str], bool]:
+    """Does the expression match anywhere in a text? In linear time, whatever the text (RE2). PatternError."""
+    if not _REGEX.fullmatch(source):
+        raise PatternError(f"Invalid character(s) in regular expression '{source[:100]}'")
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 1 << 20
+    try:
+        compiled = re2.compile(source, options)
+    except re2.error:
+        raise PatternError(f"Invalid regular expression '{source[:100]}'") from None
+    search = compiled.search
+    return lambda text: search(text) is not None
+
+
+# ---------------------------------------------------------------------- values
+@dataclass(frozen=True, slots=True)
+class Value:
+    """The right side of a condition. `quoted`: stands in double quotes, so that it is text even where it reads as a number."""
+
+    text: str
+    quoted: bool = False
+    regex: bool = False
+
+
+def test_of(operator: str, value: Value) -> Callable[[str], bool]:
+    """The condition on a field's text. PatternError for an operator that such a value does not take."""
+    if operator in ("=", "!="):
+        equal = _equal(value)
+        return equal if operator == "=" else lambda text: not equal(text)
+    bound = None if value.regex or value.quoted else number_of(value.text)
+    if bound is None:
+        raise PatternError(f"'{operator}' takes a number, not '{value.text[:100]}'")
+    compare = _COMPARE[operator]
+
+    def test(text: str) -> bool:
+        number = number_of(text)
+        return number is not None and compare(number, bound)
+
+    return test
+
+
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    ">": lambda a, b: a > b, ">=": lambda a, b: a >= b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
+}  # fmt: skip
+
+
+def _equal(value: Value) -> Callable[[str], bool]:
+    """AWS: an asterisk stands for any text before or after the rest; inside it is an asterisk."""
+    if value.regex:
+        return regex(value.text)
+    text = value.text
+    before, after = text.startswith("*"), text.endswith("*")
+    inner = text[1 if before else 0 : len(text) - 1 if after else len(text)]
+    if text in ("*", "**"):
+        return lambda _: True
+    if before and after:
+        return lambda field: inner in field
+    if before:
+        return lambda field: field.endswith(inner)
+    if after:
+        return lambda field: field.startswith(inner)
+    number = None if value.quoted else number_of(text)
+    if number is None:
+        return lambda field: field == text
+    return lambda field: field == text or number_of(field) == number
+
+
+# ---------------------------------------------------------------------- conditions
+Condition = Callable[[Any], bool]
+
+
+def all_of(conditions: list[Condition]) -> Condition:
+    return conditions[0] if len(conditions) == 1 else lambda subject: all(each(subject) for each in conditions)
+
+
+def any_of(conditions: list[Condition]) -> Condition:
+    return conditions[0] if len(conditions) == 1 else lambda subject: any(each(subject) for each in conditions)
+
+
+class Scanner:
+    """Reads a pattern from left to right."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._at = text, 0
+        self._regexes = self._depth = 0
+
+    @property
+    def done(self) -> bool:
+        self.skip()
+        return self._at >= len(self._text)
+
+    def skip(self) -> None:
+        while self._at < len(self._text) and self._text[self._at].isspace():
+            self._at += 1
+
+    def take(self, *words: str) -> str:
+        """The first of the words that stands here, read over; else the empty text."""
+        self.skip()
+        for word in words:
+            if self._text.startswith(word, self._at):
+                self._at += len(word)
+                return word
+        return ""
+
+    def sees(self, word: str) -> bool:
+        """Does the word stand here?"""
+        self.skip()
+        return self._text.startswith(word, self._at)
+
+    def match(self, pattern: re.Pattern[str]) -> str:
+        """What the pattern matches here, read over; else the empty text."""
+        self.skip()
+        found = pattern.match(self._text, self._at)
+        if found is None:
+            return ""
+        self._at = found.end()
+        return found.group()
+
+    def wrong(self) -> PatternError:
+        return PatternError(f"Invalid syntax at '{self._text[self._at : self._at + 40]}'")
+
+    def value(self, bare: re.Pattern[str]) -> Value:
+        """A quoted text, an expression between percent signs, or a bare word. PatternError."""
+        self.skip()
+        if self._text.startswith('"', self._at):
+            return Value(self._delimited('"'), quoted=True)
+        if self._text.startswith("%", self._at):
+            self._regexes += 1
+            if self._regexes > MAX_REGEXES:
+                raise PatternError(f"A filter pattern can have at most {MAX_REGEXES} regular expressions")
+            return Value(self._delimited("%"), regex=True)
+        word = self.match(bare)
+        if not word:
+            raise self.wrong()
+        return Value(word)
+
+    def _delimited(self, mark: str) -> str:
+        out: list[str] = []
+        at = self._at + 1
+        while at < len(self._text):
+            character = self._text[at]
+            if character == mark:
+                self._at = at + 1
+                return "".join(out)
+            if character == "\\" and at + 1 < len(self._text):
+                at += 1
+                following = self._text[at]
+                # in an expression a backslash is the expression's own, but for the percent sign that would end it
+                out.append(following if mark == '"' or following == "%" else "\\" + following)
+            else:
+                out.append(character)
+            at += 1
+        raise PatternError(f"Missing {mark} at the end of '{self._text[self._at : self._at + 40]}'")
+
+    def logic(self, condition: Callable[[], Condition]) -> Condition:
+        """Conditions with `&&` before `||`, and parentheses. PatternError."""
+        alternatives = [self._conjunction(condition)]
+        while self.take("||"):
+            alternatives.append(self._conjunction(condition))
+        return any_of(alternatives)
+
+    def _conjunction(self, condition: Callable[[], Condition]) -> Condition:
+        parts = [self._primary(condition)]
+        while self.take("&&"):
+            parts.append(self._primary(condition))
+        return all_of(parts)
+
+    def _primary(self, condition: Callable[[], Condition]) -> Condition:
+        if not self.take("("):
+            return condition()
+        self._depth += 1
+        if self._depth > 50:
+            raise PatternError("Parentheses are nested too deeply")
+        inner = self.logic(condition)
+        if not self.take(")"):
+            raise self.wrong()
+        self._depth -= 1
+        return inner

@@ -1,0 +1,283 @@
+"""Log events: what `PutLogEvents` acknowledged, in an SQLite file of its own beside the World's (docs/adr/0008).
+
+One clustered table `(stream, time, number)`: a read of a span of time is a walk along its leaves, an append of one stream
+goes to one place, expiry cuts a run off. A put is one transaction (WAL, `synchronous=FULL`): events, the stream's summary
+and the metric datapoints they make, all or nothing, on disk before it returns.
+INVARIANT: `number` never repeats in a file; with the time it is the order of events everywhere.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ringfence.model.errors import fault
+
+log = logging.getLogger("ringfence.events")
+
+#: (time in ms, number): where an event stands
+Position = tuple[int, int]
+FIRST: Position = (-1, -1)
+LAST: Position = ((1 << 63) - 1, (1 << 63) - 1)
+OVERHEAD = 26  # bytes that AWS counts for each event besides its message
+_PAGE, _PAGE_MAX = 64, 1024  # events read at once: more as a reader goes on
+_DELETE_AT_ONCE = 20_000  # events: expiry must not keep writers waiting
+
+_SCHEMA = """
+begin;
+create table if not exists event (
+    stream integer not null, at integer not null, number integer not null, ingested integer not null,
+    message text not null, primary key (stream, at, number)) without rowid;
+create table if not exists summary (
+    stream integer primary key, first integer not null, last integer not null, ingested integer not null,
+    bytes integer not null, number integer not null);
+create table if not exists datapoint (
+    account text not null, region text not null, namespace text not null, name text not null, dimensions text not null,
+    unit text not null, minute integer not null, total real not null, count real not null, least real not null,
+    most real not null, primary key (account, region, namespace, name, dimensions, unit, minute)) without rowid;
+pragma user_version = 1;
+commit;
+"""
+_INSERT = "insert into event (stream, at, number, ingested, message) values (?, ?, ?, ?, ?)"
+_SUMMARY = """
+insert into summary (stream, first, last, ingested, bytes, number) values (?, ?, ?, ?, ?, ?)
+on conflict (stream) do update set first = min(first, excluded.first), last = max(last, excluded.last),
+    ingested = excluded.ingested, bytes = bytes + excluded.bytes, number = excluded.number
+"""
+_DATAPOINT = """
+insert into datapoint values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict do update set total = total + excluded.total, count = count + excluded.count,
+    least = min(least, excluded.least), most = max(most, excluded.most)
+"""
+_READ = """
+select at, number, ingested, message from event
+where stream = ? and (at, number) > (?, ?) and (at, number) < (?, ?) order by at {order}, number {order} limit ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One event as it is stored. `ingested`: ms since 1970, when it was acknowledged."""
+
+    stream: int
+    at: int
+    number: int
+    ingested: int
+    message: str
+
+    @property
+    def position(self) -> Position:
+        return self.at, self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is known of a stream without reading it."""
+
+    first: int
+    last: int
+    ingested: int
+    bytes: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Datapoint:
+    """What metric filters made of the events of one minute. `dimensions`: JSON of sorted pairs."""
+
+    account: str
+    region: str
+    namespace: str
+    name: str
+    dimensions: str
+    unit: str
+    minute: int  # seconds since 1970, a multiple of 60
+    total: float
+    count: float
+    least: float
+    most: float
+
+
+class EventStore:
+    """`path`: the file. `durable=False` skips fsync (ephemeral installations).
+
+    ApiError ServiceUnavailableException when the disk fails; then nothing was taken.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self._path = path
+        self._db = self._connect()
+        os.chmod(path, 0o600)
+        self._db.execute("pragma journal_mode=wal")
+        self._db.execute(f"pragma synchronous={'full' if durable else 'off'}")
+        self._db.executescript(_SCHEMA)
+        self._reader = self._connect()
+        self._reader.execute("pragma query_only=on")
+        self._lock, self._read_lock = threading.Lock(), threading.Lock()
+        self._number: int = self._db.execute("select coalesce(max(number), 0) from summary").fetchone()[0]
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+
+    # ------------------------------------------------------------------ writing
+    def put(
+        self, stream: int, events: Sequence[tuple[int, str]], ingested: int, datapoints: Iterable[Datapoint] = ()
+    ) -> int:
+        """Append events `(time, message)`; durable when it returns. The number of the last one."""
+        size = sum([len(message.encode()) for _, message in events]) + OVERHEAD * len(events)
+        times = [at for at, _ in events]
+        with self._lock:
+            first = self._number + 1
+            last = first + len(events) - 1
+            rows = [(stream, at, first + n, ingested, message) for n, (at, message) in enumerate(events)]
+            points = [
+                (p.account, p.region, p.namespace, p.name, p.dimensions, p.unit, p.minute, p.total, p.count, p.least, p.most)
+                for p in datapoints
+            ]  # fmt: skip
+            with _transaction(self._db) as db:
+                db.executemany(_INSERT, rows)
+                db.execute(_SUMMARY, (stream, min(times), max(times), ingested, size, last))
+                db.executemany(_DATAPOINT, points)
+            self._number = last
+        return last
+
+    def expire(self, stream: int, before: int) -> int:
+        """Forget a stream's events from before a time; how many went. What is left is summed up anew."""
+        gone = 0
+        while True:
+            with self._lock, _transaction(self._db) as db:
+                rows = db.execute(
+                    "select at, number, length(cast(message as blob)) from event where stream = ? and at < ? "
+                    "order by at, number limit ?", (stream, before, _DELETE_AT_ONCE),
+                ).fetchall()  # fmt: skip
+                if not rows:
+                    return gone
+                db.execute("delete from event where stream = ? and (at, number) <= (?, ?)", (stream, *rows[-1][:2]))
+                size = sum(row[2] for row in rows) + OVERHEAD * len(rows)
+                left = db.execute("select min(at) from event where stream = ?", (stream,)).fetchone()[0]
+                db.execute(
+                    "update summary set bytes = bytes - ?, first = coalesce(?, last) where stream = ?", (size, left, stream)
+                )  # fmt: skip
+                gone += len(rows)
+
+    def keep_only(self, streams: Callable[[], Collection[int]]) -> None:
+        """Forget the streams that are not among these.
+
+        INVARIANT: which streams have events is asked first, which exist afterwards: one that was made meanwhile stays.
+        """
+        with self._read_lock:
+            held = [row[0] for row in self._reader.execute("select stream from summary")]
+        wanted = streams()
+        for stream in held:
+            if stream not in wanted:
+                self.expire(stream, LAST[0])
+                with self._lock, _transaction(self._db) as db:
+                    # the highest number stays known, so that none is given twice
+                    db.execute("delete from summary where stream = ? and number < ?", (stream, self._number))
+
+    def forget_datapoints(self, before: int) -> None:
+        """Forget the datapoints of minutes before a time in seconds."""
+        with self._lock, _transaction(self._db) as db:
+            db.execute("delete from datapoint where minute < ?", (before,))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock, _transaction(self._db) as db:
+            for table in ("event", "summary", "datapoint"):
+                db.execute(f"delete from {table}")
+
+    def close(self) -> None:
+        with self._lock, self._read_lock:
+            self._reader.close()
+            self._db.close()
+
+    # ------------------------------------------------------------------ reading
+    def summaries(self, streams: Iterable[int]) -> dict[int, Summary]:
+        """What is known of those streams that ever had an event."""
+        found: dict[int, Summary] = {}
+        wanted = list(streams)
+        for start in range(0, len(wanted), 500):
+            some = wanted[start : start + 500]
+            query = f"select * from summary where stream in ({','.join('?' * len(some))})"
+            with self._read_lock:
+                found |= {row[0]: Summary(*row[1:]) for row in self._reader.execute(query, some)}
+        return found
+
+    def page(
+        self, stream: int, after: Position, before: Position, limit: int, *, newest: bool = False
+    ) -> list[LogEvent]:
+        """Events strictly between two positions: the first `limit`, or the last ones, the newest first."""
+        query = _READ.format(order="desc" if newest else "asc")
+        with self._read_lock:
+            rows = self._reader.execute(query, (stream, *after, *before, limit)).fetchall()
+        return [LogEvent(stream, *row) for row in rows]
+
+    def scan(
+        self, streams: Iterable[int], after: Position, before: Position, *, newest: bool = False
+    ) -> Iterator[LogEvent]:
+        """Events of several streams strictly between two positions, in order; a page of each stream in memory."""
+        runs = [self._run(stream, after, before, newest=newest) for stream in streams]
+        if len(runs) == 1:
+            return runs[0]
+        return heapq.merge(*runs, key=_position, reverse=newest)
+
+    def _run(self, stream: int, after: Position, before: Position, *, newest: bool) -> Iterator[LogEvent]:
+        size = _PAGE
+        while rows := self.page(stream, after, before, size, newest=newest):
+            yield from rows
+            if len(rows) < size:
+                return
+            if newest:
+                before = rows[-1].position
+            else:
+                after = rows[-1].position
+            size = min(size * 2, _PAGE_MAX)
+
+    def datapoints(self, account: str, region: str, start: int, end: int) -> list[Datapoint]:
+        """Datapoints of the minutes from `start` until before `end`, in seconds."""
+        query = (
+            "select * from datapoint where account = ? and region = ? and minute >= ? and minute < ? order by minute"
+        )
+        names = (
+            "account",
+            "region",
+            "namespace",
+            "name",
+            "dimensions",
+            "unit",
+            "minute",
+            "total",
+            "count",
+            "least",
+            "most",
+        )
+        with self._read_lock:
+            rows = self._reader.execute(query, (account, region, start, end)).fetchall()
+        return [Datapoint(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def _position(event: LogEvent) -> Position:
+    return event.position
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All or nothing on one connection. ApiError ServiceUnavailableException when the disk fails."""
+    try:
+        db.execute("begin immediate")
+        yield db
+        db.execute("commit")
+    except BaseException as problem:
+        if db.in_transaction:  # SQLite itself may have rolled back already
+            db.rollback()
+        if isinstance(problem, sqlite3.Error):
+            log.critical("log events cannot be written: %s", problem)
+            raise fault("ServiceUnavailableException", message="The service cannot complete the request.") from problem
+        raise
