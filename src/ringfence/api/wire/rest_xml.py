@@ -221,7 +221,7 @@ def _scalar(kind: str, shape: Any, text: str) -> Any:
     if kind == "boolean":
         return {"true": True, "false": False, "1": True, "0": False}[text.strip().lower()] if text.strip() else None
     if kind in ("integer", "long"):
-        if not text.strip().lstrip("-").isdecimal() or len(text.strip()) > 19:
+        if not text.strip().lstrip("-").isdecimal() or len(text.strip()) > 20:
             raise ValueError(text)
         return int(text)
     if kind in ("float", "double"):
