@@ -12,6 +12,7 @@ from ringfence.accounts import AccountProblem, Accounts
 from ringfence.api.outside import ConsoleOutput
 from ringfence.identity import oidc
 from ringfence.insight.reach.probe import place_of, probe_request
+from ringfence.insight.reach.report import Reporter
 from ringfence.insight.reach.trace import TargetError, Tracer, resolve
 from ringfence.model.errors import ApiError
 from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE, OIDC_PROVIDER, SECURITY_GROUP, SUBNET, VPC
@@ -58,11 +59,13 @@ class Console:
     def __init__(self, store: Store, plane: Plane, endpoint: str, run: Path, accounts: Accounts) -> None:
         self._store, self._plane, self._endpoint, self._run = store, plane, endpoint, run
         self._accounts = accounts
-        self._started, self._tracer = time.time(), Tracer()
+        self._started, self._tracer, reporter = time.time(), Tracer(), Reporter()
         self._handlers: dict[str, Callable[[Request], Reply]] = {
             "status": lambda _: self.status(),
             "wait": self._wait,
             "trace": lambda request: self._tracer.answer(self._store.world, request),
+            "reach": lambda request: reporter.reach(self._store.world, request),
+            "exposure": lambda request: reporter.exposure(self._store.world, request),
             "audit": self._audit,
             "audit-verify": self._audit_verify,
             "account-create": self._account,

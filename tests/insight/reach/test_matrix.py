@@ -13,6 +13,7 @@ from ringfence.insight.reach.diff import diff
 from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
 from ringfence.insight.reach.exposure import exposure
 from ringfence.insight.reach.matrix import all_pairs
+from ringfence.insight.reach.report import Reporter
 from ringfence.insight.reach.space import Space
 from ringfence.model.kinds import SECURITY_GROUP
 from ringfence.model.world import World
@@ -232,3 +233,23 @@ def test_update_keeps_what_did_not_change() -> None:
     assert after.services is engine.services
     assert after.places is engine.places
     assert after.group_set(*key) is held
+
+
+# ---------------------------------------------------------------------- what the commands show
+def test_reach_and_exposure_for_people() -> None:
+    reporter, web, out = Reporter(), b.ident("sg", "web"), b.ident("sg", "out")
+    world = _two(b.ingress("out", "tcp", 443), b.ingress("203.0.113.0/24", "udp", (500, 600)))
+    rows = reporter.reach(world, {"vpc": None})["rows"]
+    (row,) = [row for row in rows if (row["from_groups"], row["to_groups"]) == ([out], [web])]
+    assert row["allowed"] == [{"protocol": "tcp", "ports": "443", "source_ports": ["0-65535"]}]
+    assert (row["pairs"], row["example"]["source"], row["example"]["port"]) == (1, "10.0.0.10", 443)
+    assert not [row for row in rows if row["to_groups"] == [out]], "nothing may reach the client"
+    assert reporter.reach(world, {"vpc": "vpc-other"})["rows"] == []
+    (door,) = reporter.exposure(world, {})["rows"]
+    assert (door["public"], door["outside"]) == ("198.18.0.5", ["203.0.113.0/24"])
+    assert [(part["protocol"], part["ports"]) for part in door["allowed"]] == [("udp", "500-600")]
+    assert reporter.exposure(world, {"within": "198.51.100.0/24"})["rows"] == []
+    assert reporter.exposure(world, {"within": "203.0.113.9/24"})["status"] == 2
+    assert {row["interface"] for row in reporter.exposure(world, {"outbound": True})["rows"]} == {
+        b.ident("eni", "server")
+    }
