@@ -79,13 +79,41 @@ def path(world: World, node: Node) -> Iterator[Node]:
     yield node
 
 
+class _Memory:
+    """What bound each account in the World that was asked last: one call asks several times. Holds that one World."""
+
+    __slots__ = ("held",)
+
+    def __init__(self) -> None:
+        self.held: tuple[World | None, dict[str, Organization]] = (None, {})
+
+    def of(self, world: World) -> dict[str, Organization]:
+        """Threads that ask about different Worlds each get a dictionary of the World they name."""
+        known, levels = self.held
+        if known is not world:
+            levels = {}
+            self.held = (world, levels)
+        return levels
+
+
+_memory = _Memory()
+
+
 def organization_levels(world: World, account_id: str) -> Organization:
     """What binds an account: effective with the next call, because it is read from the World of now."""
     account = world.find(ACCOUNT, account_id)
     if account is None or account.organization is None:
         return _NONE
+    held = _memory.of(world)
+    found = held.get(account_id)
+    if found is None:
+        found = held[account_id] = _read(world, account)
+    return found
+
+
+def _read(world: World, account: nouns.Account) -> Organization:
     organization = world.find(ORGANIZATION, account.organization)
-    if organization is None or organization.owner_id == account_id:
+    if organization is None or organization.owner_id == account.id:
         return Organization(account.organization)
     nodes = list(path(world, account))[::-1]
     return Organization(
