@@ -24,6 +24,7 @@ class Organization:
     """The policies of every level from the root down to the account; () for an account that no policy binds."""
 
     id: str | None = None  # o-…
+    path: str = ""  # aws:PrincipalOrgPaths: o-…/r-…/ou-…/
     service_control: Levels = ()
     resource_control: Levels = ()
 
@@ -113,11 +114,15 @@ def organization_levels(world: World, account_id: str) -> Organization:
 
 def _read(world: World, account: nouns.Account) -> Organization:
     organization = world.find(ORGANIZATION, account.organization)
-    if organization is None or organization.owner_id == account.id:
-        return Organization(account.organization)
+    if organization is None:  # not possible: an organization is deleted when nobody is in it
+        raise LookupError(f"{account.id} is in no organization that exists")
     nodes = list(path(world, account))[::-1]
+    above = "/".join((organization.id, organization.root, *(node.id for node in nodes[1:-1]))) + "/"
+    if organization.owner_id == account.id:
+        return Organization(organization.id, above)
     return Organization(
         organization.id,
+        above,
         _levels(world, organization, nodes, PolicyType.SERVICE_CONTROL),
         _levels(world, organization, nodes, PolicyType.RESOURCE_CONTROL),
     )

@@ -69,7 +69,7 @@ def _unlimited(call: Call, world: Callable[[Call], World]) -> bool:
 def questions(call: Call, world: World, params: Params) -> Iterable[Question]:
     """What the call puts to the policies."""
     organization = organization_levels(world, call.account_id)
-    context = request_context(call, organization.id)
+    context = request_context(call, organization)
     for ask in SERVICES.get(call.service, other.asks)(call, world, params):
         whole = {**context, **ask.context} if ask.context else context
         yield Question(principal=call.principal, action=ask.action, targets=ask.targets, context=whole)

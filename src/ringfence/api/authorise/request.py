@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from ringfence.api.authorise.ask import Values, tag_keys, truth
 from ringfence.api.ops.context import Call
+from ringfence.identity.organization import Organization
 from ringfence.identity.principal import Principal, PrincipalKind
 
 _TYPES = {
@@ -24,7 +25,7 @@ _GLOBAL = frozenset({"iam", "organizations"})
 GLOBAL_REGION = "us-east-1"
 
 
-def request_context(call: Call, organization_id: str | None = None) -> Values:
+def request_context(call: Call, organization: Organization | None = None) -> Values:
     """Every global key that the request has."""
     seconds = int(call.now.timestamp())
     region = GLOBAL_REGION if call.service in _GLOBAL else call.region
@@ -40,10 +41,10 @@ def request_context(call: Call, organization_id: str | None = None) -> Values:
         held["aws:useragent"] = call.user_agent
     if call.service == "ec2":
         held["ec2:region"] = region
-    return held | principal_context(call.principal, seconds, organization_id)
+    return held | principal_context(call.principal, seconds, organization)
 
 
-def principal_context(principal: Principal, seconds: int, organization_id: str | None = None) -> Values:
+def principal_context(principal: Principal, seconds: int, organization: Organization | None = None) -> Values:
     """The keys that say who calls; `seconds`: now, since 1970."""
     session = principal.session
     role = principal.kind is PrincipalKind.ROLE and session is not None and session.issuer_arn is not None
@@ -60,8 +61,9 @@ def principal_context(principal: Principal, seconds: int, organization_id: str |
         held["aws:username"] = principal.name
     if principal.kind is PrincipalKind.SERVICE:
         held["aws:principalservicename"] = principal.name
-    if organization_id is not None:
-        held["aws:principalorgid"] = organization_id
+    if organization is not None and organization.id is not None:
+        held["aws:principalorgid"] = organization.id
+        held["aws:principalorgpaths"] = (organization.path,)
     if session is None:
         return held
     held |= dict(session.keys)

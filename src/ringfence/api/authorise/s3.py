@@ -95,7 +95,7 @@ def _context(params: Params) -> Values:
 def check(call: Call, world: World, action: str, bucket: str, key: str | None = None) -> None:
     """One question an operation puts while it runs. ApiError AccessDenied."""
     whom = _target(call.principal, world, action, bucket, key)
-    context = request_context(call, organization_levels(world, call.account_id).id) | _context({})
+    context = request_context(call, organization_levels(world, call.account_id)) | _context({})
     question = Question(principal=call.principal, action=action, targets=(whom,), context=context)
     decision = decide(question, policies_of(world, call.principal, whom.account_id))
     if not decision.allowed:

@@ -112,6 +112,17 @@ def test_conditions_of_service_control_policies(estate: Estate) -> None:
     assert code(estate.front.client("ec2", region="eu-west-1", **root).describe_vpcs) == "UnauthorizedOperation"
 
 
+def test_the_path_of_the_caller_is_a_condition_key(estate: Estate) -> None:
+    """aws:PrincipalOrgPaths has several values, so that it is asked with a set operator."""
+    account, unit = estate.account(), estate.unit("one")
+    root = estate.root_of(account)
+    inside = {"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": f"{estate.id}/{estate.root}/{unit}/*"}}
+    estate.attach(deny("ec2:*", Condition=inside), estate.root)
+    assert code(estate.ec2(root).describe_vpcs) == "ok"
+    estate.org.move_account(AccountId=account, SourceParentId=estate.root, DestinationParentId=unit)
+    assert code(estate.ec2(root).describe_vpcs) == "UnauthorizedOperation"
+
+
 def test_an_update_binds_at_once_and_a_disabled_type_binds_nobody(estate: Estate) -> None:
     account = estate.account()
     root = estate.root_of(account)

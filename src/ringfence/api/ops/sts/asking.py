@@ -19,5 +19,5 @@ def ask(call: Call, world: World, who: Principal, role: Role, actions: list[str]
     """NotAllowed unless `who` may do every action to the role; `context` is laid over the keys of the request."""
     asked = replace(call, principal=who)
     organization = organization_levels(world, who.account_id)
-    whole = {**request_context(asked, organization.id), **context}
+    whole = {**request_context(asked, organization), **context}
     check(world, who, role, actions, whole, policies_of(world, who, role.owner_id))
