@@ -52,17 +52,17 @@ class Sink(Protocol):
 class BucketSink:
     """Files of a bucket directory; names are never used twice."""
 
-    def __init__(self, worlds: Worlds, bucket_files: BucketFiles) -> None:
-        self._worlds, self._files = worlds, bucket_files
+    def __init__(self, worlds: Worlds, bucket_files: BucketFiles, clock: Clock) -> None:
+        self._worlds, self._files, self._clock = worlds, bucket_files, clock
 
     def deliver(self, log: FlowLog, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-        if not may_deliver(self._worlds(), log):
+        if not may_deliver(self._worlds(), log, self._clock.now()):
             raise DestinationError(ACCESS)
         for batch in files.batches(log, records):
             data, content_type = files.body(log, batch.records)
             key = files.key(log, batch.stamp, secrets.token_hex(4))
             with self._files.lock:  # the bucket cannot go in between
-                if not may_deliver(self._worlds(), log):
+                if not may_deliver(self._worlds(), log, self._clock.now()):
                     raise DestinationError(ACCESS)
                 self._files.put(log.bucket, key, data, content_type=content_type)
             yield batch.records

@@ -93,7 +93,7 @@ class Lab:
     def restart(self) -> None:
         store = self.front.store
         sinks = {
-            S3: BucketSink(lambda: store.world, self.files),
+            S3: BucketSink(lambda: store.world, self.files, self),
             CLOUD_WATCH: LogGroupSink(lambda: store.world, self.groups, self),
         }
         self.deliverer = FlowDeliverer(store, self.counter, sinks, self.folder / "flows", self, most=self.most)

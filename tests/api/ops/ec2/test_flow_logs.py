@@ -236,6 +236,9 @@ def statement(principal: Any, *, effect: str = "Allow", **more: Any) -> dict[str
     return {"Effect": effect, "Principal": principal, **everything, **more}
 
 
+ACL = statement(DELIVERY, Action="s3:GetBucketAcl", Resource="arn:aws:s3:::theirs")
+
+
 @pytest.mark.parametrize(
     ("owner", "of_bucket", "good"),
     [
@@ -243,14 +246,16 @@ def statement(principal: Any, *, effect: str = "Allow", **more: Any) -> dict[str
         (ACCOUNT, statement("*", effect="Deny"), False),
         (ACCOUNT, statement("*", Action="s3:GetObject"), True),
         (OTHER, None, False),
-        (OTHER, statement(DELIVERY, Resource=f"arn:aws:s3:::theirs/AWSLogs/{ACCOUNT}/*", Condition=GUARD), True),
-        (OTHER, statement(DELIVERY, Condition={"StringEquals": {"aws:SourceAccount": OTHER}}), False),
-        (OTHER, statement({"Service": "cloudtrail.amazonaws.com"}), False),
+        (OTHER, [statement(DELIVERY, Resource=f"arn:aws:s3:::theirs/AWSLogs/{ACCOUNT}/*", Condition=GUARD), ACL], True),
+        (OTHER, statement(DELIVERY, Resource=f"arn:aws:s3:::theirs/AWSLogs/{ACCOUNT}/*", Condition=GUARD), False),
+        (OTHER, [statement(DELIVERY, Resource="arn:aws:s3:::theirs/elsewhere/*"), ACL], False),
+        (OTHER, [statement(DELIVERY, Condition={"StringEquals": {"aws:SourceAccount": OTHER}}), ACL], False),
+        (OTHER, [statement({"Service": "cloudtrail.amazonaws.com"}), ACL], False),
     ],
 )  # fmt: skip
 def test_the_bucket_must_admit_the_delivery(api: FlowApi, vpc: str, owner: str, of_bucket: Any, good: bool) -> None:
     """FL-53"""
-    policy = {"Version": "2012-10-17", "Statement": [of_bucket]} if of_bucket else None
+    policy = {"Version": "2012-10-17", "Statement": of_bucket} if of_bucket else None
     bucket(api, "theirs", owner, policy)
     made = create(api, vpc, **{**S3, "LogDestination": "arn:aws:s3:::theirs"})
     assert bool(made["FlowLogIds"]) == good

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ringfence.api.log_delivery import may_deliver
+from ringfence.api import log_delivery  # the module: it leads back here through what is authorised
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.describe import Values, apply_filters, page
 from ringfence.api.ops.ec2.flow_log_requests import RESOURCES, requested
@@ -43,7 +43,7 @@ def create_flow_logs(call: Call, world: World, params: Params) -> Outcome:
     for resource_id in dict.fromkeys(params["ResourceIds"]):
         log = replace(wanted, id=call.ids.new(FLOW_LOG.prefix), resource_id=_owned(call, world, wanted, resource_id))
         _refuse_another(call, world, log)
-        trouble = _trouble(world, log)
+        trouble = _trouble(call, world, log)
         if trouble is None:
             change += put(FLOW_LOG, log)
             reply["FlowLogIds"].append(log.id)
@@ -89,9 +89,9 @@ def _configuration(log: FlowLog) -> tuple[Any, ...]:
     return log.traffic_type, log.fields, log.destination_type, log.destination, log.log_group
 
 
-def _trouble(world: World, log: FlowLog) -> str | None:
+def _trouble(call: Call, world: World, log: FlowLog) -> str | None:
     """Why the destination cannot be written to. A log group is made when the first traffic is recorded (FL-48)."""
-    if log.destination_type != S3 or may_deliver(world, log):
+    if log.destination_type != S3 or log_delivery.may_deliver(world, log, call.now):
         return None
     if world.find(BUCKET, log.bucket) is None:
         return f"LogDestination: {log.bucket} does not exist"
