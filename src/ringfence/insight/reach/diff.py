@@ -46,7 +46,7 @@ class _Changed:
     groups: set[str]
     acls: set[str]
     tables: set[str]
-    other: bool
+    vpcs: set[str]  # where anything differs
 
 
 def diff(before: Engine, after: Engine) -> Iterator[Shift]:
@@ -56,7 +56,8 @@ def diff(before: Engine, after: Engine) -> Iterator[Shift]:
     before, after = before.on(services, prefixes), after.on(services, prefixes)
     changed = _changed(before, after)
     alone = before.appliances | after.appliances
-    old, new = classes(before, alone), classes(after, alone)
+    new = classes(after, alone, changed.vpcs)
+    old = new if before.places is after.places else classes(before, alone, changed.vpcs)
     for key in dict.fromkeys((*old, *new)):
         yield from _within(before, after, changed, old.get(key, []), new.get(key, []))
 
@@ -69,7 +70,7 @@ def _changed(before: Engine, after: Engine) -> _Changed:
     for fragment in found:
         if isinstance(fragment, Group | Acl | RouteTable):
             ids[type(fragment)].add(_id(fragment))
-    return _Changed(ids[Group], ids[Acl], ids[RouteTable], bool(found))
+    return _Changed(ids[Group], ids[Acl], ids[RouteTable], {f.vpc_id for f in found})
 
 
 def _id(fragment: Any) -> str:
@@ -116,16 +117,17 @@ def _within(
     before: Engine, after: Engine, changed: _Changed, old: list[Endpoints], new: list[Endpoints]
 ) -> Iterator[Shift]:
     """One VPC and family."""
-    pairs = _joint(old, new)
+    pairs: list[Pair] = [(each, each) for each in new] if old is new else _joint(old, new)
     detours = any(each.members[0][0] in (before.appliances | after.appliances) for each in (*old, *new))
-    everything = changed.other and detours  # what an appliance lets through may change every pair
+    everything = detours  # what an appliance lets through may change every pair
     touched = [n for n, pair in enumerate(pairs) if everything or _touched(pair, changed)]
     if not touched:
         return
     was = _cells(before, [a for a, _ in pairs], touched)
     now = _cells(after, [b for _, b in pairs], touched)
+    memo: Memo = {}
     for key in dict.fromkeys((*was, *now)):
-        shift = _shift(after, was.get(key), now.get(key))
+        shift = _shift(after, memo, was.get(key), now.get(key))
         if shift is not None:
             yield shift
 
@@ -147,15 +149,23 @@ def _cells(engine: Engine, everyone: list[Endpoints | None], touched: list[int])
     return out
 
 
-def _shift(engine: Engine, was: Cell | None, now: Cell | None) -> Shift | None:
+#: the differences of two cells' sets: most cells that change, change alike
+Memo = dict[tuple[object, object], tuple[Space, Space]]
+
+
+def _shift(engine: Engine, memo: Memo, was: Cell | None, now: Cell | None) -> Shift | None:
     """None when nothing changed."""
-    if was is not None and now is not None and was[2:] == now[2:]:
+    key = (None if was is None else was[2:], None if now is None else now[2:])
+    if key[0] == key[1]:
         return None
-    services, nothing = engine.services, Space(engine.services)
-    a = nothing if was is None else was.conversations(services)
-    b = nothing if now is None else now.conversations(services)
+    found = memo.get(key)
+    if found is None:
+        services, nothing = engine.services, Space(engine.services)
+        a = nothing if was is None else was.conversations(services)
+        b = nothing if now is None else now.conversations(services)
+        found = memo[key] = b.minus(a), a.minus(b)
     one = now or was
     assert one is not None
     unknown = (was and was.unknown) or (now and now.unknown) or None
-    opened, closed = b.minus(a), a.minus(b)
+    opened, closed = found
     return Shift(one.source, one.destination, opened, closed, unknown) if opened or closed or unknown else None

@@ -8,7 +8,7 @@ is walked, pair by pair. An interface's conversations with itself are not in the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -65,12 +65,15 @@ class Cell(NamedTuple):
         return Space.of(services, parts, self.wanted & ~services.ported)
 
 
-def classes(engine: Engine, alone: frozenset[str] = frozenset()) -> dict[tuple[str, int], list[Endpoints]]:
-    """All classes by VPC and family. An interface that routes lead to is a class of its own; so are those in `alone`."""
+def classes(
+    engine: Engine, alone: frozenset[str] = frozenset(), only: Collection[str] | None = None
+) -> dict[tuple[str, int], list[Endpoints]]:
+    """All classes by VPC (of `only` these) and family. An interface that routes lead to is a class of its own; so are
+    those in `alone`."""
     found: dict[tuple[str, int, str, tuple[str, ...], int, str], Endpoints] = {}
     alone |= engine.appliances
     for port in engine.places.ports.values():
-        if not port.running:
+        if not port.running or (only is not None and port.vpc_id not in only):
             continue
         for family, addresses in port.addresses.items():
             for address in addresses:
