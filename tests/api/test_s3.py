@@ -13,7 +13,7 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringfence.api.ops.s3.listing import page
@@ -440,6 +440,31 @@ def test_the_bucket_in_the_host_name(lab: Lab) -> None:
         digest = {"X-Amz-Content-SHA256": hashlib.sha256(b"").hexdigest()}
         request = signed(b"", service="s3", method="GET", url=f"http://{host}/a/k", headers=digest)
         assert lab.front.pipeline.handle(request).body == b"a/k"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    method=st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD"]),
+    path=st.sampled_from(["/", "/logs", "/logs/", "/logs/k", "/logs/%00", "/logs/%2e%2e/x", "/nothere/k", "//", "/logs/k/"]),
+    query=st.lists(
+        st.tuples(
+            st.sampled_from(["uploads", "uploadId", "partNumber", "delete", "policy", "list-type", "max-keys", "prefix", "marker",
+                             "acl", "versionId", "encoding-type", "continuation-token", "location", "x-id"]),
+            st.sampled_from(["", "1", "2", "-1", "url", "a%2Fb", "99999999999999999999", "%FF", "Li4v"])), max_size=4),
+    headers=st.dictionaries(
+        st.sampled_from(["range", "if-match", "if-modified-since", "x_amz_copy_source", "x_amz_meta_a", "content_md5", "expires",
+                         "x_amz_checksum_sha256", "x_amz_decoded_content_length"]),
+        st.sampled_from(["", "bytes=1-", "x", "logs/k", "/", "Wed, 99 Foo", "AAAA", "-1"]), max_size=3),
+    body=st.sampled_from([b"", b"x", b"<a/>", b"<Delete><Object><Key>k</Key></Object></Delete>", b"{}", b"\xff" * 10]),
+)  # fmt: skip
+def test_whatever_is_asked_is_done_or_refused(
+    lab: Lab, method: str, path: str, query: list[tuple[str, str]], headers: dict[str, str], body: bytes
+) -> None:
+    """Never our own fault, and never another bucket's."""
+    text = "&".join(f"{name}={value}" for name, value in query)
+    answer = lab.raw(method, f"{path}?{text}" if text else path, body, **headers)
+    assert answer.status < 500 or answer.status == 501
+    assert lab.front.pipeline.internal_errors == 0
 
 
 def test_who_is_not_known(lab: Lab) -> None:

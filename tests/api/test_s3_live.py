@@ -113,15 +113,13 @@ def test_an_announced_body_is_asked_for_and_no_more(tmp_path: Path) -> None:
     front = Front(objects=BucketFiles(tmp_path / "buckets"))
     running = Live(front, protocol=Connection)
     try:
-        scope = (
-            "AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature="
-            + "0" * 64
-        )
-        for path, size, status in (
-            ("/logs/k", 65 << 20, b"400"),
-            ("/logs?policy", 2 << 20, b"413"),
-            ("/logs/k", 2 << 20, b"100"),
+        for key, path, size, status in (
+            (KEY, "/logs/k", 65 << 20, b"400"),
+            (KEY, "/logs?policy", 2 << 20, b"413"),
+            (KEY, "/logs/k", 2 << 20, b"100"),
+            ("AKIDNOBODY", "/logs/k", 2 << 20, b"413"),  # strangers do not get to fill the memory
         ):
+            scope = f"AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature={0:064}"
             with socket.create_connection(("127.0.0.1", running.port), timeout=10) as sock:
                 head = f"PUT {path} HTTP/1.1\r\nhost: x\r\nauthorization: {scope}\r\nexpect: 100-continue\r\ncontent-length: {size}\r\n\r\n"
                 assert len(head) < MAX_HEADER_BYTES

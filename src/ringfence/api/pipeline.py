@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 from ringfence.api import audit, throttle
 from ringfence.api.authorise import Authoriser
@@ -202,10 +203,25 @@ class Pipeline:
         """How many bytes the body may have: more for an object of a bucket or a batch of log events than for others."""
         if request.header("x-amz-target") == LARGE_TARGET:
             return LARGE_BODY
-        if request.method != "PUT" or claim_of(request).action not in _OBJECT_BODIES:
+        if request.method != "PUT":
+            return MAX_BODY
+        claim = claim_of(request)
+        if claim.action not in _OBJECT_BODIES or not self._known(request, claim):
             return MAX_BODY
         size = self.limits["s3-object-bytes"]
         return max(MAX_BODY, size + size // 64 + 4096 if chunked.is_chunked(request.joined) else size)
+
+    def _known(self, request: HttpRequest, claim: Claim) -> bool:
+        """Does the request name a key that there is? Strangers do not get to fill the memory; the signature is checked later."""
+        token = request.header("x-amz-security-token") or dict(parse_qsl(request.query)).get("X-Amz-Security-Token")
+        if not token:
+            return self.credentials.find(claim.access_key_id) is not None
+        now = int(self.clock.now().timestamp())
+        try:
+            found = self._sessions.find(self.store.world, now, claim.access_key_id, token) if self._sessions else None
+        except (sessions.SessionExpired, sessions.SessionFault):
+            return False
+        return found is not None
 
     # ------------------------------------------------------------------ our own paths
     def _own(self, request: HttpRequest) -> HttpResponse | Reset:
