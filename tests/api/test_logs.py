@@ -208,6 +208,16 @@ def test_what_aws_refuses(lab: Lab, operation: str, params: dict[str, Any], expe
     assert lab.front.store.world is before
 
 
+def test_identifiers_are_not_quoted_back(lab: Lab) -> None:
+    """moto's test_arn_formats_log_group_and_stream was run against AWS."""
+    with pytest.raises(ClientError) as caught:
+        lab.logs.get_log_events(logGroupIdentifier=f"{ARN}flows:*", logStreamName="eni")
+    assert caught.value.response["Error"]["Message"] == (
+        "1 validation error detected: Value at 'logGroupIdentifier' failed to satisfy constraint: "
+        "Member must satisfy regular expression pattern: [\\w#+=/:,.@-]*"
+    )
+
+
 def test_streams_by_name_and_by_last_event(lab: Lab) -> None:
     lab.group(stream=None)
     for name in ("a", "b", "c"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import operator
 import os
 import sqlite3
 import threading
@@ -17,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ringfence.model.errors import fault
 
@@ -62,8 +64,7 @@ where stream = ? and (at, number) > (?, ?) and (at, number) < (?, ?) order by at
 """
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(NamedTuple):
     """One event as it is stored. `ingested`: ms since 1970, when it was acknowledged."""
 
     stream: int
@@ -263,8 +264,8 @@ class EventStore:
         return [Datapoint(**dict(zip(names, row, strict=True))) for row in rows]
 
 
-def _position(event: LogEvent) -> Position:
-    return event.position
+#: LogEvent.position, without the detour: a merge asks for it a million times
+_position = operator.itemgetter(1, 2)
 
 
 @contextmanager

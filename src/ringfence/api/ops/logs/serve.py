@@ -22,6 +22,7 @@ from ringfence.model.world import World
 T = TypeVar("T")
 PAGE = 50
 Handler = Callable[[Call, World, Params], Outcome]
+_QUOTED = re.compile(r"^Value '.*' at(?= 'logGroupIdentifier')", re.DOTALL)
 _READS = ("Describe", "Filter", "Get", "List", "Test")
 
 
@@ -49,7 +50,8 @@ def _check(action: str, params: Params) -> None:
     if shape is None or shape.input_shape is None:
         return
     small = {name: value for name, value in params.items() if name != "logEvents"}  # checked by its own rules
-    wrong = list(constraints.broken(shape.input_shape, small))
+    # AWS: identifiers are not quoted back, names are
+    wrong = [_QUOTED.sub("Value at", text) for text in constraints.broken(shape.input_shape, small)]
     if wrong:
         count = f"{len(wrong)} validation error{'s' if len(wrong) > 1 else ''} detected"
         raise invalid(f"{count}: {'; '.join(wrong)}")

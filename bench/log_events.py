@@ -1,0 +1,105 @@
+"""Log events: PutLogEvents and FilterLogEvents over the wire protocol (no network), and the stores that could have been.
+
+    python -m bench.log_events [--events 1000000] [--engines]
+
+`--engines` also measures DuckDB, when it is installed, on the same batches: what a durable append costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import ringfence.api.ops.logs  # noqa: F401
+from ringfence.insight.patterns import compile_pattern
+from ringfence.store.events import FIRST, LAST, EventStore
+
+LINE = "2 123456789010 eni-{n:08x} 10.0.{a}.{b} 172.31.16.21 20641 {port} 6 20 4249 1418530010 1418530070 {action} OK"
+FIELDS = (
+    "version, account, eni, source, destination, srcport, dstport, protocol, packets, bytes, start, end, action, status"
+)
+PATTERNS = {
+    "no pattern": "",
+    "REJECT": "REJECT",
+    "columns": f"[{FIELDS}]".replace("dstport", "dstport=22").replace("action", "action=REJECT"),
+    "regex": "%10\\.0\\.[0-9]+\\.7 %",
+}
+
+
+def lines(count: int) -> list[str]:
+    return [
+        LINE.format(
+            n=n % 50, a=n % 200, b=n % 250, port=(22, 80, 443)[n % 3], action="REJECT" if n % 100 == 0 else "OK"
+        )
+        for n in range(count)
+    ]
+
+
+def puts(store: EventStore, messages: list[str], size: int, streams: int) -> float:
+    """Events a second, each batch on disk before the next."""
+    began = time.perf_counter()
+    for n, start in enumerate(range(0, len(messages), size)):
+        batch = [(start + k, message) for k, message in enumerate(messages[start : start + size])]
+        store.put(n % streams, batch, start)
+    return len(messages) / (time.perf_counter() - began)
+
+
+def search(store: EventStore, streams: int, pattern: str) -> tuple[float, int]:
+    """Seconds for the whole store, and how many events fit."""
+    compiled = compile_pattern(pattern) if pattern else None
+    began = time.perf_counter()
+    found = sum(1 for e in store.scan(range(streams), FIRST, LAST) if compiled is None or compiled.matches(e.message))
+    return time.perf_counter() - began, found
+
+
+def duck(folder: Path, messages: list[str], size: int) -> float:
+    import duckdb  # type: ignore[import-not-found, unused-ignore]
+    import pyarrow as pa
+
+    db: Any = duckdb.connect(str(folder / "events.duckdb"))
+    db.execute("create table event (stream bigint, moment bigint, number bigint, ingested bigint, message varchar)")
+    began = time.perf_counter()
+    for start in range(0, len(messages), size):
+        part = messages[start : start + size]
+        ones = [1] * len(part)
+        numbers = list(range(start, start + len(part)))
+        batch = pa.table([ones, numbers, numbers, ones, part], names=["s", "a", "n", "i", "m"])
+        db.register("batch", batch)
+        db.execute("insert into event select * from batch")
+    return len(messages) / (time.perf_counter() - began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--engines", action="store_true")
+    parser.add_argument("--search", action="store_true", help="only the searches")
+    args = parser.parse_args()
+    messages = lines(args.events)
+    with tempfile.TemporaryDirectory() as folder:
+        for size in (1, 100, 1000, 10_000) if not args.search else ():
+            store = EventStore(Path(folder) / f"{size}.db")
+            part = messages[: min(len(messages), size * 200)]
+            print(f"put, {size} events a batch: {puts(store, part, size, 50):,.0f} events/s")
+            store.close()
+            if args.engines:
+                inner = Path(folder) / f"duck{size}"
+                inner.mkdir()
+                print(f"  DuckDB: {duck(inner, part, size):,.0f} events/s")
+        store = EventStore(Path(folder) / "all.db", durable=False)
+        puts(store, messages, 1000, 50)
+        print(f"{args.events:,} events: {(Path(folder) / 'all.db').stat().st_size / 1e6:,.0f} MB")
+        for name, pattern in PATTERNS.items():
+            seconds, found = search(store, 50, pattern)
+            print(f"search, {name}: {seconds:.2f} s, {found:,} found")
+        began = time.perf_counter()
+        store.page(7, (args.events // 2, -1), LAST, 1000)
+        print(f"a page of 1,000 in the middle: {(time.perf_counter() - began) * 1000:.1f} ms")
+        store.close()
+
+
+if __name__ == "__main__":
+    main()
