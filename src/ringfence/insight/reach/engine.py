@@ -103,6 +103,10 @@ class _Tables:
     acls: dict[int, tuple[Acl, AclTable]]
     routes: dict[int, tuple[RouteTable, Routes]]
 
+    def size(self) -> int:
+        """How many tables there are."""
+        return len(self.groups) + len(self.acls) + len(self.routes)
+
 
 class Engine:
     """Answers about one IR."""
@@ -136,6 +140,8 @@ class Engine:
         new.places = Places(ir) if structural else self.places
         # tables of sets of services end with the atoms they stand on; routes do not ask for services
         new._tables = self._tables if new.services is self.services else _Tables({}, {}, self._tables.routes)
+        if new._tables.size() > 2 * len(ir.fragments):  # most are of fragments long gone
+            new._tables = _Tables({}, {}, {})
         new._sets, new._answers, new._spaces = {}, {}, {}
         if new.services is self.services:
             changed = {f.group_id for f in (*fresh, *gone) if isinstance(f, Group)}
