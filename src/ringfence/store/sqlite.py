@@ -313,7 +313,8 @@ def _migrate(db: sqlite3.Connection) -> None:
 def _lengthen_log(db: sqlite3.Connection) -> None:
     """Give the log its full length at once: syncing a commit that makes the file longer takes twice the CPU.
 
-    What does not fit into a small cache is written there before it is committed, and this is never committed.
+    What does not fit into a small cache is written there before it is committed, and this is never committed. Where there is
+    no room for that, commits go on as long as there is room for them.
     """
     (cache,) = db.execute("pragma cache_size").fetchone()
     db.execute("pragma cache_size = 10")
@@ -321,8 +322,11 @@ def _lengthen_log(db: sqlite3.Connection) -> None:
     try:
         db.execute("create table room (bytes blob)")
         db.execute("insert into room values (zeroblob(?))", (LOG_BYTES,))
+    except sqlite3.OperationalError as problem:
+        log.warning("there is no room to give the log its length at once: %s", problem)
     finally:
-        db.rollback()
+        if db.in_transaction:  # SQLite itself may have rolled back already
+            db.rollback()
         db.execute(f"pragma cache_size = {cache}")
 
 
