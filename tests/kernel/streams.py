@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -115,3 +117,29 @@ def asks(sock: socket.socket, address: str, port: int) -> bool:
         return sock.recvfrom(64)[0] == b"?"
     except OSError:
         return False
+
+
+FLOOD = """
+import select, socket, sys, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind((sys.argv[1], 0))
+sent = 0
+while not select.select([0], [], [], 0)[0]:
+    sock.sendto(b"?", (sys.argv[2], int(sys.argv[3])))
+    sent += 1
+    until = time.perf_counter() + 0.00003
+    while time.perf_counter() < until: pass
+print(sent)
+"""
+
+
+@contextmanager
+def flood(place: Namespace, source: str, address: str, port: int) -> Iterator[list[int]]:
+    """Tens of thousands of datagrams a second, from a process of their own; afterwards the list holds how many."""
+    sent: list[int] = []
+    command = ["nsenter", f"--net={place.path}", sys.executable, "-c", FLOOD, source, address, str(port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield sent
+        finally:
+            sent += [int(line) for line in process.communicate()[0].splitlines()]

@@ -22,7 +22,7 @@ from ringfence.dataplane.nftables.assembly import VpcTables
 from ringfence.dataplane.nftables.terms import HasState, Member, Rule
 from ringfence.policy.ir import Fragment
 from tests.kernel import frames
-from tests.kernel.streams import asks, datagram, udp_echo
+from tests.kernel.streams import asks, datagram, flood, udp_echo
 from tests.kernel.testbed import Shot, Testbed
 from tests.kernel.worlds import (
     A4,
@@ -434,3 +434,18 @@ def test_200_acl_replacements_under_judged_flows() -> None:
         assert len(denied) == before
         counts = bed.guests[B].run(lambda: Path("/proc/thread-self/net/snmp").read_text())
         assert len(allowed) - heard == sent[0], counts
+
+
+def test_no_packet_meets_an_acl_without_its_sets() -> None:
+    """Between the new chain of a long ACL and what its sets hold lie microseconds: enough for some of so many packets, were
+    both one transaction (docs/adr/0004)."""
+    long = acl(ingress=[*(entry(n, "deny", "tcp", str(n)) for n in range(1, 30)), *OPEN_ENTRIES])
+    with Testbed(pair([allow("udp", "53", HERE)])) as bed:
+        bed.unwatch()
+        bed.vpc.command("nft", "insert", "rule", "inet", "ringfence", "refuse-acl-in", "counter")
+        with flood(bed.guests[A], A4, B4, 53) as sent:
+            time.sleep(0.2)
+            for number in range(200):
+                bed.change(acl() if number % 2 else long)
+        assert sent[0] > 20_000
+        assert "counter packets 0 " in bed.vpc.command("nft", "list", "chain", "inet", "ringfence", "refuse-acl-in")

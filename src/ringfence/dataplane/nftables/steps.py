@@ -21,25 +21,31 @@ Unit = list[Message]
 
 
 def units_of(change: TableChange, *, tidy: bool = True) -> list[list[Unit]]:
-    """A change as one to three phases, each one transaction: fill, switch, clean up.
+    """A change as one to three phases, each one transaction: build what is new, switch to it, clean up.
 
-    Only sets with ranges need phases of their own: the kernel shows a transaction's new ranges set by set. Without `tidy`
-    nothing is deleted: that is left to `deletions`, once no packet can be looking at it any more.
+    A packet is never to be led to something that is not there yet for it (docs/adr/0004): when the kernel brings a
+    transaction into force, rules and elements of hashed sets change with the generation, but a set with ranges shows its new
+    ones a moment later, and a packet that began just before finds a new chain empty. So both come in a transaction of their
+    own, if anything that packets pass already could lead there. Without `tidy` nothing is deleted: that is left to
+    `deletions`, once no packet can be looking at it any more.
     """
     doomed = change.delete if tidy else []
     moves = [name for name, kind in change.kinds.items() if kind.interval]
     fills = {n for n in moves if n in change.add and n not in change.remove}
     clears = {n for n in moves if n in change.remove and n not in change.add}
-    drops = any(isinstance(named, Set) and named.interval for named in change.delete)
-    if not fills or not (clears or drops or len(moves) > len(fills)):
+    new = {named.name for named in change.create if isinstance(named, Chain)}
+    turns = [chain for chain in change.fill if chain.name not in new]
+    if not (fills or new) or not (turns or change.remove or doomed):
         return [list(_ordered(replace(change, delete=doomed), set(change.add), set(change.remove)))]
-    new_sets = [named for named in change.create if isinstance(named, Set)]
-    first = TableChange(change.family, create=list(new_sets), add=change.add, kinds=change.kinds)
-    second = TableChange(
+    first = TableChange(
         change.family,
-        create=[named for named in change.create if not isinstance(named, Set)],
-        fill=change.fill, add=change.add, remove=change.remove, delete=doomed, kinds=change.kinds,
+        create=change.create,
+        fill=[chain for chain in change.fill if chain.name in new],
+        add=change.add, kinds=change.kinds,
     )  # fmt: skip
+    second = TableChange(
+        change.family, fill=turns, add=change.add, remove=change.remove, delete=doomed, kinds=change.kinds
+    )
     third = TableChange(change.family, remove=change.remove, kinds=change.kinds)
     phases = [
         list(_ordered(first, fills, set())),
