@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+import ringfence.app  # noqa: F401  fills the registry
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.wire import model
 from ringfence.api.wire.http import HttpRequest
@@ -21,7 +22,7 @@ CALLED: list[tuple[str, str, dict[str, Any], str]] = [
     ("sts", "get_web_identity_token", {"Audience": ["x"], "SigningAlgorithm": "RS256"}, "UnsupportedOperation"),
     ("autoscaling", "describe_launch_configurations", {}, "UnsupportedOperation"),
     ("elbv2", "describe_load_balancers", {}, "UnsupportedOperation"),
-    ("logs", "describe_log_groups", {}, "UnsupportedOperation"),
+    ("logs", "describe_deliveries", {}, "UnsupportedOperation"),
     ("cloudtrail", "list_channels", {}, "UnsupportedOperation"),
     ("organizations", "describe_effective_policy", {"PolicyType": "TAG_POLICY"}, "UnsupportedOperation"),
     ("ssm", "describe_instance_information", {}, "UnsupportedOperation"),
