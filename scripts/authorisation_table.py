@@ -3,9 +3,9 @@ them, and condition keys."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
+
+from generated import command
 
 import ringfence.api.ops.accessanalyzer
 import ringfence.api.ops.ec2
@@ -40,19 +40,5 @@ def _row(held: Plan) -> str:
     return f"| {held.action} | {resources} | {keys} |"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("path", type=Path)
-    args = parser.parse_args()
-    if not args.check:
-        args.path.write_text(table())
-        return 0
-    if args.path.exists() and args.path.read_text() == table():
-        return 0
-    print(f"{args.path} is not up to date: run `make docs`", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(__doc__, table))
