@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -208,6 +209,52 @@ def test_reads_are_answered_while_a_write_waits_for_the_disk() -> None:
             assert answer(reading)[0] == 200
             assert time.monotonic() - asked < 1
         assert answer(writing)[0] == 200
+
+
+def _where_writes_run(front: Front) -> list[str]:
+    """The threads of the writes to come, in order."""
+    names: list[str] = []
+    front.client("ec2").describe_vpcs()
+    front.pipeline.after_write = lambda: names.append(threading.current_thread().name)
+    return names
+
+
+def _write(connection: socket.socket, times: int) -> None:
+    for number in range(times):
+        form = f"Action=CreateSecurityGroup&GroupName=g-{time.monotonic_ns()}-{number}&GroupDescription=x".encode()
+        connection.sendall(raw(signed(form)))
+        assert answer(connection)[0] == 200
+
+
+def test_writes_of_a_client_that_is_alone_run_on_the_loop_while_they_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nobody whom they hold up. One that was slow sends the next ones back to their thread."""
+    monkeypatch.setattr("ringfence.api.server.QUICK_WRITES", 3)
+    monkeypatch.setattr("ringfence.api.server.QUICK_SECONDS", 0.5)
+    front = Front()
+    names = _where_writes_run(front)
+    with live(front) as server, server.connection() as first:
+        _write(first, 5)
+        assert [name == "writer-0" for name in names] == [True, True, True, False, False]
+        with server.connection() as second:
+            assert answer(_asked(second))[0] == 200
+            _write(first, 2)
+        assert names[5:] == ["writer-0"] * 2
+        front.pipeline.after_write = lambda: (names.append(threading.current_thread().name), time.sleep(0.6))[0]
+        _until(lambda: len(server.server.server_state.connections) == 1)
+        _write(first, 2)
+        assert [name == "writer-0" for name in names[7:]] == [False, True]
+
+
+def _asked(connection: socket.socket) -> socket.socket:
+    connection.sendall(ask_identity())
+    return connection
+
+
+def _until(done: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 5
+    while not done():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
 
 
 def test_a_stop_lets_a_write_end_and_answer() -> None:

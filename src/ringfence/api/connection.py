@@ -56,9 +56,14 @@ class Responder(Protocol):
     """What answers requests."""
 
     def respond(
-        self, request: HttpRequest, refusal: ApiError | None, deliver: Callable[[HttpResponse], None]
+        self,
+        request: HttpRequest,
+        refusal: ApiError | None,
+        deliver: Callable[[HttpResponse], None],
+        *,
+        alone: bool = False,
     ) -> HttpResponse | None:
-        """The answer; None when it comes later, by `deliver` from another thread."""
+        """The answer; None when it comes later, by `deliver` from another thread. `alone`: nobody else is connected."""
         ...
 
     def room(self, request: HttpRequest) -> int:
@@ -219,7 +224,9 @@ class Connection(asyncio.Protocol):
         if self._running is None and self._due and not self._paused_writing and not self.transport.is_closing():
             exchange = self._running = self._due.popleft()
             try:
-                response = self._responder.respond(exchange.request, exchange.refusal, self._deliver)
+                response = self._responder.respond(
+                    exchange.request, exchange.refusal, self._deliver, alone=len(self.server_state.connections) == 1
+                )
             except Exception:
                 log.exception("a request could not be answered")
                 response = wire_fault.render("ec2", fault("InternalError"), "-")

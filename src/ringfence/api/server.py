@@ -1,7 +1,8 @@
 """The HTTP server: uvicorn's start, stop and TLS around our own connections (docs/adr/0002).
 
 Quick reads run on the event loop, one after the other: they take no lock. Long reads run on a small pool, writes on one
-thread, because they wait for the disk.
+thread, because they wait for the disk; while a client is alone, and the disk quick, there is nobody whom its write could
+hold up, and it runs on the loop too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
@@ -16,13 +18,15 @@ from typing import Any
 import uvicorn
 
 from ringfence.api.connection import KEEP_ALIVE_SECONDS, Connection
-from ringfence.api.pipeline import MAX_BODY, Lane, Pipeline
+from ringfence.api.pipeline import MAX_BODY, Begun, Lane, Pipeline, Reset
 from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire.http import HttpRequest, HttpResponse
 from ringfence.model.errors import ApiError, fault
 
 log = logging.getLogger("ringfence.api")
 _Job = Callable[[], None]
+#: the disk is quick when so many writes in a row took no longer than that
+QUICK_WRITES, QUICK_SECONDS = 16, 0.02
 
 
 class Workers:
@@ -30,17 +34,28 @@ class Workers:
 
     def __init__(self, name: str, count: int) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._threads = [threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True) for n in range(count)]
+        self._given = 0  # counted where jobs are given,
+        self._done = [0] * count  # and by each thread for itself
+        self._threads = [
+            threading.Thread(target=self._work, args=(n,), name=f"{name}-{n}", daemon=True) for n in range(count)
+        ]
         for thread in self._threads:
             thread.start()
 
     def submit(self, job: _Job) -> None:
-        """`job` must not raise."""
+        """`job` must not raise. Only from one thread."""
+        self._given += 1
         self._jobs.put(job)
 
-    def _work(self) -> None:
+    @property
+    def idle(self) -> bool:
+        """Is everything done that was submitted? For the thread that submits."""
+        return self._given == sum(self._done)
+
+    def _work(self, mine: int) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+            self._done[mine] += 1
 
     def close(self) -> None:
         """Do what was submitted, then end."""
@@ -60,11 +75,17 @@ class Application:
             Lane.READER: Workers("reader", 2),
             Lane.OBJECTS: Workers("objects", 1),
         }
+        self._quick = 0  # so many writes in a row, up to the last, were quick
 
     def respond(
-        self, request: HttpRequest, refusal: ApiError | None, deliver: Callable[[HttpResponse], None]
+        self,
+        request: HttpRequest,
+        refusal: ApiError | None,
+        deliver: Callable[[HttpResponse], None],
+        *,
+        alone: bool = False,
     ) -> HttpResponse | None:
-        """The answer; None when it comes later, by `deliver` from another thread."""
+        """The answer; None when it comes later, by `deliver` from another thread. `alone`: nobody else is connected."""
         if refusal is not None:
             return self.pipeline.refuse(request, refusal)
         if len(request.body) > MAX_BODY:  # hashing it takes time: not on the event loop
@@ -76,17 +97,32 @@ class Application:
         lane = self.pipeline.lane(begun)
         if lane is Lane.INLINE:
             return self.pipeline.finish(begun)
+        if alone and lane is Lane.WRITER and self._may_write_here(begun):
+            return self._write(begun)
 
         def job() -> None:
-            try:
-                response = self.pipeline.finish(begun)
-            except Exception:
-                log.exception("a request could not be answered")
-                response = wire_fault.render("ec2", fault("InternalError"), "-")
-            deliver(response)
+            deliver(self._write(begun) if lane is Lane.WRITER else self._finish(begun))
 
         self._workers[lane].submit(job)
         return None
+
+    def _may_write_here(self, begun: Begun | Reset) -> bool:
+        """May this write run on the event loop? Writes stay in the order they came in."""
+        light = isinstance(begun, Begun) and not begun.operation.aside
+        return light and self._quick >= QUICK_WRITES and self._workers[Lane.WRITER].idle
+
+    def _write(self, begun: Begun | Reset) -> HttpResponse:
+        start = time.monotonic()
+        response = self._finish(begun)
+        self._quick = self._quick + 1 if time.monotonic() - start <= QUICK_SECONDS else 0
+        return response
+
+    def _finish(self, begun: Begun | Reset) -> HttpResponse:
+        try:
+            return self.pipeline.finish(begun)
+        except Exception:
+            log.exception("a request could not be answered")
+            return wire_fault.render("ec2", fault("InternalError"), "-")
 
     def room(self, request: HttpRequest) -> int:
         """How many bytes the body may have."""
