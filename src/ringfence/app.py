@@ -33,6 +33,7 @@ from ringfence import deliveries, expiry, keyfile, notes
 from ringfence.accounts import Accounts
 from ringfence.api.images import Images
 from ringfence.api.instance_credentials import InstanceCredentials
+from ringfence.api.instance_door import InstanceDoor
 from ringfence.api.ops.context import Call
 from ringfence.api.ops.ec2 import default_vpc, images, lifecycle
 from ringfence.api.ops.registry import OPERATIONS
@@ -46,6 +47,7 @@ from ringfence.certificates import Authority
 from ringfence.console import NO_PLANE, Console, Plane
 from ringfence.control import ControlServer
 from ringfence.identity.credentials import Chain, RootKeys, StoredKeys, Uses, root_key
+from ringfence.model import endpoints
 from ringfence.model.clock import SystemClock
 from ringfence.model.errors import ApiError
 from ringfence.model.ids import RandomIds
@@ -154,6 +156,8 @@ class Installation:
         self.root = root_of(settings, self.data)
         self.sealer = keyfile.sealer_of(self.data)
         self.authority = Authority(self.data / "tls", settings.tls_names) if settings.tls_names else None
+        self.gate = Authority(self.data / "endpoints", endpoints.CERTIFICATE_NAMES)  # where instances reach the APIs
+        self.door: InstanceDoor | None = None
         self.uses = Uses()
         self.buckets = BucketFiles(self.data / "buckets")
         self.deliverer = self._make_deliverer()
@@ -182,10 +186,13 @@ class Installation:
         self.pipeline = self._pipeline()
         end.callback(self.pipeline.throttled.flush)
         context = self.certificate.context if self.certificate is not None else None
-        running, application = server(self.pipeline, settings.host, settings.port, on_ready=self._ready, tls=context)
+        running, application = server(
+            self.pipeline, settings.host, settings.port, on_ready=self._ready, tls=context, door=self.door
+        )
         end.callback(application.close)
-        if self.certificate is not None:
-            end.callback(Watch(self.certificate).close)
+        for certificate in (self.certificate, self.door.certificate if self.door is not None else None):
+            if certificate is not None:
+                end.callback(Watch(certificate).close)
         end.callback(self._start_housekeeping())
         end.callback(Unpacker(self.store).close)
         end.callback(deliveries.every(settings.trail_seconds, self.deliverer.deliver, "trails"))
@@ -229,16 +236,30 @@ class Installation:
     def _start_plane(self) -> Plane:
         if self.settings.dataplane == "none":
             return NoPlane(self.store)
-        from ringfence.plane import PlaneUnavailable, start_plane
+        from ringfence.plane import Front, PlaneUnavailable, start_plane
 
+        door = self._instance_door()
         try:
-            return start_plane(self.store, self.run_directory, self._roles(), ephemeral=self.settings.ephemeral)
+            front = Front(self.gate.ca.read_text(), door.listen)
+            plane = start_plane(
+                self.store, self.run_directory, self._roles(), front, ephemeral=self.settings.ephemeral
+            )  # fmt: skip
+            self.door = door
+            return plane
         except PlaneUnavailable as problem:
             if self.settings.dataplane == "nftables":
                 raise SettingsError(f"the nftables data plane cannot start: {problem}") from None
             print(f"ringfence: no packets will be enforced: {problem}", file=sys.stderr)
             print("ringfence: 'ringfence doctor' says what is missing; the API and the analysis work", file=sys.stderr)
             return NoPlane(self.store)
+
+    def _instance_door(self) -> InstanceDoor:
+        """Where instances come in, with a certificate for the names of AWS's endpoints. SettingsError."""
+        self.gate.ensure()
+        try:
+            return InstanceDoor(Certificate(*self.gate.served))
+        except CertificateProblem as problem:
+            raise SettingsError(f"{self.gate.directory} cannot be used: {problem}") from None
 
     def _roles(self) -> Callable[[str, int], dict[str, str]]:
         """Where the metadata service's credentials come from (IAM-11)."""
@@ -306,8 +327,9 @@ class Installation:
     def _renew(self) -> None:
         """A new certificate of the own authority before the old one ends; the watch serves it."""
         try:
-            if self.authority is not None:
-                self.authority.ensure()
+            for authority in (self.authority, self.gate if self.door is not None else None):
+                if authority is not None:
+                    authority.ensure()
         except SettingsError as problem:
             log.error("the TLS certificate cannot be renewed: %s", problem)
 
@@ -435,5 +457,7 @@ def banner(settings: Settings, root: Root, plane: str) -> list[str]:
         if plane == "none"
         else f"enforced: security groups, network ACLs, routes, internet gateways on real packets ({plane})"
     )
+    if plane != "none":
+        lines.append("instances reach the AWS APIs by their usual names, through an internet gateway (docs/adr/0009)")
     lines.append("not yet: flow logs, NAT gateways, peering")
     return lines

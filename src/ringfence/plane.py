@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,23 @@ CONSOLE_SECONDS = 5.0
 Roles = Callable[[str, int], dict[str, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Front:
+    """How instances reach the AWS APIs: whose certificates they trust, and who answers on the sockets that listen there."""
+
+    authority: str
+    listen: Callable[[Sequence[socket.socket]], None]
+
+
 class PlaneUnavailable(Exception):
     """The data plane cannot run here; the message says why and what to do."""
 
 
-def start_plane(store: Store, run: Path, roles: Roles, *, ephemeral: bool) -> NftablesPlane:
+def start_plane(store: Store, run: Path, roles: Roles, front: Front, *, ephemeral: bool) -> NftablesPlane:
     """A running data plane. PlaneUnavailable when this machine cannot."""
     if sys.platform != "linux":
         raise PlaneUnavailable("packets are enforced on Linux only")
-    return NftablesPlane(store, run, _keeper(run, ephemeral=ephemeral), roles, ephemeral=ephemeral)
+    return NftablesPlane(store, run, _keeper(run, ephemeral=ephemeral), roles, front, ephemeral=ephemeral)
 
 
 def _keeper(run: Path, *, ephemeral: bool) -> Path:
@@ -86,9 +95,9 @@ class NftablesPlane:
 
     name = "nftables"
 
-    def __init__(self, store: Store, run: Path, keeper: Path, roles: Roles, *, ephemeral: bool) -> None:
+    def __init__(self, store: Store, run: Path, keeper: Path, roles: Roles, front: Front, *, ephemeral: bool) -> None:
         self._store, self._run, self._keeper, self._ephemeral = store, run, keeper, ephemeral
-        self._roles = roles
+        self._roles, self._front = roles, front
         self._wake, self._closing = threading.Event(), False
         self._compiler = Compiler()
         self._sent: Ir | None = None
@@ -234,6 +243,8 @@ class NftablesPlane:
             return
         ir = self._compiler.compile(world)
         delta = diff(self._sent, ir)
+        if self._sent is None:  # before the first rules, which start guests
+            self._send({"do": "trust", "authority": self._front.authority})
         self._send({"do": "delta", "delta": pack(delta)})
         self._sent = ir
 
@@ -241,7 +252,7 @@ class NftablesPlane:
     def _hear(self, link: socket.socket, agent: subprocess.Popen[bytes]) -> None:
         try:
             while (got := linux.receive(link)) is not None:
-                self._event(got[0])
+                self._event(*got)
         except OSError as problem:
             log.debug("link closed: %s", problem)
         agent.wait()
@@ -249,7 +260,7 @@ class NftablesPlane:
             self._problem = "the agent ended; it is being restarted"
             self._wake.set()
 
-    def _event(self, event: dict[str, Any]) -> None:
+    def _event(self, event: dict[str, Any], descriptors: Sequence[int]) -> None:
         kind = event["event"]
         if kind == "applied":
             self._applied, self._problem = event["generation"], ""
@@ -265,6 +276,8 @@ class NftablesPlane:
             self._settle_one(event["instance"], event["message"])
         elif kind == "roles":
             self._send({"do": "roles", "id": event["id"], "documents": self._documents(event)})
+        elif kind == "listening":
+            self._front.listen([socket.socket(fileno=number) for number in descriptors])
         elif kind == "answer":
             box = self._answers.get(event["id"])
             if box is not None:

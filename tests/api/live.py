@@ -13,6 +13,7 @@ import boto3
 from botocore.config import Config
 
 from ringfence.api.connection import Connection
+from ringfence.api.instance_door import InstanceDoor
 from ringfence.api.server import server
 from ringfence.api.tls import Certificate
 from tests.api.front import KEY, SECRET, Front
@@ -28,14 +29,15 @@ class Live:
     """A running server."""
 
     def __init__(
-        self, front: Front, tls: tuple[Path, Path] | None = None, protocol: type[Connection] = Impatient
-    ) -> None:
+        self, front: Front, tls: tuple[Path, Path] | None = None, protocol: type[Connection] = Impatient,
+        door: InstanceDoor | None = None,
+    ) -> None:  # fmt: skip
         self.front, self.tls = front, tls
         ready = threading.Event()
         self.certificate = Certificate(*tls) if tls else None
         context = self.certificate.context if self.certificate else None
         self.server, self.application = server(
-            front.pipeline, "127.0.0.1", 0, on_ready=ready.set, tls=context, protocol=protocol
+            front.pipeline, "127.0.0.1", 0, on_ready=ready.set, tls=context, protocol=protocol, door=door
         )
         self._thread = threading.Thread(target=self.server.run)
         self._thread.start()

@@ -97,7 +97,7 @@ def test_credentials_come_back_after_the_agent_died(lab: Lab) -> None:
     lab.ec2.associate_iam_instance_profile(InstanceId=lab.names["without"], IamInstanceProfile={"Name": "again"})
     path = "iam/security-credentials/again"
     assert json.loads(metadata(lab, "without", path)[0])["Code"] == "Success"
-    agents = [p for p in _children(lab.server.pid) if b"ringfence.dataplane.agent" in _command(p)]
+    agents = [p for p in children(lab.server.pid) if b"ringfence.dataplane.agent" in command_of(p)]
     assert agents
     os.kill(agents[0], signal.SIGKILL)
 
@@ -108,7 +108,7 @@ def test_credentials_come_back_after_the_agent_died(lab: Lab) -> None:
     eventually(back)
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     out = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -120,7 +120,7 @@ def _children(pid: int) -> list[int]:
     return out
 
 
-def _command(pid: int) -> bytes:
+def command_of(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

@@ -18,6 +18,7 @@ from typing import Any
 import uvicorn
 
 from ringfence.api.connection import KEEP_ALIVE_SECONDS, Connection
+from ringfence.api.instance_door import InstanceDoor
 from ringfence.api.pipeline import MAX_BODY, Begun, Lane, Pipeline, Reset
 from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire.http import HttpRequest, HttpResponse
@@ -137,21 +138,28 @@ class Application:
 class Server(uvicorn.Server):
     """A uvicorn server that says when it listens (and, by uvicorn's own handling, stops on SIGINT and SIGTERM)."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], door: InstanceDoor | None) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
+        self._on_ready, self._door = on_ready, door
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         if self.started:
+            if self._door is not None:
+                self._door.open(self.config, self.server_state)
             self._on_ready()
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        if self._door is not None:
+            self._door.close()
+        await super().shutdown(sockets)
 
 
 def server(
     pipeline: Pipeline, host: str, port: int, *, on_ready: Callable[[], None],
-    tls: ssl.SSLContext | None = None, protocol: type[Connection] = Connection,
+    tls: ssl.SSLContext | None = None, protocol: type[Connection] = Connection, door: InstanceDoor | None = None,
 ) -> tuple[Server, Application]:  # fmt: skip
-    """A server ready to `run()`. `tls`: see `tls.py`; None = plain HTTP."""
+    """A server ready to `run()`. `tls`: see `tls.py`; None = plain HTTP. `door`: where instances come in."""
     application: Any = Application(pipeline)
     config = uvicorn.Config(
         application, host=host, port=port, http=protocol, ws="none", lifespan="off", interface="asgi3",
@@ -160,4 +168,4 @@ def server(
     )  # fmt: skip
     config.load()
     config.ssl = tls
-    return Server(config, on_ready), application
+    return Server(config, on_ready, door), application

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from ringfence.dataplane import linux, probing, topology
@@ -67,7 +68,7 @@ class Agent:
         self._ir: Ir | None = None
         self._asked: dict[int, queue.Queue[dict[str, str] | None]] = {}
         self._numbers = itertools.count(1)
-        self.network = Network(guests, self._roles)
+        self.network = Network(guests, self._roles, self._announce)
         self._apply_lock = threading.Lock()
 
     def run(self) -> None:
@@ -77,6 +78,8 @@ class Agent:
             message = got[0]
             if message["do"] == "delta":
                 self._delta(message["delta"])
+            elif message["do"] == "trust":
+                self.network.guests.trust(message["authority"])
             elif message["do"] == "probe":
                 threading.Thread(target=self._probe, args=(message,), daemon=True).start()
             elif message["do"] == "console":
@@ -99,10 +102,14 @@ class Agent:
         finally:
             del self._asked[number]
 
-    def say(self, message: dict[str, Any]) -> None:
+    def _announce(self, sockets: Sequence[socket.socket]) -> None:
+        """The API process answers on these: they stay in the namespace they were made in, whoever holds them."""
+        self.say({"event": "listening"}, [sock.fileno() for sock in sockets])
+
+    def say(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         """To the API process."""
         with self._send_lock:
-            linux.send(self._link, message)
+            linux.send(self._link, message, descriptors)
 
     def _delta(self, data: dict[str, Any]) -> None:
         try:

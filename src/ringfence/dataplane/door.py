@@ -70,7 +70,10 @@ class Door:
         else:
             name = self._network.outside_host(parse_address(place["id"]))
         state = Path(RUN) / "outside"
-        sandbox.write_state(state, hostname="outside", resolver="192.0.2.53", user_data=None, domain="example")
+        sandbox.write_state(
+            state, hostname="outside", resolver="192.0.2.53", user_data=None, domain="example",
+            authorities=self._network.guests.authorities,
+        )  # fmt: skip
         inner = sandbox.arguments(sandbox.BUILTIN, state, hostname="outside")
         return [_NSENTER, f"--net={topology.NETNS / name}", "--", *inner, *argv], None
 

@@ -33,6 +33,11 @@ class Guests:
         self._keeper, self._lock = keeper, Lock()
         self._waiting: dict[str, int] = {}  # instance -> descriptor that lets it go
         self._expected: set[str] = set()
+        self.authorities = ""  # of certificates, that guests trust
+
+    def trust(self, authority: str) -> None:
+        """Guests started from now on trust the authority that the APIs' certificate comes from, and those this host trusts."""
+        self.authorities = sandbox.host_authorities() + authority
 
     def _ask(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         with self._lock:
@@ -64,8 +69,9 @@ class Guests:
         """Make a guest's namespaces and name them; it waits for `go`. OSError, ImageError when it cannot be."""
         state = Path(RUN) / "guests" / machine.instance_id
         sandbox.write_state(
-            state, hostname=machine.hostname, resolver=resolver, user_data=machine.user_data, domain=domain
-        )
+            state, hostname=machine.hostname, resolver=resolver, user_data=machine.user_data, domain=domain,
+            authorities=self.authorities,
+        )  # fmt: skip
         argv = sandbox.arguments(machine.root, state, hostname=machine.hostname)
         argv += ["--ro-bind", str(state / "user-data"), "/run/user-data", "/usr/bin/python3", "/.ringfence-init.py"]
         _, descriptors = self._ask(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import chain
@@ -33,11 +34,15 @@ from ringfence.dataplane.services.dns import DnsServer, Zone
 from ringfence.dataplane.services.imds import ImdsServer, Roles, Tokens
 from ringfence.dataplane.services.ntp import NtpServer
 from ringfence.dataplane.topology import Routes, TopologyError, run_batch
+from ringfence.model import endpoints
 from ringfence.model.net import Address
 from ringfence.policy import ir as nodes
 from ringfence.policy.ir import Edge, Interface, Ir, Machine, Subnet, Vpc
 
 log = logging.getLogger("ringfence.network")
+BACKLOG = 128
+#: gives the sockets that listen on the APIs' addresses away
+Announce = Callable[[Sequence[socket.socket]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,11 @@ class EdgeState:
 class Network:
     """The whole data plane of a host."""
 
-    def __init__(self, guests: Guests, roles: Roles = lambda _instance, _version: {}) -> None:
+    def __init__(
+        self, guests: Guests, roles: Roles = lambda _instance, _version: {}, announce: Announce = lambda _sockets: None
+    ) -> None:
         self.guests = guests
+        self._announce = announce
         self._roles = roles
         self._routers: dict[str, Router] = {}
         self._edges: dict[str, EdgeState] = {}
@@ -422,10 +430,21 @@ class Network:
         rules = Filter(netns, InternetTables)
         rules.converge(())
         rules.close()
+        self._offer_apis(netns)
         os.close(netns)
         self._internet = Routes(INTERNET_NS, "main", None if INTERNET_NS in present else set())
         self._hosts = {name for name in present if name.startswith("host-")}
         self._host_routes = self._known_host_routes()
+
+    def _offer_apis(self, netns: int) -> None:
+        """Listen where the AWS APIs are reached, and give the sockets to who answers there: nothing here reads them."""
+        with linux.inside(netns):
+            sockets = [_listening(address) for address in endpoints.ADDRESSES]
+        try:
+            self._announce(sockets)
+        finally:
+            for sock in sockets:
+                sock.close()
 
     def _edges_down(self, wanted: dict[str, VpcSlice]) -> None:
         keep = {part.edge.gateway_id for part in wanted.values() if part.edge}
@@ -499,6 +518,8 @@ class Network:
         with self._hosts_lock:
             if name in self._hosts:
                 return name
+            if address in endpoints.ADDRESSES:
+                raise ValueError(f"{address} is where instances reach the AWS APIs: it is no host")
             if any(address == public for held in self._edges.values() for public, _ in held.edge.nat) or any(
                 address in block
                 for held in self._edges.values()
@@ -536,6 +557,16 @@ def _lease(router: Router, link_name: str) -> Lease | None:
         return None
     hostname = f"ip-{str(eni.ipv4[0]).replace('.', '-')}"
     return Lease(eni.mac, eni.ipv4[0], subnet.ipv4, hostname, topology.MTU, part.vpc.dhcp)
+
+
+def _listening(address: Address) -> socket.socket:
+    """A socket at an API's address. An earlier agent's may still be open in the process that answers: they share it."""
+    sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind((str(address), endpoints.PORT))
+    sock.listen(BACKLOG)
+    return sock
 
 
 def _quietly(netns: str, line: str) -> None:

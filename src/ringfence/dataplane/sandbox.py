@@ -35,11 +35,15 @@ PROCESSES = 1024  # of one guest, so that none can take all of the host's
 MEMORY = 1 << 30  # of one guest, files in memory included (memory.py)
 #: where a guest can write: file systems in memory, each this large at most
 _TMPFS_SIZE = MEMORY // 4
+AUTHORITIES = "/.ringfence-authorities.pem"
+#: of every process of a guest. The last two: what AWS's SDKs and what OpenSSL take the authorities of certificates from
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
     "USER": "root",
     "LANG": "C.UTF-8",
+    "AWS_CA_BUNDLE": AUTHORITIES,
+    "SSL_CERT_FILE": AUTHORITIES,
 }
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
 GROUP = "root:x:0:\nnogroup:x:65534:\n"
@@ -66,6 +70,7 @@ def arguments(root: str, state: Path, *, hostname: str | None) -> list[str]:
     for name in ("passwd", "group", "hosts", "resolv.conf", "hostname"):
         out += ["--ro-bind", str(state / name), f"/etc/{name}"]
     out += ["--ro-bind", str(state / "init.py"), "/.ringfence-init.py"]
+    out += ["--ro-bind", str(state / "authorities.pem"), AUTHORITIES]
     out += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
     for path in ("/dev/shm", "/tmp", "/run", "/root", *(["/var"] if root == BUILTIN else [])):
         out += ["--size", str(_TMPFS_SIZE), "--tmpfs", path]
@@ -111,7 +116,15 @@ def _directory(root: str) -> list[str]:
     return out
 
 
-def write_state(state: Path, *, hostname: str, resolver: str, user_data: bytes | None, domain: str) -> None:
+def host_authorities() -> str:
+    """The authorities of certificates that this host trusts, by Debian's and others' usual file; empty without one."""
+    usual = Path("/etc/ssl/certs/ca-certificates.crt")
+    return usual.read_text() if usual.is_file() else ""
+
+
+def write_state(
+    state: Path, *, hostname: str, resolver: str, user_data: bytes | None, domain: str, authorities: str
+) -> None:
     """The per-guest files that `arguments` binds."""
     state.mkdir(parents=True, exist_ok=True)
     files = {
@@ -121,6 +134,7 @@ def write_state(state: Path, *, hostname: str, resolver: str, user_data: bytes |
         "resolv.conf": f"search {domain}\nnameserver {resolver}\noptions timeout:2 attempts:2\n",
         "hostname": hostname + "\n",
         "init.py": INIT,
+        "authorities.pem": authorities,
     }
     for name, text in files.items():
         (state / name).write_text(text)

@@ -31,6 +31,7 @@ from ringfence.dataplane.plan import (
     link,
     suffix,
 )
+from ringfence.model import endpoints
 from ringfence.model.net import Address
 from ringfence.policy.ir import Edge, Interface, Route, RouteTable, Subnet, Via, Vpc
 
@@ -291,10 +292,11 @@ def edge_routes(edge: Edge, vpc: Vpc) -> set[str]:
 
 
 def internet_base() -> list[str]:
-    """The internet: one router that knows public addresses and nothing else."""
+    """The internet: one router that knows public addresses and nothing else, and has those of the AWS APIs."""
     return [
         "link set lo up",
         f"addr replace {_INTERNET_LINK[0]}/32 dev lo",
+        *(f"addr replace {each}/{each.max_prefixlen} dev lo" for each in endpoints.ADDRESSES),
         *(f"{_family(route)} route replace {route}" for route in sorted(NOWHERE_ELSE)),
     ]
 

@@ -1,4 +1,7 @@
-"""The VPC resolver (Amazon VPC User Guide: "Amazon DNS server"; DNS-01..DNS-03, UF-01, UF-10)."""
+"""The VPC resolver (Amazon VPC User Guide: "Amazon DNS server"; DNS-01..DNS-03, UF-01, UF-10).
+
+It knows the VPC's own names and, as the only ones of the internet, those of the AWS APIs (`model/endpoints.py`).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from ipaddress import IPv4Address, ip_address
 
 from dnslib import AAAA, PTR, QTYPE, RCODE, RR, A, DNSRecord
 
+from ringfence.model import endpoints
 from ringfence.policy.ir import Names
 
 log = logging.getLogger("ringfence.dns")
@@ -30,7 +34,7 @@ class Zone:
                 self._reverse[address.reverse_pointer] = name
 
     def answer(self, request: DNSRecord) -> DNSRecord:
-        """The reply: authoritative for the VPC's names, NXDOMAIN for what is not there."""
+        """The reply: the addresses of a name, NXDOMAIN for what is not there."""
         reply = request.reply()
         reply.header.ra = 1
         question = request.q
@@ -43,8 +47,8 @@ class Zone:
             else:
                 reply.header.rcode = RCODE.NXDOMAIN
             return reply
-        addresses = self._forward.get(name)
-        if addresses is None:
+        addresses = self._forward.get(name) or [str(address) for address in endpoints.addresses(name)]
+        if not addresses:
             reply.header.rcode = RCODE.NXDOMAIN
             return reply
         for text in addresses:

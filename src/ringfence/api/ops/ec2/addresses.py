@@ -12,6 +12,7 @@ from ringfence.api.ops.describe import Values, apply_filters, page
 from ringfence.api.ops.ec2.addressing import new_public_ip
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
+from ringfence.model import endpoints
 from ringfence.model.errors import fault
 from ringfence.model.kinds import ELASTIC_IP, INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, VPC
 from ringfence.model.net import PUBLIC_POOL
@@ -121,7 +122,7 @@ def _wanted(world: World, text: str) -> IPv4Address:
         address = IPv4Address(text)
     except ValueError:
         raise fault("InvalidParameterValue", message=f"Invalid value '{text}' for address") from None
-    if address not in PUBLIC_POOL:
+    if address not in PUBLIC_POOL or address == endpoints.ADDRESS4:
         raise fault("InvalidAddress.NotFound", id=text)
     if world.count(ELASTIC_IP, "public", text) or world.count(NETWORK_INTERFACE, "public", text):
         raise fault("InvalidAddress.InUse", message=f"Address '{text}' is in use.")

@@ -1,0 +1,149 @@
+"""The door by which instances and outside hosts come in: the APIs' public addresses (docs/adr/0009).
+
+The data plane makes the listening sockets inside its own internet and hands them over; a socket stays in the network
+namespace it was made in, so the peer's address is what AWS would see: the public address of the instance. Nothing else
+tells these connections from others: every request is authenticated, authorised and audited as any other.
+
+INVARIANT: only TLS is spoken here, and never more than `MAX_HELD` connections are held, `MAX_OF_ONE` of one address, unfinished
+handshakes included: a hostile guest can use up its own share, not that of the operators.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ringfence.api.connection import Connection
+from ringfence.api.tls import Certificate
+
+log = logging.getLogger("ringfence.api")
+MAX_HELD, MAX_OF_ONE = 256, 64  # the server takes 1,000 in all (connection.py)
+HANDSHAKE_SECONDS = 10.0
+PAUSE_SECONDS = 0.5  # when nothing can be accepted, as for lack of descriptors
+
+
+class InstanceConnection(Connection):
+    """A connection that says when it has ended."""
+
+    ended: Callable[[], None]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.ended()
+
+
+class InstanceDoor:
+    """Accepts on the sockets that listen at present. `listen` may come from any thread, before and after `open`."""
+
+    max_held, max_of_one = MAX_HELD, MAX_OF_ONE
+
+    def __init__(self, certificate: Certificate) -> None:
+        self.certificate = certificate
+        self._lock = threading.Lock()
+        self._sockets: Sequence[socket.socket] = ()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._accepting: list[asyncio.Task[None]] = []
+        self._greeting: set[asyncio.Task[None]] = set()
+        self._held: Counter[str] = Counter()
+
+    def listen(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept on these from now on, and no more on those before. Connections that stand go on."""
+        with self._lock:
+            before, self._sockets = self._sockets, () if self._closed else sockets
+            loop = self._loop
+        if self._closed:
+            _close(sockets)
+        if loop is None:
+            _close(before)
+            return
+        try:
+            loop.call_soon_threadsafe(self._turn, before)
+        except RuntimeError:  # the loop has ended, and with it the installation
+            _close((*before, *sockets))
+
+    def open(self, config: Any, server_state: Any) -> None:
+        """On the event loop, once the server has started: `config` and `server_state` are what its connections are made with."""
+        self._config, self._state = config, server_state
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+        self._turn(())
+
+    def close(self) -> None:
+        """On the event loop: accept no more."""
+        with self._lock:
+            self._closed, before, self._sockets = True, self._sockets, ()
+        self._turn(before)
+
+    # ------------------------------------------------------------------ on the event loop
+    def _turn(self, before: Sequence[socket.socket]) -> None:
+        for task in self._accepting:
+            task.cancel()
+        loop, sockets = self._loop, self._sockets
+        self._accepting = [loop.create_task(self._accept(sock)) for sock in sockets] if loop is not None else []
+        if loop is not None:
+            loop.call_soon(_close, before)  # after the tasks that read them have ended
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        listener.setblocking(False)
+        while True:
+            try:
+                connection, peer = await loop.sock_accept(listener)
+            except OSError as problem:
+                log.warning("no connection of an instance can be accepted: %s", problem)
+                await asyncio.sleep(PAUSE_SECONDS)
+                continue
+            source = str(peer[0])
+            if self._held.total() >= self.max_held or self._held[source] >= self.max_of_one:
+                connection.close()
+                continue
+            self._held[source] += 1
+            task = loop.create_task(self._greet(connection, source))
+            self._greeting.add(task)
+            task.add_done_callback(self._greeting.discard)
+
+    async def _greet(self, connection: socket.socket, source: str) -> None:
+        """The handshake; the connection speaks for itself from then on."""
+        ended = _Once(lambda: self._leave(source))
+
+        def made() -> InstanceConnection:
+            protocol = InstanceConnection(self._config, self._state, None)
+            protocol.ended = ended
+            return protocol
+
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                made, connection, ssl=self.certificate.context, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+        except (OSError, asyncio.CancelledError) as problem:  # ssl.SSLError is an OSError
+            log.debug("%s did not finish its handshake: %s", source, problem)
+            connection.close()
+            ended()
+
+    def _leave(self, source: str) -> None:
+        self._held[source] -= 1
+        if not self._held[source]:
+            del self._held[source]
+
+
+class _Once:
+    """Calls something the first time it is called."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then: Callable[[], None] | None = then
+
+    def __call__(self) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+
+
+def _close(sockets: Sequence[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
