@@ -8,8 +8,12 @@ import sys
 from generated import command
 
 import ringfence.api.ops.accessanalyzer
+import ringfence.api.ops.cloudtrail
+import ringfence.api.ops.cloudwatch
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
+import ringfence.api.ops.logs
+import ringfence.api.ops.organizations
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401
 from ringfence.api.authorise.plan import Plan, plan

@@ -8,6 +8,7 @@ from generated import command
 
 import ringfence.api.ops.accessanalyzer
 import ringfence.api.ops.cloudtrail
+import ringfence.api.ops.cloudwatch
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
 import ringfence.api.ops.logs

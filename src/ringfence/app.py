@@ -23,13 +23,14 @@ from typing import Any
 
 import ringfence.api.ops.accessanalyzer
 import ringfence.api.ops.cloudtrail
+import ringfence.api.ops.cloudwatch
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
 import ringfence.api.ops.logs
 import ringfence.api.ops.organizations
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
-from ringfence import deliveries, expiry, keyfile, notes
+from ringfence import alarms, deliveries, expiry, keyfile, notes
 from ringfence.accounts import Accounts
 from ringfence.api.images import Images
 from ringfence.api.instance_credentials import InstanceCredentials
@@ -196,6 +197,8 @@ class Installation:
         end.callback(self._start_housekeeping())
         end.callback(Unpacker(self.store).close)
         end.callback(deliveries.every(settings.trail_seconds, self.deliverer.deliver, "trails"))
+        evaluator = alarms.Evaluator(self.store, self.events.metrics, SystemClock(), RandomIds())
+        end.callback(deliveries.every(alarms.SECONDS, evaluator.run, "alarms"))
         self.store.subscribe(lambda _before, after, _change: self.plane.publish(after))
         self.plane.publish(self.store.world)
         if isinstance(self.plane, NoPlane):
@@ -283,7 +286,9 @@ class Installation:
                 "ec2": (default_vpc.initialise, *((images.sample_images,) if self.settings.ephemeral else ())),
                 "cloudtrail": (self._publish_digest_key,),
             },
-            outside=deliveries.FromHere(self.store, self.deliverer, console=self.plane.console, logs=self.events),
+            outside=deliveries.FromHere(
+                self.store, self.deliverer, console=self.plane.console, logs=self.events, metrics=self.events.metrics
+            ),
             objects=self.buckets,
             reset=self._reset if self.settings.ephemeral else None,
             rates=Rates(self.settings.rate_factor) if self.settings.rate_factor is not None else None,

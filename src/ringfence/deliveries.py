@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from ringfence.api.ops.cloudtrail.selectors import delivers
 from ringfence.api.ops.cloudtrail.trails import may_write
-from ringfence.api.outside import ConsoleOutput, Delivery, FlowLogging, LogEvents, NoLogEvents
+from ringfence.api.outside import ConsoleOutput, Delivery, FlowLogging, LogEvents, Metrics, NoLogEvents, NoMetrics
 from ringfence.api.record import shown
 from ringfence.insight.flowlogs.files import parquet_here
 from ringfence.model.clock import Clock
@@ -291,10 +291,12 @@ class FromHere:
         sinks: frozenset[str] = frozenset(),
         console: Callable[[str], ConsoleOutput | None] = lambda _id: None,
         logs: LogEvents | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store, self._deliverer, self._flows, self._sinks = store, deliverer, flows, sinks
         self._console = console
         self.logs: LogEvents = logs or NoLogEvents()
+        self.metrics: Metrics = metrics or NoMetrics()
 
     def events(self, needles: list[bytes]) -> Iterator[tuple[int, bytes]]:
         return events(self._store, needles)

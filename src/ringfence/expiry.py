@@ -10,8 +10,6 @@ from ringfence.model.world import World
 from ringfence.store.events import EventStore
 
 DAY = 86_400_000  # ms
-#: datapoints of metric filters: as long as CloudWatch keeps metrics (15 months)
-DATAPOINT_DAYS = 455
 
 
 def expire(events: EventStore, world: Callable[[], World], now: datetime) -> None:
@@ -22,4 +20,4 @@ def expire(events: EventStore, world: Callable[[], World], now: datetime) -> Non
         if group.retention is not None:
             for stream in held.by(LOG_STREAM, "group", group.id):
                 events.expire(stream.number, moment - group.retention * DAY)
-    events.forget_datapoints(moment // 1000 - DATAPOINT_DAYS * 86_400)
+    events.metrics.forget(moment // 1000)

@@ -17,6 +17,7 @@ from ringfence.api.ops.logs import events as event_operations
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.pipeline import Begun, Lane
 from ringfence.store.events import FIRST, LAST, EventStore
+from ringfence.store.metrics import Metric, Point
 from tests.api.front import ACCOUNT, OTHER_KEY, Front
 
 HOUR, DAY = 3_600_000, 86_400_000
@@ -491,11 +492,21 @@ def _filter(lab: Lab, name: str = "ssh", pattern: str = REJECTED_SSH, **made: An
     )
 
 
+def _points(lab: Lab) -> list[tuple[Metric, str, Point]]:
+    """Every minute of every metric."""
+    return [
+        (series.metric, series.unit, point)
+        for series in lab.events.metrics.series(ACCOUNT, "us-east-1")
+        for point in lab.events.metrics.points(series.id, 60, 0, 1 << 40)
+    ]
+
+
 def _sums(lab: Lab) -> dict[tuple[str, str], tuple[float, float]]:
     found: dict[tuple[str, str], tuple[float, float]] = {}
-    for p in lab.events.datapoints(ACCOUNT, "us-east-1", 0, 1 << 40):
-        total, count = found.get((p.name, p.dimensions), (0, 0))
-        found[p.name, p.dimensions] = (total + p.total, count + p.count)
+    for metric, _, p in _points(lab):
+        key = metric.name, json.dumps(metric.dimensions)
+        total, count = found.get(key, (0, 0))
+        found[key] = (total + p.total, count + p.seen)
     return found
 
 
@@ -509,10 +520,10 @@ def test_rejected_ssh_is_counted(lab: Lab) -> None:
         for port, action in ((22, "REJECT"), (22, "ACCEPT"), (23, "REJECT"))
     ]
     lab.put(*sorted((start + n * 60_000, line) for n in range(11) for line in lines))
-    points = [p for p in lab.events.datapoints(ACCOUNT, "us-east-1", 0, 1 << 40) if p.namespace == "LogMetrics"]
+    points = [p for metric, _, p in _points(lab) if metric.namespace == "LogMetrics"]
     assert len(points) == 11
     assert sum(p.total for p in points) == 11
-    assert all(p.minute % 60 == 0 and p.total == 1 for p in points)
+    assert all(p.at % 60 == 0 and p.total == 1 for p in points)
 
 
 def test_values_defaults_and_dimensions_of_metrics(lab: Lab) -> None:

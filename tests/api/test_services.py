@@ -30,7 +30,7 @@ CALLED: list[tuple[str, str, dict[str, Any], str]] = [
     ("codebuild", "list_projects", {}, "UnsupportedOperation"),
     ("ecs", "describe_clusters", {}, "UnsupportedOperation"),
     ("resourcegroupstaggingapi", "get_resources", {}, "UnsupportedOperation"),
-    ("cloudwatch", "describe_alarms", {}, "UnsupportedOperation"),
+    ("cloudwatch", "list_dashboards", {}, "UnsupportedOperation"),
     ("lambda", "list_functions", {}, "UnsupportedOperation"),
     ("backup", "list_backup_vaults", {}, "UnsupportedOperation"),
     ("batch", "describe_compute_environments", {}, "UnsupportedOperation"),

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.model.errors import ApiError
-from ringfence.store.events import FIRST, LAST, OVERHEAD, Datapoint, EventStore
+from ringfence.store.events import FIRST, LAST, OVERHEAD, EventStore
+from ringfence.store.metrics import Metric, of_values
 
 
 @pytest.fixture
@@ -81,31 +82,29 @@ def test_a_stream_made_while_sweeping_keeps_its_events(store: EventStore) -> Non
     assert _messages(store, 1, 2) == ["new"]
 
 
-def test_datapoints_are_summed_by_minute(store: EventStore) -> None:
-    def point(minute: int, value: float) -> Datapoint:
-        return Datapoint(
-            account="1",
-            region="r",
-            namespace="n",
-            name="m",
-            dimensions="[]",
-            unit="None",
-            minute=minute,
-            total=value,
-            count=1,
-            least=value,
-            most=value,
-        )
-
-    store.put(1, [(1, "a")], 1, [point(60, 2), point(120, 1)])
-    store.put(1, [(1, "b")], 1, [point(60, 5)])
-    found = [(p.minute, p.total, p.count, p.least, p.most) for p in store.datapoints("1", "r", 0, 120)]
-    assert found == [(60, 7, 2, 2, 5)]
-    store.forget_datapoints(120)
-    assert [p.minute for p in store.datapoints("1", "r", 0, 1000)] == [120]
+def test_samples_are_stored_with_the_events(store: EventStore) -> None:
+    where = {"account": "1", "region": "r", "metric": Metric("n", "m")}
+    store.put(1, [(1, "a")], 1, [of_values([(2.0, 1)], at=60, **where), of_values([(1.0, 1)], at=120, **where)])
+    store.put(1, [(1, "b")], 1, [of_values([(5.0, 1)], at=60, **where)])
+    (series,) = store.metrics.series("1", "r")
+    assert store.metrics.points(series.id, 60, 0, 120) == [(60, 2, 7, 2, 5)]
     store.clear()
-    assert store.datapoints("1", "r", 0, 1000) == []
+    assert store.metrics.series("1", "r") == []
     assert _messages(store, 1) == []
+
+
+def test_datapoints_of_an_older_file_are_kept(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
+    old.execute(
+        "create table datapoint (account, region, namespace, name, dimensions, unit, minute, total, count, least, most)"
+    )
+    old.execute("insert into datapoint values ('1', 'r', 'n', 'm', '[[\"a\", \"b\"]]', 'None', 60, 7.5, 2, 2.5, 5)")
+    old.close()
+    for _ in range(2):
+        store = EventStore(tmp_path / "events.db", durable=False)
+        (series,) = store.metrics.series("1", "r", Metric("n", "m", (("a", "b"),)))
+        assert store.metrics.points(series.id, 300, 0, 600) == [(0, 2, 7.5, 2.5, 5)]
+        store.close()
 
 
 def test_a_disk_that_fails_takes_nothing(tmp_path: Path) -> None:

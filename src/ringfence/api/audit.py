@@ -22,6 +22,8 @@ SECRET = frozenset(
         "KeyMaterial",
         # what was logged belongs in the logs, once
         "logEvents", "logEventMessages",
+        # samples belong in the metrics
+        "MetricData", "EntityMetricData",
     }
 )  # fmt: skip
 #: member -> what is secret in it, or None when all of it is

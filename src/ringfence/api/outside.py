@@ -1,4 +1,4 @@
-"""What operations may ask that is not in the World: the audit trail, how deliveries went, and log events.
+"""What operations may ask that is not in the World: the audit trail, how deliveries went, log events and metrics.
 
 Operations stay functions of their arguments; these are among the arguments (`Call.outside`).
 """
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ringfence.model.errors import fault
-from ringfence.store.events import Datapoint, LogEvent, Position, Summary
+from ringfence.store.events import LogEvent, Position, Summary
+from ringfence.store.metrics import Metric, Point, Sample, Series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +45,8 @@ class LogEvents(Protocol):
     """Log events and what metric filters made of them (`store/events.py`). ApiError ServiceUnavailableException when the
     disk fails."""
 
-    def put(
-        self, stream: int, events: Sequence[tuple[int, str]], ingested: int, datapoints: Iterable[Datapoint] = ()
-    ) -> int:
-        """Append events `(time in ms, message)` and datapoints, all or nothing; on disk when it returns."""
+    def put(self, stream: int, events: Sequence[tuple[int, str]], ingested: int, samples: Iterable[Sample] = ()) -> int:
+        """Append events `(time in ms, message)` and samples, all or nothing; on disk when it returns."""
         ...
 
     def summaries(self, streams: Iterable[int]) -> dict[int, Summary]:
@@ -67,10 +66,35 @@ class LogEvents(Protocol):
         ...
 
 
+class Metrics(Protocol):
+    """Samples of metrics (`store/metrics.py`). ApiError ServiceUnavailableException when the disk fails."""
+
+    def put(self, samples: Iterable[Sample]) -> None:
+        """All or nothing; on disk when it returns."""
+        ...
+
+    def series(self, account: str, region: str, metric: Metric | None = None, *, since: int = 0) -> list[Series]:
+        """What there is of an account and Region, or of one metric, with samples since then."""
+        ...
+
+    def points(self, series: int, tier: int, start: int, end: int) -> list[Point]:
+        """Datapoints of one resolution."""
+        ...
+
+    def values(self, series: int, tier: int, start: int, end: int) -> list[tuple[int, float, float]]:
+        """(time, value, how often)."""
+        ...
+
+
 class Outside(Protocol):
     @property
     def logs(self) -> LogEvents:
         """The log events of this installation."""
+        ...
+
+    @property
+    def metrics(self) -> Metrics:
+        """The metrics of this installation."""
         ...
 
     def events(self, needles: list[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -97,9 +121,7 @@ class Outside(Protocol):
 class NoLogEvents:
     """For installations without an event store: none are taken."""
 
-    def put(
-        self, stream: int, events: Sequence[tuple[int, str]], ingested: int, datapoints: Iterable[Datapoint] = ()
-    ) -> int:
+    def put(self, stream: int, events: Sequence[tuple[int, str]], ingested: int, samples: Iterable[Sample] = ()) -> int:
         raise fault("ServiceUnavailableException", message="This installation keeps no log events.")
 
     def summaries(self, streams: Iterable[int]) -> dict[int, Summary]:
@@ -116,10 +138,27 @@ class NoLogEvents:
         return iter(())
 
 
+class NoMetrics:
+    """For installations without a store of metrics: none are taken."""
+
+    def put(self, samples: Iterable[Sample]) -> None:
+        raise fault("ServiceUnavailableException", message="This installation keeps no metrics.")
+
+    def series(self, account: str, region: str, metric: Metric | None = None, *, since: int = 0) -> list[Series]:
+        return []
+
+    def points(self, series: int, tier: int, start: int, end: int) -> list[Point]:
+        return []
+
+    def values(self, series: int, tier: int, start: int, end: int) -> list[tuple[int, float, float]]:
+        return []
+
+
 class Nothing:
     """For tests and installations without a store: no records, no deliveries, no log events."""
 
     logs: LogEvents = NoLogEvents()
+    metrics: Metrics = NoMetrics()
 
     def events(self, needles: list[bytes]) -> Iterator[tuple[int, bytes]]:
         return iter(())

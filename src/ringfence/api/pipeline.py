@@ -23,8 +23,8 @@ from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import OPERATIONS, Operation
 from ringfence.api.outside import Nothing, Outside
 from ringfence.api.throttle import Rates, Refusals, Throttled
+from ringfence.api.wire import encoding, integrity, model
 from ringfence.api.wire import fault as wire_fault
-from ringfence.api.wire import integrity, model
 from ringfence.api.wire.http import HttpRequest, HttpResponse
 from ringfence.api.wire.query import QueryParser
 from ringfence.api.wire.rest import RestJson
@@ -250,7 +250,7 @@ class Pipeline:
     def _refuse(self, begun: Begun, error: ApiError) -> HttpResponse:
         read_only = begun.operation.read_only
         self._audit_refusal(audit.record(begun.call, begun.params, read_only=read_only, error=error))
-        return wire_fault.render(begun.protocol, error, begun.call.request_id)
+        return wire_fault.render(begun.protocol, error, begun.call.request_id, begun.call.service)
 
     def _turn_away(self, request: HttpRequest, claim: Claim, request_id: str, error: ApiError) -> HttpResponse:
         """Refuse a request whose caller is not known."""
@@ -260,7 +260,7 @@ class Pipeline:
             user_agent=request.header("user-agent")[:512], request_id=request_id, error=error,
         )  # fmt: skip
         self._audit_refusal(record)
-        return wire_fault.render(claim.protocol, error, request_id)
+        return wire_fault.render(claim.protocol, error, request_id, claim.service)
 
     def _audit_refusal(self, record: bytes) -> None:
         """While the disk fails nothing is done and so nothing is acknowledged, but the caller still gets an answer."""
@@ -287,11 +287,11 @@ class Pipeline:
             return self._parse(request, claim, call, presigned=presigned)
         except ApiError as error:
             if isinstance(error, Throttled) and not self.throttled.first(call):
-                return wire_fault.render(claim.protocol, error, request_id)
+                return wire_fault.render(claim.protocol, error, request_id, claim.service)
             read_only = call.action.startswith(("Describe", "Get", "List"))
             params = error.params if isinstance(error, _Denied) else None
             self._audit_refusal(audit.record(call, params, read_only=read_only, error=error))
-            return wire_fault.render(claim.protocol, error, request_id)
+            return wire_fault.render(claim.protocol, error, request_id, claim.service)
 
     def _authenticate(self, request: HttpRequest, claim: Claim) -> tuple[sigv4.Signature, Credential]:
         """IAM-01…04. ApiError."""
@@ -350,7 +350,8 @@ class Pipeline:
             return self._parse_s3(request, claim, call)
         if claim.protocol not in self._parsers:
             raise _not_served(claim)
-        form = read_form(request, presigned=presigned)
+        named = model.operation(call.service, call.action)
+        form = read_form(encoding.unpacked(request, named) if named is not None else request, presigned=presigned)
         if not form.action:
             raise fault("MissingAction")
         shape = model.operation(call.service, form.action)
@@ -372,7 +373,7 @@ class Pipeline:
         shape = model.operation(call.service, call.action)
         if shape is None:
             raise _not_served(claim)
-        params = self._documents[claim.protocol].parameters(request, shape)
+        params = self._documents[claim.protocol].parameters(encoding.unpacked(request, shape), shape)
         judged = self._permit(call, params)
         served = OPERATIONS.get((call.service, call.action))
         if served is None:

@@ -285,6 +285,14 @@ _LOGS: dict[str, ErrorKind] = {
     "TooManyTagsException": _bad("{message}"),
 }
 
+#: CloudWatch API Reference, "Errors" of each action
+_CLOUDWATCH: dict[str, ErrorKind] = {
+    "InternalServiceError": _bad("{message}", 500),
+    "InvalidFormat": _bad("{message}"),
+    "InvalidNextToken": _bad("The next token specified is invalid."),
+    "ResourceNotFound": _bad("{message}", 404),
+}
+
 #: AWS Organizations API Reference, "Errors" of each action; all have status 400
 _ORGANIZATIONS: dict[str, ErrorKind] = {
     "AWSOrganizationsNotInUseException": _bad("Your account is not a member of an organization."),
@@ -388,6 +396,7 @@ ERRORS: dict[str, ErrorKind] = {
     **_IAM,
     **_STS,
     **_LOGS,
+    **_CLOUDWATCH,
     **_ORGANIZATIONS,
 }
 

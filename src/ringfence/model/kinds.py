@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from ringfence.model.nouns.alarm import AlarmEvent, MetricAlarm
 from ringfence.model.nouns.flow_log import FlowLog
 from ringfence.model.nouns.identity import (
     AccessKey,
@@ -263,6 +264,13 @@ METRIC_FILTER = _own(
     "logs-metric-filter", MetricFilter, "logs", "ResourceNotFoundException", group=lambda f: (f.group,)
 )  # fmt: skip
 LOG_RESOURCE_POLICY = _own("logs-resource-policy", LogResourcePolicy, "logs", "ResourceNotFoundException")
+
+
+# ---------------------------------------------------------------------- CloudWatch
+METRIC_ALARM = _own("cloudwatch-alarm", MetricAlarm, "cloudwatch", "ResourceNotFound")
+ALARM_EVENT = _own(
+    "cloudwatch-alarm-event", AlarmEvent, "cloudwatch", "ResourceNotFound", alarm=lambda event: (event.alarm,)
+)  # fmt: skip
 
 
 # ---------------------------------------------------------------------- Organizations

@@ -42,6 +42,7 @@ QUOTAS: dict[str, Quota] = {
     "log-groups": Quota("L-D2832119", 1_000_000, None, "LimitExceededException"),
     "metric-filters-per-log-group": Quota("metric-filters-per-log-group", 100, 100, "LimitExceededException"),
     "log-resource-policies": Quota("log-resource-policies", 10, 10, "LimitExceededException"),
+    "metric-alarms": Quota("metric-alarms", 5000, None, "LimitExceeded", "alarms"),  # "CloudWatch service quotas"
     "tags-per-resource": Quota("tags", 50, 50, "TagLimitExceeded"),
     "iam-users": Quota("L-F55AF5E4", 5000, 5000, "LimitExceeded", "UsersPerAccount"),
     "iam-groups": Quota("L-F4A5425F", 300, 500, "LimitExceeded", "GroupsPerAccount"),

@@ -2,27 +2,25 @@
 
 One clustered table `(stream, time, number)`: a read of a span of time is a walk along its leaves, an append of one stream
 goes to one place, expiry cuts a run off. A put is one transaction (WAL, `synchronous=FULL`): events, the stream's summary
-and the metric datapoints they make, all or nothing, on disk before it returns.
+and the samples that metric filters make of them (`metrics.py`), all or nothing, on disk before it returns.
 INVARIANT: `number` never repeats in a file; with the time it is the order of events everywhere.
 """
 
 from __future__ import annotations
 
 import heapq
-import logging
+import json
 import operator
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ringfence.model.errors import fault
-
-log = logging.getLogger("ringfence.events")
+from ringfence.store.durable import transaction
+from ringfence.store.metrics import SCHEMA, Metric, MetricStore, Sample
 
 #: (time in ms, number): where an event stands
 Position = tuple[int, int]
@@ -40,23 +38,13 @@ create table if not exists event (
 create table if not exists summary (
     stream integer primary key, first integer not null, last integer not null, ingested integer not null,
     bytes integer not null, number integer not null);
-create table if not exists datapoint (
-    account text not null, region text not null, namespace text not null, name text not null, dimensions text not null,
-    unit text not null, minute integer not null, total real not null, count real not null, least real not null,
-    most real not null, primary key (account, region, namespace, name, dimensions, unit, minute)) without rowid;
-pragma user_version = 1;
-commit;
 """
+_END = "pragma user_version = 2; commit;"
 _INSERT = "insert into event (stream, at, number, ingested, message) values (?, ?, ?, ?, ?)"
 _SUMMARY = """
 insert into summary (stream, first, last, ingested, bytes, number) values (?, ?, ?, ?, ?, ?)
 on conflict (stream) do update set first = min(first, excluded.first), last = max(last, excluded.last),
     ingested = excluded.ingested, bytes = bytes + excluded.bytes, number = excluded.number
-"""
-_DATAPOINT = """
-insert into datapoint values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-on conflict do update set total = total + excluded.total, count = count + excluded.count,
-    least = min(least, excluded.least), most = max(most, excluded.most)
 """
 _READ = """
 select at, number, ingested, message from event
@@ -89,23 +77,6 @@ class Summary:
     number: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Datapoint:
-    """What metric filters made of the events of one minute. `dimensions`: JSON of sorted pairs."""
-
-    account: str
-    region: str
-    namespace: str
-    name: str
-    dimensions: str
-    unit: str
-    minute: int  # seconds since 1970, a multiple of 60
-    total: float
-    count: float
-    least: float
-    most: float
-
-
 class EventStore:
     """`path`: the file. `durable=False` skips fsync (ephemeral installations).
 
@@ -118,19 +89,34 @@ class EventStore:
         os.chmod(path, 0o600)
         self._db.execute("pragma journal_mode=wal")
         self._db.execute(f"pragma synchronous={'full' if durable else 'off'}")
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(_SCHEMA + SCHEMA + _END)
         self._reader = self._connect()
         self._reader.execute("pragma query_only=on")
         self._lock, self._read_lock = threading.Lock(), threading.Lock()
+        self.metrics = MetricStore(self._db, self._lock, self._reader, self._read_lock)
+        self._carry_over()
         self._number: int = self._db.execute("select coalesce(max(number), 0) from summary").fetchone()[0]
+
+    def _carry_over(self) -> None:
+        """Datapoints of files of version 1, which had minutes only and no values."""
+        if not self._db.execute("select 1 from sqlite_master where name = 'datapoint'").fetchone():
+            return
+        with transaction(self._db) as db:
+            for account, region, namespace, name, dimensions, unit, at, total, count, least, most in db.execute(
+                "select * from datapoint"
+            ).fetchall():
+                metric = Metric(namespace, name, tuple((str(n), str(v)) for n, v in json.loads(dimensions)))
+                self.metrics.write([Sample(
+                    account=account, region=region, metric=metric, unit=unit, at=at, count=count, total=total,
+                    least=least, most=most,
+                )])  # fmt: skip
+            db.execute("drop table datapoint")
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
 
     # ------------------------------------------------------------------ writing
-    def put(
-        self, stream: int, events: Sequence[tuple[int, str]], ingested: int, datapoints: Iterable[Datapoint] = ()
-    ) -> int:
+    def put(self, stream: int, events: Sequence[tuple[int, str]], ingested: int, samples: Iterable[Sample] = ()) -> int:
         """Append events `(time, message)`; durable when it returns. The number of the last one."""
         size = sum([len(message.encode()) for _, message in events]) + OVERHEAD * len(events)
         times = [at for at, _ in events]
@@ -138,14 +124,10 @@ class EventStore:
             first = self._number + 1
             last = first + len(events) - 1
             rows = [(stream, at, first + n, ingested, message) for n, (at, message) in enumerate(events)]
-            points = [
-                (p.account, p.region, p.namespace, p.name, p.dimensions, p.unit, p.minute, p.total, p.count, p.least, p.most)
-                for p in datapoints
-            ]  # fmt: skip
-            with _transaction(self._db) as db:
+            with transaction(self._db) as db:
                 db.executemany(_INSERT, rows)
                 db.execute(_SUMMARY, (stream, min(times), max(times), ingested, size, last))
-                db.executemany(_DATAPOINT, points)
+                self.metrics.write(samples)
             self._number = last
         return last
 
@@ -153,7 +135,7 @@ class EventStore:
         """Forget a stream's events from before a time; how many went. What is left is summed up anew."""
         gone = 0
         while True:
-            with self._lock, _transaction(self._db) as db:
+            with self._lock, transaction(self._db) as db:
                 rows = db.execute(
                     "select at, number, length(cast(message as blob)) from event where stream = ? and at < ? "
                     "order by at, number limit ?", (stream, before, _DELETE_AT_ONCE),
@@ -179,19 +161,14 @@ class EventStore:
         for stream in held:
             if stream not in wanted:
                 self.expire(stream, LAST[0])
-                with self._lock, _transaction(self._db) as db:
+                with self._lock, transaction(self._db) as db:
                     # the highest number stays known, so that none is given twice
                     db.execute("delete from summary where stream = ? and number < ?", (stream, self._number))
 
-    def forget_datapoints(self, before: int) -> None:
-        """Forget the datapoints of minutes before a time in seconds."""
-        with self._lock, _transaction(self._db) as db:
-            db.execute("delete from datapoint where minute < ?", (before,))
-
     def clear(self) -> None:
         """Forget everything."""
-        with self._lock, _transaction(self._db) as db:
-            for table in ("event", "summary", "datapoint"):
+        with self._lock, transaction(self._db) as db:
+            for table in ("event", "summary", "series", "sample", "value"):
                 db.execute(f"delete from {table}")
 
     def close(self) -> None:
@@ -241,44 +218,6 @@ class EventStore:
                 after = rows[-1].position
             size = min(size * 2, _PAGE_MAX)
 
-    def datapoints(self, account: str, region: str, start: int, end: int) -> list[Datapoint]:
-        """Datapoints of the minutes from `start` until before `end`, in seconds."""
-        query = (
-            "select * from datapoint where account = ? and region = ? and minute >= ? and minute < ? order by minute"
-        )
-        names = (
-            "account",
-            "region",
-            "namespace",
-            "name",
-            "dimensions",
-            "unit",
-            "minute",
-            "total",
-            "count",
-            "least",
-            "most",
-        )
-        with self._read_lock:
-            rows = self._reader.execute(query, (account, region, start, end)).fetchall()
-        return [Datapoint(**dict(zip(names, row, strict=True))) for row in rows]
-
 
 #: LogEvent.position, without the detour: a merge asks for it a million times
 _position = operator.itemgetter(1, 2)
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All or nothing on one connection. ApiError ServiceUnavailableException when the disk fails."""
-    try:
-        db.execute("begin immediate")
-        yield db
-        db.execute("commit")
-    except BaseException as problem:
-        if db.in_transaction:  # SQLite itself may have rolled back already
-            db.rollback()
-        if isinstance(problem, sqlite3.Error):
-            log.critical("log events cannot be written: %s", problem)
-            raise fault("ServiceUnavailableException", message="The service cannot complete the request.") from problem
-        raise

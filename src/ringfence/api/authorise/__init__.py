@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ringfence.api.authorise import ec2, iam, logs, organizations, other, s3, sts
+from ringfence.api.authorise import cloudtrail, cloudwatch, ec2, iam, logs, organizations, other, s3, sts
 from ringfence.api.authorise.ask import Ask
 from ringfence.api.authorise.denial import refusal
 from ringfence.api.authorise.request import request_context
@@ -23,7 +23,7 @@ from ringfence.model.world import World
 Asks = Callable[[Call, World, Params], Iterable[Ask]]
 SERVICES: Mapping[str, Asks] = {
     "ec2": ec2.asks, "iam": iam.asks, "s3": s3.asks, "sts": sts.asks, "organizations": organizations.asks,
-    "logs": logs.asks,
+    "logs": logs.asks, "monitoring": cloudwatch.asks, "cloudtrail": cloudtrail.asks,
 }  # fmt: skip
 #: AWS STS API Reference: "No permissions are required"; IAM User Guide, "Granting permissions to create temporary security
 #: credentials": policies cannot control GetSessionToken

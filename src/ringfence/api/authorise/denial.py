@@ -33,7 +33,7 @@ def refusal(question: Question, decision: Decision, sealer: Sealer | None, servi
     """The fault of the service that was called: EC2's UnauthorizedOperation, or AccessDenied."""
     text = sentence(question, decision)
     if service != "ec2":
-        plain = model.protocol(service) in ("query", "rest-xml")
+        plain = model.protocol(service) in ("query", "rest-xml") or model.exceptions(service) is not None
         return fault("AccessDenied" if plain else "AccessDeniedException", message=text)
     message = f"You are not authorized to perform this operation. {text}"
     if sealer is not None:

@@ -12,13 +12,13 @@ from ringfence.identity.question import Target
 from ringfence.model.world import World
 
 #: the service's name in actions, where it is not that of its endpoint
-_PREFIX = {"monitoring": "cloudwatch"}
+PREFIXES = {"monitoring": "cloudwatch"}
 
 
 def asks(call: Call, world: World, params: Params) -> Iterator[Ask]:
     """One question; without targets, so that it is refused, for an action that nobody published."""
     del world
-    service = _PREFIX.get(call.service, call.service)
+    service = PREFIXES.get(call.service, call.service)
     about = actions.action(service, call.action)
     name = f"{service}:{call.action}"
     if about is None:

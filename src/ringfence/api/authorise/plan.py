@@ -8,6 +8,7 @@ from typing import Any
 
 from ringfence.api.authorise import SERVICES, UNASKED, naming, s3
 from ringfence.api.authorise.launch import LAUNCHES
+from ringfence.api.authorise.other import PREFIXES
 from ringfence.api.wire import model
 from ringfence.identity import actions
 from ringfence.identity.actions import Action, ResourceUse
@@ -39,13 +40,14 @@ def plan(service: str, action: str) -> Plan:
     """The plan of an operation. KeyError when it is no published action: it is then refused to all but root."""
     if (service, action) in UNASKED:
         return Plan(action, (), (), "not asked: needs no permission")
-    about = actions.action(service, s3.ACTIONS.get(action, action) if service == "s3" else action)
+    prefix = PREFIXES.get(service, service)
+    about = actions.action(prefix, s3.ACTIONS.get(action, action) if service == "s3" else action)
     if about is None:
         raise KeyError(f"{service}:{action} is no action: add it to OVERRIDES of identity/actions.py")
     if service == "ec2":
         return _ec2(about, action)
     places = tuple(Place(use.type, "required" if use.required else "when named") for use in about.resources)
-    keys = dict.fromkeys(key for use in about.resources for key in _keys_on(service, use))
+    keys = dict.fromkeys(key for use in about.resources for key in _keys_on(prefix, use))
     gaps = () if service in SERVICES else tuple(use.type for use in about.resources if use.required)
     return Plan(action, places, (*keys, *(key for key in about.keys.names if key not in keys)), gaps=gaps)
 

@@ -7,8 +7,9 @@ Amazon S3 API Reference "Error responses"; the protocols of the service models. 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from ringfence.api.wire import json
+from ringfence.api.wire import json, model
 from ringfence.api.wire.http import HttpResponse
 from ringfence.api.wire.text import escaped, printable
 from ringfence.model.errors import ApiError
@@ -69,10 +70,12 @@ _RENDER: dict[str, _Render] = {
     "smithy-rpc-v2-cbor": json.cbor_fault,
 }
 PROTOCOLS = frozenset(_RENDER)
+#: may carry faults of Query services
+_COMPATIBLE = frozenset({"json", "smithy-rpc-v2-cbor"})
 _JSON = frozenset({"json", "rest-json"})
 
 
-def render(protocol: str, error: ApiError, request_id: str) -> HttpResponse:
+def render(protocol: str, error: ApiError, request_id: str, service: str = "") -> HttpResponse:
     """The response for a fault. `protocol` is one of PROTOCOLS; KeyError for another."""
     message = printable(error.message)
     if error.detail and protocol == "query":
@@ -81,5 +84,9 @@ def render(protocol: str, error: ApiError, request_id: str) -> HttpResponse:
         message = f"{message} ({printable(error.detail)})"
     if error.status == 304:  # such an answer has no body
         return HttpResponse(304, b"", headers=(("x-amz-request-id", request_id),))
+    if protocol in _COMPATIBLE and (shapes := model.exceptions(service)) is not None:
+        response = _RENDER[protocol](shapes.get(error.code, error.code), message, request_id, error.status)
+        side = "Sender" if error.status < 500 else "Receiver"
+        return replace(response, headers=(*response.headers, ("x-amzn-query-error", f"{error.code};{side}")))
     response = _RENDER[protocol](error.code, message, request_id, error.status)
     return json.with_reason(response, error.reason) if error.reason and protocol in _JSON else response

@@ -43,6 +43,23 @@ def operation(scope: str, action: str) -> Any | None:
 
 
 @cache
+def exceptions(scope: str) -> dict[str, str] | None:
+    """Error code → name of its shape, of a service whose newer protocols stay compatible with Query; None for others.
+
+    Smithy "awsQueryCompatible trait": the shape stands in the body, the code in the header `x-amzn-query-error`.
+    """
+    model = service(scope)
+    if model is None or "awsQueryCompatible" not in model.metadata:
+        return None
+    shapes = _loader().load_service_model(_ALIASES.get(scope, scope), "service-2")["shapes"]
+    return {
+        str(shape.get("error", {}).get("code", name)): str(name)
+        for name, shape in shapes.items()
+        if shape.get("exception")
+    }
+
+
+@cache
 def protocol(scope: str) -> str | None:
     """The protocol the model names first: `ec2`, `query`, `json`, `rest-json`, `rest-xml` …; None for an unknown service."""
     model = service(scope)

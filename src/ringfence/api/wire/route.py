@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from ringfence.api.wire import model, rest, rpc, s3_route
+from ringfence.api.wire import encoding, model, rest, rpc, s3_route
 from ringfence.api.wire.http import HttpRequest
 from ringfence.model.errors import ApiError, fault
 
@@ -20,6 +20,7 @@ FORM = "application/x-www-form-urlencoded"
 _PRESIGNED = frozenset({"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
                         "X-Amz-Signature", "X-Amz-Security-Token"})  # fmt: skip
 _SCOPE = re.compile(r"Credential=([^/,\s&]{1,128})/[^/,\s&]*/([^/,\s&]*)/([A-Za-z0-9_.-]{1,64})/")
+_PEEKED = 4096
 _SLASH = re.compile("%2[Ff]")
 _ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z0-9]{1,128})(?:&|$)")
 
@@ -81,9 +82,14 @@ def claimed_action(request: HttpRequest) -> str:
     target = request.header("x-amz-target")
     if target:
         return target.rpartition(".")[2][:128]
-    found = _ACTION.search(request.body) if request.method == "POST" and is_form(request) else None
+    found = _ACTION.search(_start(request)) if request.method == "POST" and is_form(request) else None
     found = found or _ACTION.search(request.query.encode("latin-1", "replace"))
     return found.group(1).decode() if found else ""
+
+
+def _start(request: HttpRequest) -> bytes:
+    """The body, or as much of a compressed one as an action can be expected in."""
+    return encoding.beginning(request, _PEEKED) if encoding.compressed(request) else request.body
 
 
 def _protocol(service: str, action: str, request: HttpRequest) -> str:

@@ -55,8 +55,7 @@ def put_log_events(call: Call, world: World, params: Params) -> Outcome:
     if taken:
         if taken[-1][0] - taken[0][0] > SPAN:
             raise invalid("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
-        points = metrics.datapoints(world, group, taken)
-        number = call.outside.logs.put(stream.number, taken, now, points)
+        number = call.outside.logs.put(stream.number, taken, now, metrics.samples(world, group, taken))
     reply: dict[str, Any] = {"nextSequenceToken": sequence_token(number)}
     return Outcome({**reply, "rejectedLogEventsInfo": rejected} if rejected else reply)
 

@@ -1,0 +1,75 @@
+"""Evaluates alarms when they are due, and publishes the metrics of the installation's own resources (MON-04…06, MON-08)."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+
+from ringfence import network_usage
+from ringfence.api.ops.cloudwatch import history
+from ringfence.api.ops.cloudwatch.alarm_states import Finding, evaluate, moved, step
+from ringfence.api.outside import Metrics
+from ringfence.model.clock import Clock
+from ringfence.model.errors import ApiError
+from ringfence.model.ids import IdSource
+from ringfence.model.kinds import METRIC_ALARM
+from ringfence.model.world import Change, World
+from ringfence.store.store import Commit, Store
+
+log = logging.getLogger("ringfence.alarms")
+SECONDS = 5.0  # between two looks at what is due
+_MINUTE = 60
+
+
+class Evaluator:
+    """`run` is called every few seconds. One alarm's trouble never keeps others from being evaluated."""
+
+    def __init__(self, store: Store, metrics: Metrics, clock: Clock, ids: IdSource) -> None:
+        self._store, self._metrics, self._clock, self._ids = store, metrics, clock, ids
+        self._seen: dict[str, int] = {}  # alarm → the step it was evaluated for
+        self._minute = 0
+
+    def run(self) -> None:
+        """Evaluate what is due, once for each step of time."""
+        try:
+            self._each_minute()
+            found = self._findings()
+            if found:
+                self._store.write(lambda world: Commit(change=self._change(world, found)))
+        except (ApiError, sqlite3.Error) as problem:
+            log.error("alarms are not evaluated: %s", problem)
+
+    def _findings(self) -> dict[str, Finding]:
+        now, found = self._clock.now(), {}
+        alarms = self._store.world.all(METRIC_ALARM)
+        self._seen = {alarm.id: self._seen.get(alarm.id, -1) for alarm in alarms}
+        for alarm in alarms:
+            due = int(now.timestamp()) // step(alarm)
+            if self._seen[alarm.id] == due:
+                continue
+            self._seen[alarm.id] = due
+            finding = evaluate(alarm, self._metrics, now)
+            if finding is not None and finding.state != alarm.state:
+                found[alarm.id] = finding
+        return found
+
+    def _change(self, world: World, found: dict[str, Finding]) -> Change:
+        """What was found, of alarms that are still there and were not set to it meanwhile."""
+        change, now = Change(), self._clock.now().timestamp()
+        for id, finding in found.items():
+            alarm = world.find(METRIC_ALARM, id)
+            if alarm is not None and alarm.state != finding.state:
+                change += moved(self._ids, alarm, finding, now)
+        return change
+
+    def _each_minute(self) -> None:
+        """Network address usage; history that is too old."""
+        now = int(self._clock.now().timestamp())
+        if now // _MINUTE == self._minute:
+            return
+        if history.forgotten(self._store.world, now):
+            self._store.write(lambda world: Commit(change=history.forgotten(world, now)))
+        samples = network_usage.samples(self._store.world, now)
+        if samples:
+            self._metrics.put(samples)
+        self._minute = now // _MINUTE

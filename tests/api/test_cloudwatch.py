@@ -1,0 +1,726 @@
+"""CloudWatch over the wire, as boto3 drives it (spec section 8: MON-04…08)."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+import ringfence.api.ops.cloudwatch
+import ringfence.api.ops.logs  # noqa: F401  fills the registry
+from ringfence import alarms, deliveries
+from ringfence.api.ops.cloudwatch import data as data_operation
+from ringfence.api.ops.cloudwatch import history
+from ringfence.api.ops.registry import OPERATIONS
+from ringfence.model.ids import SeededIds
+from ringfence.model.kinds import ALARM_EVENT
+from ringfence.store.events import EventStore
+from ringfence.store.metrics import RETENTION, Metric, of_values
+from tests.api.front import ACCOUNT, OTHER_KEY, USER_KEY, Front, signed
+
+ARN = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:"
+TOPIC = f"arn:aws:sns:us-east-1:{ACCOUNT}:ops"
+
+
+class Lab:
+    """A front with a store of metrics, and an evaluator of alarms."""
+
+    def __init__(self, folder: Path) -> None:
+        self.front = Front(strict_clients=False)
+        self.events = EventStore(folder / "events.db", durable=False)
+        deliverer: Any = None
+        self.front.pipeline.outside = deliveries.FromHere(
+            self.front.store, deliverer, logs=self.events, metrics=self.events.metrics
+        )
+        self.cw = self.front.client("cloudwatch")
+        self.evaluator = alarms.Evaluator(self.front.store, self.events.metrics, self.front.clock, SeededIds())
+
+    @property
+    def now(self) -> datetime:
+        moment: datetime = self.front.clock.now()
+        return moment.replace(second=0, microsecond=0)
+
+    def pass_(self, **span: float) -> None:
+        self.front.clock.skew += timedelta(**span)
+
+    def put(self, *values: float, ago: float = 0, name: str = "m", **more: Any) -> None:
+        """Values in minutes one after the other, the first so many minutes ago."""
+        self.cw.put_metric_data(
+            Namespace="N",
+            MetricData=[
+                {"MetricName": name, "Value": value, "Timestamp": self.now - timedelta(minutes=ago - n), **more}
+                for n, value in enumerate(values)
+            ],
+        )
+
+    def statistics(self, *names: str, period: int = 60, ago: float = 60, name: str = "m", **more: Any) -> Any:
+        return self.cw.get_metric_statistics(
+            Namespace="N", MetricName=name, StartTime=self.now - timedelta(minutes=ago), Period=period,
+            EndTime=self.now + timedelta(minutes=1), **({"Statistics": list(names)} if names else {}), **more,
+        )["Datapoints"]  # fmt: skip
+
+    def alarm(self, name: str = "a", **more: Any) -> None:
+        given = {
+            "MetricName": "m", "Namespace": "N", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1, "Threshold": 10,
+            "ComparisonOperator": "GreaterThanOrEqualToThreshold", **more,
+        }  # fmt: skip
+        self.cw.put_metric_alarm(
+            AlarmName=name, **{key: value for key, value in given.items() if value is not None}
+        )  # fmt: skip
+
+    def state(self, name: str = "a") -> str:
+        (found,) = self.cw.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+        return str(found["StateValue"])
+
+    def history(self, kind: str, name: str = "a") -> list[str]:
+        items = self.cw.describe_alarm_history(AlarmName=name, HistoryItemType=kind, ScanBy="TimestampAscending")
+        return [item["HistorySummary"] for item in items["AlarmHistoryItems"]]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(tmp_path)
+    yield made
+    made.events.close()
+    assert made.front.pipeline.internal_errors == 0
+
+
+def code(call: Any, *args: Any, **params: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(*args, **params)
+    return str(caught.value.response["Error"]["Code"])
+
+
+# ---------------------------------------------------------------------- putting
+def test_values_sets_and_distributions_are_summed(lab: Lab) -> None:
+    at = lab.now - timedelta(minutes=5)
+    more = {"MetricName": "m", "Timestamp": at, "Unit": "Count"}
+    lab.cw.put_metric_data(
+        Namespace="N",
+        MetricData=[
+            {"Value": 2.5, **more},
+            {"StatisticValues": {"SampleCount": 2, "Sum": 5, "Minimum": 1, "Maximum": 4}, **more},
+            {"Values": [1.0, 3.0], "Counts": [2.0, 1.0], **more},
+            {"Value": 9, "MetricName": "other"},
+        ],
+    )
+    names = ("SampleCount", "Sum", "Minimum", "Maximum", "Average")
+    (point,) = lab.statistics(*names)
+    assert [point[name] for name in names] == [6, 12.5, 1, 4, 12.5 / 6]
+    assert (point["Unit"], point["Timestamp"]) == ("Count", at)
+    assert lab.statistics(ExtendedStatistics=["p50"])[0].get("ExtendedStatistics", {}) == {}
+    assert lab.statistics(name="other", ExtendedStatistics=["p50", "tm99"])[0]["ExtendedStatistics"] == {
+        "p50": 9,
+        "tm99": 9,
+    }
+
+
+def _datum(**given: Any) -> list[dict[str, Any]]:
+    return [
+        {"MetricName": "m", **({} if set(given) & {"Values", "StatisticValues", "Value"} else {"Value": 1}), **given}
+    ]
+
+
+LONG_AGO, SOON = datetime.now(UTC) - timedelta(days=15), datetime.now(UTC) + timedelta(hours=3)
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"Namespace": "AWS/EC2"}, "InvalidParameterValue"),
+        ({"Namespace": ":x"}, "ValidationError"),
+        ({"Namespace": "n" * 256}, "ValidationError"),
+        ({"MetricData": []}, "MissingParameter"),
+        ({"MetricData": _datum() * 1001}, "InvalidParameterValue"),
+        ({"MetricData": _datum(Value=float("nan"))}, "InvalidParameterValue"),
+        ({"MetricData": _datum(Value=float("inf"))}, "InvalidParameterValue"),
+        ({"MetricData": _datum(Value=2.0**361)}, "InvalidParameterValue"),
+        ({"MetricData": _datum(Values=[1.0] * 151)}, "InvalidParameterValue"),
+        ({"MetricData": _datum(Values=[1.0], Counts=[1.0, 2.0])}, "InvalidParameterValue"),
+        ({"MetricData": _datum(Values=[1.0], Counts=[0.0])}, "InvalidParameterValue"),
+        ({"MetricData": _datum(Value=1, Values=[1.0])}, "InvalidParameterCombination"),
+        ({"MetricData": [{"MetricName": "m"}]}, "MissingParameter"),
+        ({"MetricData": [{"MetricName": "", "Value": 1}]}, "InvalidParameterValue"),
+        ({"MetricData": _datum(Timestamp=LONG_AGO)}, "InvalidParameterValue"),
+        ({"MetricData": _datum(Timestamp=SOON)}, "InvalidParameterValue"),
+        ({"MetricData": _datum(StorageResolution=10)}, "InvalidParameterValue"),
+        ({"MetricData": _datum(Unit="Furlongs")}, "ValidationException"),
+        ({"MetricData": _datum(Dimensions=[{"Name": "a", "Value": "b"}] * 2)}, "InvalidParameterValue"),
+        ({"MetricData": _datum(Dimensions=[{"Name": ":a", "Value": "b"}])}, "InvalidParameterValue"),
+        ({"MetricData": _datum(Dimensions=[{"Name": "a", "Value": "ü"}])}, "InvalidParameterValue"),
+        (
+            {"MetricData": _datum(Dimensions=[{"Name": f"a{n}", "Value": "b"} for n in range(31)])},
+            "InvalidParameterValue",
+        ),
+        (
+            {"MetricData": _datum(StatisticValues={"SampleCount": 1, "Sum": 1, "Minimum": 2, "Maximum": 1})},
+            "ValidationError",
+        ),
+        (
+            {"MetricData": _datum(StatisticValues={"SampleCount": 0, "Sum": 1, "Minimum": 1, "Maximum": 1})},
+            "InvalidParameterValue",
+        ),
+        ({"EntityMetricData": [{"MetricData": _datum()}]}, "UnsupportedOperation"),
+    ],
+)
+def test_samples_that_are_refused_change_nothing(lab: Lab, params: dict[str, Any], expected: str) -> None:
+    given = {"Namespace": "N", "MetricData": _datum(), **params}
+    if isinstance(given["MetricData"], list) and len(given["MetricData"]) == 1:
+        given["MetricData"] = [*_datum(), *given["MetricData"]]
+    assert code(lab.cw.put_metric_data, **given) == expected
+    assert lab.front.audit()[-1]["errorCode"] == expected
+    assert lab.cw.list_metrics()["Metrics"] == []
+
+
+def test_errors_have_both_names(lab: Lab) -> None:
+    """Smithy "awsQueryCompatible": the code of Query, and the shape that typed clients look for."""
+    with pytest.raises(lab.cw.exceptions.InvalidParameterValueException) as caught:
+        lab.cw.put_metric_data(Namespace="AWS/EC2", MetricData=_datum())
+    error = caught.value.response["Error"]
+    assert (error["Code"], error["QueryErrorCode"]) == ("InvalidParameterValue", "InvalidParameterValueException")
+
+
+def _form(**params: str) -> bytes:
+    return "&".join(f"{name}={value}" for name, value in {"Version": "2010-08-01", **params}.items()).encode()
+
+
+QUERY = {
+    "Action": "PutMetricData",
+    "Namespace": "N",
+    "MetricData.member.1.MetricName": "q",
+    "MetricData.member.1.Value": "4",
+}
+
+
+def test_query_json_and_cbor_compressed_or_not(lab: Lab) -> None:
+    """boto3 speaks CBOR; older clients Query, some JSON; all compress larger bodies."""
+    handle = lab.front.pipeline.handle
+    assert handle(signed(_form(**QUERY), service="monitoring")).status == 200
+    packed = gzip.compress(_form(**QUERY))
+    assert handle(signed(packed, service="monitoring", headers={"Content-Encoding": "gzip"})).status == 200
+    body = json.dumps({"Namespace": "N", "MetricData": [{"MetricName": "q", "Value": 5}]}).encode()
+    headers = {
+        "Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "GraniteServiceVersion20100801.PutMetricData",
+        "Content-Encoding": "gzip",
+    }  # fmt: skip
+    assert handle(signed(gzip.compress(body), service="monitoring", headers=headers)).status == 200
+    large = [{"MetricName": "q", "Value": float(n)} for n in range(1000)]
+    lab.cw.put_metric_data(Namespace="N", MetricData=large)  # compressed by botocore
+    (point,) = lab.statistics("Sum", "SampleCount", name="q")
+    assert (point["Sum"], point["SampleCount"]) == (13 + sum(range(1000)), 1003)
+
+
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"x" * (5 << 20)), gzip.compress(_form(**QUERY))[:-9]])
+def test_bodies_that_are_no_sound_gzip_are_refused(lab: Lab, body: bytes) -> None:
+    headers = {
+        "Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "GraniteServiceVersion20100801.PutMetricData",
+        "Content-Encoding": "gzip",
+    }  # fmt: skip
+    answer = lab.front.pipeline.handle(signed(body, service="monitoring", headers=headers))
+    assert answer.status in (400, 413)
+    assert lab.cw.list_metrics()["Metrics"] == []
+
+
+def test_what_is_put_is_not_repeated_in_the_audit_trail(lab: Lab) -> None:
+    lab.put(123456.5)
+    record = lab.front.audit()[-1]
+    assert (record["eventName"], record["readOnly"]) == ("PutMetricData", False)
+    assert "123456" not in json.dumps(record["requestParameters"])
+
+
+def test_a_disk_that_fails_takes_nothing(lab: Lab) -> None:
+    lab.events._db.execute("create trigger full before insert on sample begin select raise(abort, 'full'); end")
+    assert code(lab.put, 1) == "ServiceUnavailableException"
+    assert lab.cw.list_metrics()["Metrics"] == []
+
+
+# ---------------------------------------------------------------------- reading
+def test_datapoints_begin_at_the_start_of_the_request(lab: Lab) -> None:
+    lab.put(1, 2, 3, 4, 5, 6, ago=6)
+    points = lab.statistics("Sum", period=180, ago=6)
+    start = lab.now - timedelta(minutes=6)
+    assert [(p["Timestamp"], p["Sum"]) for p in points] == [(start, 6.0), (start + timedelta(minutes=3), 15.0)]
+    assert [p["Sum"] for p in lab.statistics("Sum", ago=3)] == [4, 5, 6]
+
+
+def test_units_are_kept_apart(lab: Lab) -> None:
+    lab.put(1, Unit="Bytes")
+    lab.put(2, Unit="Seconds")
+    assert sorted((p["Unit"], p["Sum"]) for p in lab.statistics("Sum")) == [("Bytes", 1), ("Seconds", 2)]
+    assert [p["Sum"] for p in lab.statistics("Sum", Unit="Seconds")] == [2]
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"Statistics": None}, "MissingParameter"),
+        ({"ExtendedStatistics": ["p50"]}, "InvalidParameterCombination"),
+        ({"Statistics": None, "ExtendedStatistics": ["p101"]}, "InvalidParameterValue"),
+        ({"Period": 61}, "InvalidParameterValue"),
+        ({"Period": 0}, "ValidationError"),
+        ({"StartTime": datetime(2030, 1, 1, tzinfo=UTC)}, "InvalidParameterCombination"),
+        ({"StartTime": datetime(2020, 1, 1, tzinfo=UTC)}, "InvalidParameterCombination"),
+        ({"Statistics": ["Median"]}, "ValidationException"),
+    ],
+)
+def test_statistics_that_are_refused(lab: Lab, params: dict[str, Any], expected: str) -> None:
+    given = {
+        "Namespace": "N", "MetricName": "m", "StartTime": lab.now - timedelta(hours=1), "EndTime": lab.now, "Period": 60,
+        "Statistics": ["Sum"], **params,
+    }  # fmt: skip
+    assert code(lab.cw.get_metric_statistics, **{k: v for k, v in given.items() if v is not None}) == expected
+
+
+def test_resolutions_are_kept_as_long_as_cloudwatch_keeps_them(lab: Lab) -> None:
+    """3 hours of seconds, 15 days of minutes, 63 days of five minutes, 455 days of hours."""
+    metric, now = Metric("N", "m"), int(lab.now.timestamp())
+    where: dict[str, Any] = {"account": ACCOUNT, "region": "us-east-1", "metric": metric}
+    for days in (0.01, 1, 20, 100, 400):
+        lab.events.metrics.put([of_values([(1.0, 1)], at=now - int(days * 86400), high=True, **where)])
+
+    def found(period: int, days: float) -> int:
+        start = lab.now - timedelta(days=days)
+        points = lab.cw.get_metric_statistics(
+            Namespace="N", MetricName="m", StartTime=start, EndTime=start + timedelta(seconds=period * 1400),
+            Period=period, Statistics=["Sum"],
+        )  # fmt: skip
+        return len(points["Datapoints"])
+
+    assert [found(60, days) for days in (0.02, 1.01, 20.01, 100.01)] == [1, 1, 0, 0]
+    assert [found(300, days) for days in (20.01, 100.01)] == [1, 0]
+    assert [found(3600, days) for days in (100.01, 400.01)] == [1, 1]
+    assert (found(1, 0.0101), found(30, 1.0001)) == (1, 0)
+    lab.events.metrics.forget(now + 100)
+    (series,) = lab.events.metrics.series(ACCOUNT, "us-east-1")
+    kept = [len(lab.events.metrics.points(series.id, tier, 0, 1 << 40)) for tier in RETENTION]
+    assert kept == [1, 2, 3, 5]
+    assert len(lab.events.metrics.values(series.id, 3600, 0, 1 << 40)) == 5
+    lab.events.metrics.forget(now + 500 * 86400)
+    assert lab.events.metrics.series(ACCOUNT, "us-east-1") == []
+
+
+def test_metrics_are_listed_by_name_and_dimensions(lab: Lab) -> None:
+    for vpc in ("vpc-1", "vpc-2"):
+        lab.put(1, name="usage", Dimensions=[{"Name": "Vpc", "Value": vpc}, {"Name": "B", "Value": "x"}])
+    lab.put(1)
+    named = lab.cw.list_metrics(Namespace="N", MetricName="usage", Dimensions=[{"Name": "Vpc", "Value": "vpc-2"}])
+    assert named["Metrics"] == [
+        {
+            "Namespace": "N",
+            "MetricName": "usage",
+            "Dimensions": [{"Name": "B", "Value": "x"}, {"Name": "Vpc", "Value": "vpc-2"}],
+        }
+    ]
+    assert len(lab.cw.list_metrics(Dimensions=[{"Name": "Vpc"}])["Metrics"]) == 2
+    assert lab.front.client("cloudwatch", key=OTHER_KEY).list_metrics()["Metrics"] == []
+    assert lab.front.client("cloudwatch", region="eu-west-1").list_metrics()["Metrics"] == []
+    now = int(lab.now.timestamp())
+    for name, days in (("yesterday", 1), ("long ago", 15)):
+        lab.events.metrics.put(
+            [
+                of_values(
+                    [(1.0, 1)], account=ACCOUNT, region="us-east-1", metric=Metric("N", name), at=now - days * 86400
+                )
+            ]
+        )
+    listed = {m["MetricName"] for m in lab.cw.list_metrics()["Metrics"]}
+    assert listed == {"m", "usage", "yesterday"}
+    assert "yesterday" not in {m["MetricName"] for m in lab.cw.list_metrics(RecentlyActive="PT3H")["Metrics"]}
+
+
+def test_metrics_are_listed_in_pages(lab: Lab) -> None:
+    for start in range(0, 1100, 1000):
+        count = min(1000, 1100 - start)
+        lab.cw.put_metric_data(
+            Namespace="N", MetricData=[{"MetricName": f"m{start + n:04d}", "Value": 1} for n in range(count)]
+        )
+    pages = list(lab.cw.get_paginator("list_metrics").paginate(Namespace="N"))
+    assert [len(page["Metrics"]) for page in pages] == [500, 500, 100]
+    assert len({m["MetricName"] for page in pages for m in page["Metrics"]}) == 1100
+    assert code(lab.cw.list_metrics, NextToken="x") == "InvalidNextToken"
+    assert code(lab.cw.list_metrics, Namespace="O", NextToken=pages[0]["NextToken"]) == "InvalidNextToken"
+
+
+# ---------------------------------------------------------------------- GetMetricData
+def _stat(id: str, name: str = "m", stat: str = "Sum", **more: Any) -> dict[str, Any]:
+    metric = {"Metric": {"Namespace": "N", "MetricName": name}, "Period": 60, "Stat": stat}
+    return {"Id": id, "MetricStat": metric, **more}
+
+
+def _query(lab: Lab, *queries: dict[str, Any], ago: int = 10, **more: Any) -> Any:
+    given = {"StartTime": lab.now - timedelta(minutes=ago), "EndTime": lab.now + timedelta(minutes=1), **more}
+    return lab.cw.get_metric_data(MetricDataQueries=list(queries), **given)
+
+
+def test_metrics_and_expressions_over_them(lab: Lab) -> None:
+    lab.put(10, 20, 30, ago=3)
+    lab.put(1, 0, 3, ago=3, name="errors")
+    reply = _query(
+        lab, _stat("m1", ReturnData=False), _stat("m2", "errors", Label="bad"),
+        {"Id": "rate", "Expression": "100 * m2 / m1", "Label": "percent"}, {"Id": "e2", "Expression": "rate + SUM(m1)"},
+        {"Id": "all", "Expression": "METRICS()"}, ScanBy="TimestampAscending",
+    )  # fmt: skip
+    found = [(r["Id"], r["Label"], r["Values"]) for r in reply["MetricDataResults"]]
+    assert found == [
+        ("m2", "bad", [1, 0, 3]), ("rate", "percent", [10, 0, 10]), ("e2", "e2", [70, 60, 70]), ("all", "all", [10, 20, 30]),
+        ("all", "all", [1, 0, 3]),
+    ]  # fmt: skip
+    assert {r["StatusCode"] for r in reply["MetricDataResults"]} == {"Complete"}
+    newest = _query(lab, _stat("m1"))["MetricDataResults"][0]
+    assert newest["Values"] == [30, 20, 10]
+    assert newest["Timestamps"] == [lab.now - timedelta(minutes=n) for n in (1, 2, 3)]
+
+
+def test_data_in_pages_is_whole_and_in_order(lab: Lab) -> None:
+    lab.put(*range(1, 11), ago=10)
+    lab.put(*range(11, 16), ago=5, name="n")
+    pages = lab.cw.get_paginator("get_metric_data").paginate(
+        MetricDataQueries=[_stat("a"), _stat("b", "n")], StartTime=lab.now - timedelta(minutes=10), EndTime=lab.now,
+        MaxDatapoints=4,
+    )  # fmt: skip
+    found: dict[str, list[float]] = {"a": [], "b": []}
+    for page in pages:
+        assert sum(len(r["Values"]) for r in page["MetricDataResults"]) <= 4
+        for result in page["MetricDataResults"]:
+            found[result["Id"]] += result["Values"]
+    assert found == {"a": list(range(10, 0, -1)), "b": [15, 14, 13, 12, 11]}
+
+
+@pytest.mark.parametrize(
+    ("queries", "expected"),
+    [
+        ([], "ValidationError"),
+        ([_stat("M1")], "ValidationError"),
+        ([_stat("m1"), _stat("m1")], "ValidationError"),
+        ([_stat("m1", Expression="m1")], "ValidationError"),
+        ([{"Id": "e"}], "ValidationError"),
+        ([{"Id": "e", "Expression": "m9"}], "ValidationError"),
+        ([{"Id": "e", "Expression": "f"}, {"Id": "f", "Expression": "e"}], "ValidationError"),
+        ([_stat("m1"), {"Id": "e", "Expression": "SUM(m1)"}], "ValidationError"),
+        ([{"Id": "e", "Expression": "SEARCH('{N}', 'Sum')"}], "UnsupportedOperation"),
+        ([{"Id": "e", "Expression": "ANOMALY_DETECTION_BAND(m1)"}], "UnsupportedOperation"),
+        ([{"Id": "e", "Expression": 'SELECT AVG(m) FROM "N"'}], "UnsupportedOperation"),
+        ([_stat("m1", stat="p200")], "ValidationError"),
+        ([_stat("m1", AccountId="210987654321")], "UnsupportedOperation"),
+        ([_stat(f"m{n}") for n in range(501)], "ValidationError"),
+    ],
+)
+def test_queries_that_are_refused(lab: Lab, queries: list[dict[str, Any]], expected: str) -> None:
+    assert code(_query, lab, *queries) == expected
+
+
+# ---------------------------------------------------------------------- alarms
+def test_bytes_in_a_quarter_of_an_hour_alarm_once(lab: Lab) -> None:
+    """MON-04: Sum ≥ 5,000,000 over 15 minutes fires once."""
+    lab.alarm(Period=900, Threshold=5_000_000, AlarmActions=[TOPIC])
+    lab.put(4_000_000, ago=14)
+    lab.evaluator.run()
+    assert lab.state() == "OK"
+    lab.put(1_000_000, ago=1)
+    lab.pass_(minutes=1)
+    for _ in range(3):
+        lab.evaluator.run()
+        lab.pass_(minutes=1)
+    assert lab.history("StateUpdate") == [
+        "Alarm updated from INSUFFICIENT_DATA to OK",
+        "Alarm updated from OK to ALARM",
+        "Alarm updated from ALARM to OK",  # the first sum has left the window, which moves minute by minute
+    ]
+    assert lab.history("Action") == [f"Failed to execute action {TOPIC}"]
+
+
+def test_three_periods_in_a_row(lab: Lab) -> None:
+    """MON-05: Maximum > 0 for 3 consecutive 5-minute periods fires."""
+    lab.alarm(
+        Period=300, Statistic="Maximum", Threshold=0, ComparisonOperator="GreaterThanThreshold", EvaluationPeriods=3
+    )
+    for ago in (24, 19, 14, 9):
+        lab.put(0 if ago > 14 else 1, ago=ago)
+    lab.evaluator.run()
+    assert lab.state() == "OK"
+    lab.put(1, ago=4)
+    lab.pass_(minutes=1)
+    lab.evaluator.run()
+    assert lab.state() == "ALARM"
+    (found,) = lab.cw.describe_alarms()["MetricAlarms"]
+    assert found["StateReason"].startswith("Threshold Crossed: 3 datapoints [1.0 (")
+    assert found["StateReason"].endswith("were greater than the threshold (0.0).")
+    assert json.loads(found["StateReasonData"])["recentDatapoints"] == [1, 1, 1]
+
+
+def test_rejected_ssh_in_a_log_group_alarms(lab: Lab) -> None:
+    """MON-06: a metric filter on a flow-log group, and Sum ≥ 10 in an hour."""
+    logs = lab.front.client("logs")
+    logs.create_log_group(logGroupName="flows")
+    logs.create_log_stream(logGroupName="flows", logStreamName="eni")
+    pattern = (
+        '[version, account, eni, source, destination, srcport, destport="22", protocol="6", packets, bytes, '
+        'windowstart, windowend, action="REJECT", flowlogstatus]'
+    )
+    made = {"metricName": "RejectedSSHCount", "metricNamespace": "LogMetrics", "metricValue": "1"}
+    logs.put_metric_filter(
+        logGroupName="flows", filterName="f", filterPattern=pattern, metricTransformations=[made]
+    )  # fmt: skip
+    lab.alarm(MetricName="RejectedSSHCount", Namespace="LogMetrics", Period=3600)
+    line = "2 123456789010 eni-1 10.0.2.15 172.31.16.21 20641 22 6 20 40 1418530010 1418530070 REJECT OK"
+
+    def say(count: int) -> None:
+        at = int(lab.front.clock.now().timestamp() * 1000) - 120_000
+        logs.put_log_events(
+            logGroupName="flows", logStreamName="eni", logEvents=[{"timestamp": at, "message": line}] * count
+        )
+
+    say(9)
+    lab.evaluator.run()
+    assert lab.state() == "OK"
+    say(1)
+    lab.pass_(minutes=1)
+    lab.evaluator.run()
+    assert lab.state() == "ALARM"
+
+
+def test_an_alarm_on_an_expression(lab: Lab) -> None:
+    lab.put(50, ago=1)
+    lab.put(10, ago=1, name="errors")
+    lab.alarm(
+        MetricName=None, Namespace=None, Statistic=None, Period=None,
+        Metrics=[_stat("m1", ReturnData=False), _stat("m2", "errors", ReturnData=False), {"Id": "e", "Expression": "m2 / m1 * 100"}],
+    )  # fmt: skip
+    lab.evaluator.run()
+    assert lab.state() == "ALARM"
+    (found,) = lab.cw.describe_alarms()["MetricAlarms"]
+    assert [query["Id"] for query in found["Metrics"]] == ["m1", "m2", "e"]
+    assert "Period" not in found
+
+
+@pytest.mark.parametrize(
+    ("missing", "state"),
+    [(None, "INSUFFICIENT_DATA"), ("breaching", "ALARM"), ("notBreaching", "OK"), ("ignore", "INSUFFICIENT_DATA")],
+)
+def test_what_is_missing_is_treated_as_told(lab: Lab, missing: str | None, state: str) -> None:
+    lab.alarm(TreatMissingData=missing, EvaluationPeriods=2)
+    lab.evaluator.run()
+    assert lab.state() == state
+
+
+def test_high_resolution_alarms_are_evaluated_every_ten_seconds(lab: Lab) -> None:
+    lab.alarm(Period=10)
+    now = lab.front.clock.now()
+    lab.pass_(seconds=12 - now.timestamp() % 10)
+    at = lab.front.clock.now()
+    lab.cw.put_metric_data(
+        Namespace="N",
+        MetricData=[{"MetricName": "m", "Value": 11, "StorageResolution": 1, "Timestamp": at - timedelta(seconds=5)}],
+    )
+    lab.evaluator.run()
+    assert lab.state() == "ALARM"
+
+
+def test_a_state_that_is_set_stays_until_the_next_evaluation(lab: Lab) -> None:
+    lab.put(1, ago=1)
+    lab.alarm(OKActions=[TOPIC], AlarmActions=[TOPIC], ActionsEnabled=False)
+    lab.cw.set_alarm_state(AlarmName="a", StateValue="ALARM", StateReason="a test", StateReasonData='{"a": 1}')
+    assert lab.state() == "ALARM"
+    assert lab.history("Action") == []
+    lab.cw.enable_alarm_actions(AlarmNames=["a", "none"])
+    lab.evaluator.run()
+    assert lab.state() == "OK"
+    assert len(lab.history("Action")) == 1
+    lab.cw.disable_alarm_actions(AlarmNames=["a"])
+    assert lab.cw.describe_alarms()["MetricAlarms"][0]["ActionsEnabled"] is False
+    assert code(lab.cw.set_alarm_state, AlarmName="b", StateValue="OK", StateReason="x") == "ResourceNotFound"
+    assert code(
+        lab.cw.set_alarm_state, AlarmName="a", StateValue="OK", StateReason="x", StateReasonData="{"
+    ) == ("InvalidFormat")  # fmt: skip
+
+
+def test_alarms_are_described_replaced_and_deleted(lab: Lab) -> None:
+    for name in ("web-b", "web-a", "db"):
+        lab.alarm(name, Tags=[{"Key": "team", "Value": name}], Dimensions=[{"Name": "d", "Value": name}])
+    names = [a["AlarmName"] for a in lab.cw.describe_alarms()["MetricAlarms"]]
+    assert names == ["db", "web-a", "web-b"]
+    assert len(lab.cw.describe_alarms(AlarmNamePrefix="web")["MetricAlarms"]) == 2
+    assert lab.cw.describe_alarms(StateValue="OK")["MetricAlarms"] == []
+    pages = lab.cw.get_paginator("describe_alarms").paginate(PaginationConfig={"PageSize": 2})
+    assert [len(page["MetricAlarms"]) for page in pages] == [2, 1]
+    one = {"Namespace": "N", "MetricName": "m", "Dimensions": [{"Name": "d", "Value": "db"}]}
+    assert [a["AlarmName"] for a in lab.cw.describe_alarms_for_metric(**one)["MetricAlarms"]] == ["db"]
+    lab.cw.set_alarm_state(AlarmName="db", StateValue="ALARM", StateReason="x")
+    lab.alarm("db", Threshold=99, Tags=[{"Key": "other", "Value": "x"}])
+    (found,) = lab.cw.describe_alarms(AlarmNames=["db"])["MetricAlarms"]
+    assert (found["Threshold"], found["StateValue"], found["AlarmArn"]) == (99, "ALARM", f"{ARN}db")
+    assert lab.cw.list_tags_for_resource(ResourceARN=f"{ARN}db")["Tags"] == [{"Key": "team", "Value": "db"}]
+    assert code(lab.cw.delete_alarms, AlarmNames=["db", "none"]) == "ResourceNotFound"
+    lab.cw.delete_alarms(AlarmNames=["db", "web-a"])
+    assert [a["AlarmName"] for a in lab.cw.describe_alarms()["MetricAlarms"]] == ["web-b"]
+    assert lab.history("ConfigurationUpdate", "db") == [
+        'Alarm "db" created', 'Alarm "db" updated', 'Alarm "db" deleted'
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"Threshold": None}, "MissingParameter"), ({"EvaluationPeriods": None}, "MissingParameter"),
+        ({"MetricName": None}, "MissingParameter"), ({"Statistic": None}, "InvalidParameterCombination"),
+        ({"ExtendedStatistic": "p99"}, "InvalidParameterCombination"),
+        ({"Statistic": None, "ExtendedStatistic": "p999"}, "InvalidParameterValue"),
+        ({"DatapointsToAlarm": 2}, "ValidationError"), ({"Period": 61}, "ValidationError"),
+        ({"Period": 5}, "ValidationError"), ({"Period": 60, "EvaluationPeriods": 1441}, "ValidationError"),
+        ({"Period": 3600, "EvaluationPeriods": 169}, "ValidationError"), ({"TreatMissingData": "good"}, "ValidationError"),
+        ({"AlarmActions": ["nowhere"]}, "ValidationError"), ({"AlarmActions": [TOPIC] * 6}, "ValidationError"),
+        ({"ComparisonOperator": "GreaterThanUpperThreshold"}, "UnsupportedOperation"),
+        ({"ThresholdMetricId": "x"}, "UnsupportedOperation"), ({"Metrics": [_stat("m1")]}, "ValidationError"),
+        ({"Threshold": float("nan")}, "InvalidParameterValue"), ({"EvaluationPeriods": 0}, "ValidationError"),
+        ({"EvaluateLowSampleCountPercentile": "evaluate"}, "InvalidParameterCombination"),
+        ({"Tags": [{"Key": "aws:x", "Value": ""}]}, "InvalidParameterValue"),
+        ({"EvaluationCriteria": {"PromQLCriteria": {"Query": "up"}}}, "UnsupportedOperation"),
+    ],
+)  # fmt: skip
+def test_alarms_that_are_refused(lab: Lab, params: dict[str, Any], expected: str) -> None:
+    assert code(lab.alarm, **params) == expected
+    assert lab.cw.describe_alarms()["MetricAlarms"] == []
+
+
+def test_two_returned_lines_are_no_alarm(lab: Lab) -> None:
+    none = {"MetricName": None, "Namespace": None, "Statistic": None, "Period": None}
+    assert code(lab.alarm, Metrics=[_stat("m1"), _stat("m2")], **none) == "ValidationError"
+    assert code(lab.alarm, Metrics=[_stat("m1", ReturnData=False)], **none) == "ValidationError"
+
+
+def test_history_is_kept_for_a_while(lab: Lab) -> None:
+    lab.alarm()
+    for n in range(6):
+        lab.cw.set_alarm_state(AlarmName="a", StateValue=("ALARM", "OK")[n % 2], StateReason="x")
+    pages = lab.cw.get_paginator("describe_alarm_history").paginate(PaginationConfig={"PageSize": 3})
+    assert [len(page["AlarmHistoryItems"]) for page in pages] == [3, 3, 1]
+    lab.pass_(days=31)
+    lab.evaluator.run()
+    left = lab.front.store.world.all(ALARM_EVENT)
+    assert [event.summary for event in left] == ["Alarm updated from OK to INSUFFICIENT_DATA"]
+
+
+def test_history_has_a_bound(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "KEPT_ITEMS", 3)
+    lab.alarm()
+    for n in range(6):
+        lab.cw.set_alarm_state(AlarmName="a", StateValue=("ALARM", "OK")[n % 2], StateReason="x")
+    change = history.forgotten(lab.front.store.world, lab.now.timestamp())
+    left = lab.front.store.world.apply(change).all(ALARM_EVENT)
+    assert [event.summary for event in left] == [
+        "Alarm updated from OK to ALARM" if n % 2 else "Alarm updated from ALARM to OK" for n in (0, 1, 0)
+    ]
+
+
+def test_tags_of_alarms(lab: Lab) -> None:
+    lab.alarm()
+    lab.cw.tag_resource(ResourceARN=f"{ARN}a", Tags=[{"Key": "k", "Value": "v"}, {"Key": "l", "Value": ""}])
+    lab.cw.untag_resource(ResourceARN=f"{ARN}a", TagKeys=["k"])
+    assert lab.cw.list_tags_for_resource(ResourceARN=f"{ARN}a")["Tags"] == [{"Key": "l", "Value": ""}]
+    many = [{"Key": f"k{n}", "Value": ""} for n in range(50)]
+    assert code(lab.cw.tag_resource, ResourceARN=f"{ARN}a", Tags=many) == "InvalidParameterValue"
+    assert code(lab.cw.list_tags_for_resource, ResourceARN=f"{ARN}b") == "ResourceNotFoundException"
+    assert code(lab.cw.list_tags_for_resource, ResourceARN="arn:aws:sns:x") == "InvalidParameterValue"
+    other = lab.front.client("cloudwatch", key=OTHER_KEY)
+    assert code(other.list_tags_for_resource, ResourceARN=f"{ARN}a") == "ResourceNotFoundException"
+
+
+# ---------------------------------------------------------------------- network address usage
+def test_network_address_usage_of_vpcs_that_ask_for_it(lab: Lab) -> None:
+    """MON-08, MON-09: addresses weigh 1, and so does an interface of an instance beyond its first."""
+    ec2 = lab.front.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    ec2.create_network_interface(SubnetId=subnet, SecondaryPrivateIpAddressCount=2)
+    ec2.create_network_interface(SubnetId=subnet)
+    lab.evaluator.run()
+    assert lab.cw.list_metrics(Namespace="AWS/EC2")["Metrics"] == []
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableNetworkAddressUsageMetrics={"Value": True})
+    lab.pass_(minutes=1)
+    lab.evaluator.run()
+    for name in ("NetworkAddressUsage", "NetworkAddressUsagePeered"):
+        (point,) = lab.cw.get_metric_statistics(
+            Namespace="AWS/EC2", MetricName=name, Dimensions=[{"Name": "Per-VPC Metrics", "Value": vpc}], Period=60,
+            StartTime=lab.now - timedelta(minutes=5), EndTime=lab.now + timedelta(minutes=5), Statistics=["Maximum"],
+        )["Datapoints"]  # fmt: skip
+        assert (point["Maximum"], point["Unit"]) == (4, "Count")
+
+
+# ---------------------------------------------------------------------- permissions
+def _allow(lab: Lab, *statements: dict[str, Any]) -> Any:
+    """A user with a policy of these statements."""
+    iam = lab.front.client("iam")
+    iam.create_user(UserName="bob")
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **one} for one in statements]}
+    iam.put_user_policy(UserName="bob", PolicyName="p", PolicyDocument=json.dumps(document))
+    made = iam.create_access_key(UserName="bob")["AccessKey"]
+    return lab.front.client("cloudwatch", key=made["AccessKeyId"], secret=made["SecretAccessKey"])
+
+
+def test_who_may_put_into_which_namespace(lab: Lab) -> None:
+    condition = {"StringEquals": {"cloudwatch:namespace": "Mine"}}
+    bob = _allow(lab, {"Action": "cloudwatch:PutMetricData", "Resource": "*", "Condition": condition})
+    bob.put_metric_data(Namespace="Mine", MetricData=_datum())
+    assert code(bob.put_metric_data, Namespace="Other", MetricData=_datum()) == "AccessDenied"
+    assert code(bob.list_metrics) == "AccessDenied"
+
+
+def test_who_may_do_what_to_which_alarm(lab: Lab) -> None:
+    lab.alarm("web", Tags=[{"Key": "team", "Value": "web"}])
+    lab.alarm("db")
+    bob = _allow(
+        lab,
+        {"Action": ["cloudwatch:DescribeAlarms", "cloudwatch:SetAlarmState"], "Resource": f"{ARN}web"},
+        {
+            "Action": "cloudwatch:DeleteAlarms", "Resource": "*",
+            "Condition": {"StringEquals": {"aws:ResourceTag/team": "web"}},
+        },
+        {
+            "Action": "cloudwatch:PutMetricAlarm", "Resource": "*",
+            "Condition": {"ForAllValues:StringEquals": {"cloudwatch:AlarmActions": [TOPIC]}},
+        },
+    )  # fmt: skip
+    assert len(bob.describe_alarms(AlarmNames=["web"])["MetricAlarms"]) == 1
+    assert code(bob.describe_alarms) == "AccessDenied"
+    assert code(bob.describe_alarms, AlarmNames=["web", "db"]) == "AccessDenied"
+    bob.set_alarm_state(AlarmName="web", StateValue="OK", StateReason="x")
+    assert code(bob.set_alarm_state, AlarmName="db", StateValue="OK", StateReason="x") == "AccessDenied"
+    assert code(bob.delete_alarms, AlarmNames=["web", "db"]) == "AccessDenied"
+    bob.delete_alarms(AlarmNames=["web"])
+    given = {
+        "AlarmName": "new", "MetricName": "m", "Namespace": "N", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1,
+        "Threshold": 1.0, "ComparisonOperator": "LessThanThreshold",
+    }  # fmt: skip
+    bob.put_metric_alarm(AlarmActions=[TOPIC], **given)
+    assert code(bob.put_metric_alarm, AlarmActions=[f"{TOPIC}2"], **given) == "AccessDenied"
+
+
+def test_a_user_without_policies_may_nothing(lab: Lab) -> None:
+    cw = lab.front.client("cloudwatch", key=USER_KEY)
+    for action in sorted(action for service, action in OPERATIONS if service == "monitoring"):
+        minimal = {"Namespace": "N", "MetricData": _datum()} if action == "PutMetricData" else _minimal(action)
+        assert code(cw._make_api_call, action, minimal) == "AccessDenied", action
+
+
+def _minimal(action: str) -> dict[str, Any]:
+    names = {"AlarmNames": ["a"]}
+    times = {"StartTime": LONG_AGO, "EndTime": SOON}
+    return {
+        "DeleteAlarms": names, "EnableAlarmActions": names, "DisableAlarmActions": names,
+        "DescribeAlarmsForMetric": {"Namespace": "N", "MetricName": "m"},
+        "GetMetricData": {"MetricDataQueries": [_stat("m1")], **times},
+        "GetMetricStatistics": {"Namespace": "N", "MetricName": "m", "Period": 60, "Statistics": ["Sum"], **times},
+        "ListTagsForResource": {"ResourceARN": f"{ARN}a"}, "PutMetricAlarm": {"AlarmName": "a", "EvaluationPeriods": 1},
+        "SetAlarmState": {"AlarmName": "a", "StateValue": "OK", "StateReason": "x"},
+        "TagResource": {"ResourceARN": f"{ARN}a", "Tags": []}, "UntagResource": {"ResourceARN": f"{ARN}a", "TagKeys": []},
+    }.get(action, {})  # fmt: skip
+
+
+def test_the_bound_of_a_request_is_cloudwatchs(lab: Lab) -> None:
+    assert (data_operation.MAX_DATA, data_operation.MAX_VALUES) == (1000, 150)
