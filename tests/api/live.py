@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,11 @@ def raw(request: Any, extra: bytes = b"") -> bytes:
     target = request.path + (f"?{request.query}" if request.query else "")
     line = f"{request.method} {target} HTTP/1.1\r\n".encode("latin-1")
     return line + headers + b"content-length: %d\r\n" % len(request.body) + extra + b"\r\n" + request.body
+
+
+def eventually(check: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

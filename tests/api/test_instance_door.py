@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from ringfence.api.tls import Certificate
 from ringfence.certificates import Authority
 from ringfence.model import endpoints
 from tests.api.front import Front
-from tests.api.live import Live
+from tests.api.live import Live, eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: sts.amazonaws.com\r\n\r\n"
 
@@ -63,13 +62,6 @@ def dial(port: int, authority: Authority, *, source: str = "127.0.0.1") -> ssl.S
 def ask(sock: ssl.SSLSocket) -> bytes:
     sock.sendall(GET)
     return sock.recv(65536)
-
-
-def eventually(check: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def answers(port: int, authority: Authority) -> bool:

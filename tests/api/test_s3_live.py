@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +19,11 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from ringfence.api.connection import MAX_HEADER_BYTES, Connection
+from ringfence.api.connection import Connection
 from ringfence.model.quotas import Limits
 from ringfence.store.buckets import BucketFiles
-from tests.api.front import KEY, SECRET, URL, Answer, Front, http_request
-from tests.api.live import Live
+from tests.api.front import KEY, SECRET, URL, Answer, Front, http_request, signed
+from tests.api.live import Live, answer, eventually, live, raw
 from tests.api.test_server import certificate  # noqa: F401  a fixture
 
 
@@ -108,22 +108,86 @@ def test_what_is_not_signed_whole_is_not_taken_in_the_clear(tmp_path: Path) -> N
     assert list(front.objects.keys("logs")) == []  # type: ignore[union-attr]
 
 
+def announced(path: str, size: int, *, key: str = KEY, secret: str = SECRET) -> bytes:
+    """The head of a PUT, signed; of the body it states a hash."""
+    request = AWSRequest(method="PUT", url=f"{URL}{path}")
+    stated = hashlib.sha256(b"x" * size).hexdigest()
+
+    class Stating(botocore.auth.S3SigV4Auth):
+        def payload(self, request: Any) -> str:
+            return stated
+
+    Stating(Credentials(key, secret), "s3", "us-east-1").add_auth(request)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    host = "" if "host" in request.headers else "host: 127.0.0.1:4566\r\n"
+    return f"PUT {path} HTTP/1.1\r\n{host}{lines}expect: 100-continue\r\ncontent-length: {size}\r\n\r\n".encode()
+
+
 def test_an_announced_body_is_asked_for_and_no_more(tmp_path: Path) -> None:
-    """100-continue: a body that is too long is refused before it is sent; room is for objects alone."""
+    """100-continue: a body that is too long, or of a head that is not signed, is refused before it is sent."""
     front = Front(objects=BucketFiles(tmp_path / "buckets"))
-    running = Live(front, protocol=Connection)
-    try:
-        for key, path, size, status in (
-            (KEY, "/logs/k", 65 << 20, b"400"),
-            (KEY, "/logs?policy", 2 << 20, b"413"),
-            (KEY, "/logs/k", 2 << 20, b"100"),
-            ("AKIDNOBODY", "/logs/k", 2 << 20, b"413"),  # strangers do not get to fill the memory
+    with live(front, protocol=Connection) as running:
+        for asked, said in (
+            (announced("/logs/k", 65 << 20), (400, b"EntityTooLarge")),
+            (announced("/logs?policy", 2 << 20), (413, b"RequestEntityTooLarge")),
+            (announced("/logs/k", 2 << 20, secret="another"), (403, b"SignatureDoesNotMatch")),
+            (announced("/logs/k", 2 << 20, key="AKIDNOBODY"), (403, b"InvalidAccessKeyId")),
+            (announced("/logs/k", 2 << 20).replace(b"/logs/k", b"/logs/l"), (403, b"SignatureDoesNotMatch")),
         ):
-            scope = f"AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature={0:064}"
-            with socket.create_connection(("127.0.0.1", running.port), timeout=10) as sock:
-                head = f"PUT {path} HTTP/1.1\r\nhost: x\r\nauthorization: {scope}\r\nexpect: 100-continue\r\ncontent-length: {size}\r\n\r\n"
-                assert len(head) < MAX_HEADER_BYTES
-                sock.sendall(head.encode())
-                assert sock.recv(4096).split(b" ")[1] == status
-    finally:
-        running.stop()
+            with running.connection() as connection:
+                connection.sendall(asked)
+                status, _, body = answer(connection)
+                assert (status, said[1] in body) == (said[0], True), body
+        with running.connection() as connection:
+            connection.sendall(announced("/logs/k", 2 << 20))
+            assert connection.recv(4096).startswith(b"HTTP/1.1 100 ")
+            connection.sendall(b"y" * (2 << 20))  # not what the head said
+            assert b"SignatureDoesNotMatch" in answer(connection)[2]
+
+
+def test_vouched_bodies_have_a_budget_together(tmp_path: Path) -> None:
+    """SlowDown, while others hold it: at once for an announced body, and for one that is sent all the same."""
+    front = Front(objects=BucketFiles(tmp_path / "buckets"))
+    front.client("s3").create_bucket(Bucket="logs")
+    with live(front, protocol=Connection) as running:
+        budget = running.application.budget(2 << 20)
+        budget.limit = 3 << 20
+        head, body = announced("/logs/k", 2 << 20), b"x" * (2 << 20)
+        with running.connection() as slow, running.connection() as other:
+            slow.sendall(head)
+            assert slow.recv(4096).startswith(b"HTTP/1.1 100 ")
+            slow.sendall(body[:-1])
+            eventually(lambda: budget.held > 1 << 20)
+            other.sendall(head)
+            status, _, text = answer(other)
+            assert (status, b"<Code>SlowDown</Code>" in text) == (503, True)
+            with running.connection() as impatient:
+                impatient.sendall(head.replace(b"expect: 100-continue\r\n", b"") + body)
+                assert b"<Code>SlowDown</Code>" in answer(impatient)[2]
+            slow.sendall(body[-1:])
+            assert answer(slow)[0] == 200
+        eventually(lambda: budget.held == 0)
+        with running.connection() as after:
+            after.sendall(head)
+            assert after.recv(4096).startswith(b"HTTP/1.1 100 ")
+            after.sendall(body)
+            assert answer(after)[0] == 200
+        eventually(lambda: budget.held == 0)
+    assert [event["errorCode"] for event in front.audit() if "errorCode" in event] == ["SlowDown"] * 2
+
+
+def test_a_batch_of_log_events_is_no_way_around(tmp_path: Path) -> None:
+    """PutLogEvents by a key that there is has more room, of the same budget; by another it has none."""
+    target = {"X-Amz-Target": "Logs_20140328.PutLogEvents", "Content-Type": "application/x-amz-json-1.1"}
+    body = b" " * (3 << 20)
+    with live(Front(), protocol=Connection) as running:
+        for key, limit, said in (
+            (KEY, 256 << 20, b"ValidationException"),
+            (KEY, 1 << 20, b"ServiceUnavailableException"),
+            ("AKIDNOBODY", 256 << 20, b"UnrecognizedClientException"),
+        ):
+            running.application.budget(4 << 20).limit = limit
+            with running.connection() as connection:
+                connection.sendall(raw(signed(body, service="logs", key=key, headers=target)))
+                assert said in answer(connection)[2], said
+        assert running.application.budget(4 << 20).held == 0

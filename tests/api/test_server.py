@@ -17,11 +17,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ringfence.api.connection import MAX_HEADER_BYTES
+from ringfence.api.connection import MAX_HEADER_BYTES, Connection
 from ringfence.api.pipeline import MAX_BODY
 from ringfence.api.wire.http import HttpResponse
 from tests.api.front import ACCOUNT, Front, signed
-from tests.api.live import Impatient, Live, answer, everything, live, raw
+from tests.api.live import Impatient, Live, answer, eventually, everything, live, raw
 
 IDENTITY = b"Action=GetCallerIdentity&Version=2011-06-15"
 
@@ -310,6 +310,36 @@ def test_a_large_body_is_not_asked_for(running: Live) -> None:
     with running.connection() as connection:
         connection.sendall(_declaring(MAX_BODY * 2).replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n"))
         assert answer(connection)[0] == 413
+
+
+def test_the_bodies_of_all_connections_have_a_budget_together() -> None:
+    """What waits, is read or is executed counts; what is answered or has gone does not; small bodies cost nothing."""
+    front = Front()
+    form = b"Action=DescribeVpcs&x="
+    large = raw(signed(form + b"a" * (400 << 10)))
+    with live(front, protocol=Connection) as server:
+        budget = server.application.budget(MAX_BODY)
+        budget.limit = 500 << 10
+        with server.connection() as slow, server.connection() as other:
+            slow.sendall(large[:-1])
+            eventually(lambda: budget.held > 300 << 10)
+            other.sendall(large)
+            status, _, body = answer(other)
+            assert (status, b"<Code>ServiceUnavailable</Code>" in body) == (503, True)
+            assert server.client("sts").get_caller_identity()["Account"] == ACCOUNT
+            assert budget.held > 300 << 10
+            slow.sendall(large[-1:])
+            assert b"UnknownParameter" in answer(slow)[2]
+            assert budget.held == 0
+            slow.sendall(large[:-1])
+            eventually(lambda: budget.held > 300 << 10)
+        eventually(lambda: budget.held == 0)  # it went away in the middle
+        begun = _slow_write(front, 0.5)
+        with server.connection() as pipelining:
+            pipelining.sendall(raw(signed(b"Action=CreateVpc&CidrBlock=10.2.0.0/16")) + large)
+            assert begun.wait(5)
+            eventually(lambda: budget.held > 300 << 10)  # whole, and waiting for its turn
+        eventually(lambda: budget.held == 0)
 
 
 def test_a_chunked_body_without_end_is_cut_off(running: Live) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -134,8 +135,36 @@ def test_an_unsigned_request_is_refused_in_the_protocol_it_seems_to_speak(
     request = HttpRequest("POST", "/", "", (("host", host), *headers), body)
     assert claim_of(request).protocol == protocol
     answer = front.pipeline.handle(request)
-    assert answer.status == 403
+    assert answer.status == (400 if protocol in ("json", "rest-json", "smithy-rpc-v2-cbor") else 403)
     assert b"MissingAuthenticationToken" in answer.body
+
+
+@pytest.mark.parametrize(("service", "call"), [("logs", "describe_log_groups"), ("access-analyzer", "list_analyzers")])
+def test_services_of_json_name_faults_of_signatures_their_own_way(service: str, call: str) -> None:
+    """IAM-02, IAM-03, IAM-08; CloudWatch Logs API Reference, "Common Errors": UnrecognizedClientException."""
+    front = Front()
+    name = {"access-analyzer": "accessanalyzer"}.get(service, service)
+
+    def code(**how: Any) -> str:
+        with pytest.raises(ClientError) as caught:
+            getattr(front.client(name, **how), call)()
+        return str(caught.value.response["Error"]["Code"])
+
+    held = front.client("sts", key=USER_KEY).get_session_token(DurationSeconds=900)["Credentials"]
+    session = {"key": held["AccessKeyId"], "secret": held["SecretAccessKey"], "token": held["SessionToken"]}
+    assert code(key="AKIDNOBODY", secret="x") == "UnrecognizedClientException"
+    assert code(secret="another") == "InvalidSignatureException"
+    assert code(**session | {"token": "rubbish"}) == "UnrecognizedClientException"
+    front.clock.skew = timedelta(minutes=14)
+    assert code(**session) not in ("ExpiredTokenException", "InvalidSignatureException")
+    front.clock.skew = timedelta(minutes=16)
+    assert code() == "InvalidSignatureException"
+    front.clock.skew = timedelta()
+    front.clock.skew = timedelta(minutes=-10)
+    old = front.client("sts", key=USER_KEY).get_session_token(DurationSeconds=900)["Credentials"]
+    front.clock.skew = timedelta(minutes=6)
+    gone = {"key": old["AccessKeyId"], "secret": old["SecretAccessKey"], "token": old["SessionToken"]}
+    assert code(**gone) == "ExpiredTokenException"
 
 
 def test_the_host_name_does_not_outrank_the_scope(front: Front) -> None:

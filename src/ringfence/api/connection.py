@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import httptools
 
+from ringfence.api.budget import Budget, Share
 from ringfence.api.pipeline import MAX_BODY
 from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire.http import HttpRequest, HttpResponse
@@ -49,6 +50,7 @@ class Exchange:
 
     request: HttpRequest
     keep_alive: bool
+    share: Share  # of what bodies may hold together; given back with the answer
     refusal: ApiError | None = None
 
 
@@ -68,6 +70,10 @@ class Responder(Protocol):
 
     def room(self, request: HttpRequest) -> int:
         """How many bytes the body may have; asked once the headers are known."""
+        ...
+
+    def budget(self, room: int) -> Budget:
+        """What a body that may have so many bytes is counted against."""
         ...
 
 
@@ -116,7 +122,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server_state.connections.discard(self)
-        self._due.clear()  # what is being executed goes on: its answer finds nobody
+        self._share.end()
+        self._forget_due()  # what is being executed goes on: its answer finds nobody
         self._await(None)
         for timer in (self._alarm, self._stall):
             if timer is not None:
@@ -154,6 +161,8 @@ class Connection(asyncio.Protocol):
         self._parts, self._size, self._header_bytes = list[bytes](), 0, 0
         self._in_headers = self._expects = False
         self._room, self._drain = MAX_BODY, MAX_DRAIN
+        self._budget = self._responder.budget(MAX_BODY)
+        self._share, self._starved = Share(self._budget), False
 
     def on_message_begin(self) -> None:
         if self._last:
@@ -176,6 +185,8 @@ class Connection(asyncio.Protocol):
         head = HttpRequest(self._method, self._path, self._query, tuple(self._headers), b"", self._peer, self._secure)
         self._room = MAX_BODY if self._method in _BODILESS else self._responder.room(head)
         self._drain = max(MAX_DRAIN, self._room)
+        self._budget = self._responder.budget(self._room)
+        self._share = Share(self._budget)
         for name, value in self._headers:
             if name == "expect" and value.lower() == "100-continue":
                 self._expects = True
@@ -183,8 +194,11 @@ class Connection(asyncio.Protocol):
                 self._size_declared(int(value))
 
     def _size_declared(self, size: int) -> None:
-        if size > self._drain or (size > self._room and any(name == "expect" for name, _ in self._headers)):
+        expects = any(name == "expect" for name, _ in self._headers)
+        if size > self._drain or (size > self._room and expects):
             self._whole(self._too_large())
+        elif expects and not self._budget.fits(size):
+            self._whole(_crowded())
 
     def _too_large(self) -> ApiError:
         return fault("RequestEntityTooLarge" if self._room == MAX_BODY else "EntityTooLarge", limit=self._room)
@@ -192,15 +206,24 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         if self._last:
             return
-        if self._size <= self._room:
-            self._parts.append(body)
         self._size += len(body)
         if self._size > self._drain:
             self._whole(self._too_large())
+        elif self._size <= self._room and not self._starved:
+            self._keep(body)
+
+    def _keep(self, piece: bytes) -> None:
+        """Hold a piece of the body, if there is room for it among all the others; else none of it."""
+        if self._share.grow(self._size):
+            self._parts.append(piece)
+        else:
+            self._starved = True
+            self._parts.clear()
+            self._share.end()
 
     def on_message_complete(self) -> None:
         if not self._last:
-            self._whole(self._too_large() if self._size > self._room else None)
+            self._whole(self._too_large() if self._size > self._room else _crowded() if self._starved else None)
 
     def _whole(self, refusal: ApiError | None) -> None:
         """The newest request is complete, or need not be."""
@@ -216,7 +239,8 @@ class Connection(asyncio.Protocol):
         if parser.get_http_version() == "1.0":
             keep = False
         self._incomplete, self._last = False, not keep
-        self._due.append(Exchange(request, keep, refusal))
+        self._due.append(Exchange(request, keep, self._share, refusal))
+        self._share = Share(self._budget)
 
     # ------------------------------------------------------------------ turn by turn
     def _next(self) -> None:
@@ -247,7 +271,10 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, response: HttpResponse) -> None:
         exchange, self._running, self._expires = self._running, None, None
-        if exchange is None or self.transport.is_closing():
+        if exchange is None:
+            return
+        exchange.share.end()
+        if self.transport.is_closing():
             return
         keep = exchange.keep_alive and (not self._last or bool(self._due))
         self._write(response, keep=keep, body=exchange.request.method != "HEAD")
@@ -339,8 +366,13 @@ class Connection(asyncio.Protocol):
                 self._stall = None
             self._next()
 
-    def _close(self) -> None:
+    def _forget_due(self) -> None:
+        for exchange in self._due:
+            exchange.share.end()
         self._due.clear()
+
+    def _close(self) -> None:
+        self._forget_due()
         if not self.transport.is_closing():
             self.transport.close()
         self._watch_answer()
@@ -366,6 +398,10 @@ def _target(url: bytes) -> tuple[str, str]:
         return "/", ""
     parsed = httptools.parse_url(url)
     return parsed.path.decode("ascii"), (parsed.query or b"").decode("latin-1")
+
+
+def _crowded() -> ApiError:
+    return fault("ServiceUnavailable", message="Too many large requests at once. Please reduce your request rate.")
 
 
 def _unreadable(problem: Exception) -> ApiError:

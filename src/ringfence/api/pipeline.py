@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
 from ringfence.api import audit, throttle
 from ringfence.api.authorise import Authoriser
@@ -72,6 +71,16 @@ Authorise = Callable[[Call, Params], None]
 NOBODY = Credential("", Principal(account_id="", arn="", user_id="", kind=PrincipalKind.ANONYMOUS))
 UNSIGNED_REGION = "us-east-1"
 _OBJECT_BODIES = frozenset({"PutObject", "UploadPart"})
+#: AWS: a late request is an invalid signature to the services of the JSON protocols
+_JSON_WORDS = {
+    sigv4.Reason.MISSING: "MissingAuthenticationTokenException",
+    sigv4.Reason.INCOMPLETE: "IncompleteSignatureException",
+    sigv4.Reason.UNKNOWN_KEY: "UnrecognizedClientException",
+    sigv4.Reason.MISMATCH: "InvalidSignatureException",
+    sigv4.Reason.EXPIRED: "InvalidSignatureException",
+    sigv4.Reason.TOKEN_EXPIRED: "ExpiredTokenException",
+}
+_OF_DOCUMENTS = frozenset({"json", "rest-json", "smithy-rpc-v2-cbor"})
 _S3_WORDS = {sigv4.Reason.UNKNOWN_KEY: "InvalidAccessKeyId", sigv4.Reason.EXPIRED: "RequestTimeTooSkewed"}
 
 
@@ -168,8 +177,15 @@ class Pipeline:
             return self._turn_away(request, claim, request_id, self._bug(claim.protocol, request_id))
 
     def refuse(self, request: HttpRequest, error: ApiError) -> HttpResponse:
-        """The audited refusal of a request that could not be read whole."""
-        return self._turn_away(request, claim_of(request), self.ids.uuid(), error)
+        """The audited refusal of a request whose body was not kept."""
+        claim = claim_of(request)
+        try:
+            if _may_be_large(request, claim):
+                self._head_vouched(request, claim)  # for want of this it had no more room: that is why it is refused
+            error = _in_words_of(claim, error)
+        except ApiError as unknown:
+            error = unknown
+        return self._turn_away(request, claim, self.ids.uuid(), error)
 
     def lane(self, begun: Begun | Reset) -> Lane:
         """Where to `finish`."""
@@ -201,27 +217,25 @@ class Pipeline:
 
     def room(self, request: HttpRequest) -> int:
         """How many bytes the body may have: more for an object of a bucket or a batch of log events than for others."""
-        if request.header("x-amz-target") == LARGE_TARGET:
-            return LARGE_BODY
-        if request.method != "PUT":
+        if request.method != "PUT" and request.header("x-amz-target") != LARGE_TARGET:
             return MAX_BODY
         claim = claim_of(request)
-        if claim.action not in _OBJECT_BODIES or not self._known(request, claim):
+        if not _may_be_large(request, claim):
             return MAX_BODY
+        try:  # strangers do not get to fill the memory
+            self._head_vouched(request, claim)
+        except ApiError:
+            return MAX_BODY
+        if claim.protocol != "s3":
+            return LARGE_BODY
         size = self.limits["s3-object-bytes"]
         return max(MAX_BODY, size + size // 64 + 4096 if chunked.is_chunked(request.joined) else size)
 
-    def _known(self, request: HttpRequest, claim: Claim) -> bool:
-        """Does the request name a key that there is? Strangers do not get to fill the memory; the signature is checked later."""
-        token = request.header("x-amz-security-token") or dict(parse_qsl(request.query)).get("X-Amz-Security-Token")
-        if not token:
-            return self.credentials.find(claim.access_key_id) is not None
-        now = int(self.clock.now().timestamp())
-        try:
-            found = self._sessions.find(self.store.world, now, claim.access_key_id, token) if self._sessions else None
-        except (sessions.SessionExpired, sessions.SessionFault):
-            return False
-        return found is not None
+    def _head_vouched(self, request: HttpRequest, claim: Claim) -> None:
+        """Before its body is there: is a request signed? Its signature covers the head, and the hash that the head states of the
+        body, which is compared with the body later. Where the head states none, there must at least be such a key. ApiError."""
+        if not unsigned(request, claim):
+            self._authenticate(request, claim, body=None)
 
     # ------------------------------------------------------------------ our own paths
     def _own(self, request: HttpRequest) -> HttpResponse | Reset:
@@ -277,13 +291,13 @@ class Pipeline:
         if unsigned(request, claim):
             region, credential, presigned = UNSIGNED_REGION, NOBODY, False
         else:
-            signature, credential = self._authenticate(request, claim)
+            signature, credential = self._authenticate(request, claim, request.body)
             region, presigned = signature.region, signature.presigned
         call = self._call(request, claim, region, credential, request_id)
         try:
             if self.rates is not None and not self.rates.admit(call, request):
                 raise throttle.refusal(call.service, claim.protocol)
-            _check_kind_of_session(call)
+            _check_kind_of_session(call, claim.protocol)
             return self._parse(request, claim, call, presigned=presigned)
         except ApiError as error:
             if isinstance(error, Throttled) and not self.throttled.first(call):
@@ -293,10 +307,12 @@ class Pipeline:
             self._audit_refusal(audit.record(call, params, read_only=read_only, error=error))
             return wire_fault.render(claim.protocol, error, request_id, claim.service)
 
-    def _authenticate(self, request: HttpRequest, claim: Claim) -> tuple[sigv4.Signature, Credential]:
-        """IAM-01…04. ApiError."""
+    def _authenticate(
+        self, request: HttpRequest, claim: Claim, body: bytes | None
+    ) -> tuple[sigv4.Signature, Credential]:
+        """IAM-01…04. `body` None: it is not there yet. ApiError."""
         signed = sigv4.Signed(
-            request.method, request.path, request.query, request.joined, request.body, request.secure
+            request.method, request.path, request.query, request.joined, body, request.secure
         )  # fmt: skip
         try:
             signature = sigv4.read_signature(signed)
@@ -310,7 +326,7 @@ class Pipeline:
                 text = f"Credential should be scoped to a valid region, not '{signature.region[:64]}'."
                 raise sigv4.SignatureFault(sigv4.Reason.MISMATCH, text)
         except sigv4.SignatureFault as refused:
-            raise _signature_error(claim.service, refused) from None
+            raise _signature_error(claim.service, claim.protocol, refused) from None
         assert found is not None
         return signature, found
 
@@ -417,7 +433,7 @@ class Pipeline:
             gone = sigv4.SignatureFault(
                 sigv4.Reason.UNKNOWN_KEY, "The security token included in the request is invalid."
             )
-            raise _signature_error(begun.call.service, gone)
+            raise _signature_error(begun.call.service, begun.protocol, gone)
         self._permit(begun.call, begun.params)
 
     def _key_holds(self, who: Principal, world: World) -> bool:
@@ -546,21 +562,39 @@ def _known_version(given: str, newest: str) -> bool:
     return re.fullmatch(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}", given) is not None and given <= newest
 
 
+def _may_be_large(request: HttpRequest, claim: Claim) -> bool:
+    """Is it an object of a bucket or a batch of log events?"""
+    object = claim.protocol == "s3" and request.method == "PUT" and claim.action in _OBJECT_BODIES
+    return object or request.header("x-amz-target") == LARGE_TARGET
+
+
+def _in_words_of(claim: Claim, error: ApiError) -> ApiError:
+    """A service that has a word of its own for being overloaded uses it."""
+    if error.code != "ServiceUnavailable":
+        return error
+    if claim.protocol == "s3":
+        return fault("SlowDown")
+    return fault("ServiceUnavailableException", message=error.message) if claim.service == "logs" else error
+
+
 def _loopback(peer: str) -> bool:
     return peer.startswith("127.") or peer in ("::1", "::ffff:127.0.0.1")
 
 
-def _check_kind_of_session(call: Call) -> None:
+def _check_kind_of_session(call: Call, protocol: str) -> None:
     """ApiError for what sessions of GetSessionToken and GetFederationToken cannot call at all."""
     try:
         sessions.check_call(call.principal, call.service, call.action)
     except sessions.NotForSessions as refused:
-        raise fault("InvalidClientTokenId" if refused.iam else "AccessDenied", message=str(refused)) from None
+        denied = "AccessDeniedException" if protocol in _OF_DOCUMENTS else "AccessDenied"
+        raise fault("InvalidClientTokenId" if refused.iam else denied, message=str(refused)) from None
 
 
-def _signature_error(service: str, refused: sigv4.SignatureFault) -> ApiError:
-    """IAM-02, IAM-03: EC2 answers AuthFailure where other services name the fault."""
+def _signature_error(service: str, protocol: str, refused: sigv4.SignatureFault) -> ApiError:
+    """IAM-02, IAM-03: EC2 answers AuthFailure where other services name the fault; those of JSON have names of their own."""
     reason = refused.reason
+    if protocol in _OF_DOCUMENTS:
+        return fault(_JSON_WORDS[reason], message=refused.message)
     if service == "s3" and reason in _S3_WORDS:
         return fault(_S3_WORDS[reason])
     if reason is sigv4.Reason.EXPIRED:

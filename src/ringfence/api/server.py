@@ -17,6 +17,7 @@ from typing import Any
 
 import uvicorn
 
+from ringfence.api.budget import STRANGERS, VOUCHED, Budget
 from ringfence.api.connection import KEEP_ALIVE_SECONDS, Connection
 from ringfence.api.instance_door import InstanceDoor
 from ringfence.api.pipeline import MAX_BODY, Begun, Lane, Pipeline, Reset
@@ -76,6 +77,7 @@ class Application:
             Lane.READER: Workers("reader", 2),
             Lane.OBJECTS: Workers("objects", 1),
         }
+        self._strangers, self._vouched = Budget(STRANGERS), Budget(VOUCHED)
         self._quick = 0  # so many writes in a row, up to the last, were quick
 
     def respond(
@@ -128,6 +130,10 @@ class Application:
     def room(self, request: HttpRequest) -> int:
         """How many bytes the body may have."""
         return self.pipeline.room(request)
+
+    def budget(self, room: int) -> Budget:
+        """What a body that may have so many bytes is counted against."""
+        return self._vouched if room > MAX_BODY else self._strangers
 
     def close(self) -> None:
         """Wait for what is being written."""

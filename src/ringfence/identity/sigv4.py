@@ -58,7 +58,7 @@ class Signed:
     path: str
     query: str
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | None  # None: it is not there yet, so what depends on it is not looked at
     secure: bool = False
 
 
@@ -162,7 +162,10 @@ def _incomplete(message: str) -> SignatureFault:
 
 # ---------------------------------------------------------------------- checking it
 def verify(request: Signed, signature: Signature, secret_of: Callable[[str], str | None], now: datetime) -> None:
-    """SignatureFault unless the request was signed with the key's secret, within the clock window."""
+    """SignatureFault unless the request was signed with the key's secret, within the clock window.
+
+    Without its body: unless what the head shows of that is true; where nothing in it stands for the body, that is the key.
+    """
     _check_clock(signature, now)
     for name in DECISIVE:
         if name in request.headers and name not in signature.signed_headers:
@@ -173,29 +176,31 @@ def verify(request: Signed, signature: Signature, secret_of: Callable[[str], str
                 raise SignatureFault(Reason.MISMATCH, f"The header '{name}' must be signed.")
     secret = secret_of(signature.access_key_id)
     expected = sign(request, signature, secret or _NOBODY)  # also for an unknown key, so that it takes as long
+    undecided = request.body is None and _payload_hash(request, signature) == ""
     if secret is None:
         raise SignatureFault(Reason.UNKNOWN_KEY, "The security token included in the request is invalid.")
-    if not hmac.compare_digest(expected, signature.signature):
+    if not undecided and not hmac.compare_digest(expected, signature.signature):
         raise SignatureFault(
             Reason.MISMATCH,
             "The request signature we calculated does not match the signature you provided. "
             "Check your AWS Secret Access Key and signing method.",
         )
-    _check_chunks(request, signature, secret)
+    if request.body is not None:
+        _check_chunks(request, request.body, signature, secret)
 
 
-def _check_chunks(request: Signed, signature: Signature, secret: str) -> None:
+def _check_chunks(request: Signed, body: bytes, signature: Signature, secret: str) -> None:
     """The chunks of a body that is signed piece by piece (S3)."""
     kind = request.headers.get(_CONTENT, "")
     if signature.service != "s3" or kind not in chunked.KINDS:
         return
     try:
         if kind == chunked.UNSIGNED_TRAILER:
-            chunked.read(request.body)
+            chunked.read(body)
             return
         key = _signing_key(secret, signature.date, signature.region, signature.service)
         good = chunked.verify(
-            request.body, kind, key, signature.timestamp, signature.scope, signature.signature
+            body, kind, key, signature.timestamp, signature.scope, signature.signature
         )  # fmt: skip
     except chunked.ChunkFault as problem:
         raise _incomplete(f"The body is not aws-chunked: {problem}") from None
@@ -252,6 +257,8 @@ def _payload_hash(request: Signed, signature: Signature) -> str:
         given in (chunked.SIGNED, chunked.SIGNED_TRAILER) or (request.secure and given == chunked.UNSIGNED_TRAILER)
     ):
         return given
+    if request.body is None:
+        return given or ""
     actual = hashlib.sha256(request.body).hexdigest() if request.body else _EMPTY_HASH
     if given is not None and given != actual:
         raise SignatureFault(Reason.MISMATCH, "The body does not match the hash in X-Amz-Content-SHA256.")

@@ -42,10 +42,12 @@ _GENERAL: dict[str, ErrorKind] = {
     "DependencyViolation": _bad("{message}"),
     "DryRunOperation": _bad("Request would have succeeded, but DryRun flag is set.", 412),
     "ExpiredToken": _bad("The security token included in the request is expired", 403),
+    "ExpiredTokenException": _bad("{message}"),  # this and the like: services of the JSON protocols
     "IdempotentParameterMismatch": _bad(
         "The request uses the same client token as a previous, but non-identical request."
     ),
     "IncompleteSignature": _bad("{message}"),
+    "IncompleteSignatureException": _bad("{message}"),
     "InternalError": _bad("An internal error has occurred", 500),
     "InternalFailure": _bad("An internal error has occurred", 500),
     "InvalidAction": _bad("The action {action} is not valid for this web service."),
@@ -55,10 +57,12 @@ _GENERAL: dict[str, ErrorKind] = {
     "InvalidParameterCombination": _bad("{message}"),
     "InvalidParameterValue": _bad("{message}"),
     "InvalidRequest": _bad("{message}"),
+    "InvalidSignatureException": _bad("{message}"),
     "MalformedPolicyDocument": _bad("{message}"),
     "MalformedQueryString": _bad("{message}", 404),
     "MissingAction": _bad("The request must contain the parameter Action."),
     "MissingAuthenticationToken": _bad("Request is missing Authentication Token", 403),
+    "MissingAuthenticationTokenException": _bad("{message}"),
     "MissingParameter": _bad("The request must contain the parameter {name}"),
     "NotImplemented": _bad("{message}", 501),
     "NoSuchVersion": _bad("The requested version ({version}) is not valid."),
@@ -76,6 +80,7 @@ _GENERAL: dict[str, ErrorKind] = {
     ),
     "TagLimitExceeded": _bad("{message}"),
     "UnauthorizedOperation": _bad("{message}", 403),
+    "UnrecognizedClientException": _bad("{message}"),
     "UnknownParameter": _bad("The parameter {name} is not recognized"),
     "Unsupported": _bad("{message}"),
     "UnsupportedOperation": _bad("{message}"),
