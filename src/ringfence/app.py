@@ -36,7 +36,7 @@ from ringfence.api.images import Images
 from ringfence.api.instance_credentials import InstanceCredentials
 from ringfence.api.instance_door import InstanceDoor
 from ringfence.api.ops.context import Call
-from ringfence.api.ops.ec2 import default_vpc, images, lifecycle
+from ringfence.api.ops.ec2 import default_vpc, images, lifecycle, network_insights_analyses
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.outside import ConsoleOutput
 from ringfence.api.pipeline import Pipeline
@@ -105,6 +105,11 @@ def _settle_all(world: World) -> Change:
     for instance in lifecycle.transitional(world):
         change += lifecycle.settled(world, instance.id, lifecycle.destination(instance))
     return change
+
+
+def _forgotten(world: World, now: datetime) -> Change:
+    """Terminated instances after an hour, analyses after 120 days."""
+    return lifecycle.forgotten(world, now) + network_insights_analyses.forgotten(world, now)
 
 
 def serve(settings: Settings) -> int:
@@ -303,17 +308,17 @@ class Installation:
         self.events.clear()
 
     def _start_housekeeping(self) -> Any:
-        """Forgets terminated instances after an hour and log events after their retention; writes down when keys were last
+        """Forgets terminated instances, old analyses and log events after their retention; writes down when keys were last
         used. Returns what ends it."""
         stop, clock = threading.Event(), SystemClock()
 
         def keep() -> None:
             while not stop.wait(HOUSEKEEPING_SECONDS):
-                if lifecycle.forgotten(self.store.world, clock.now()):
+                if _forgotten(self.store.world, clock.now()):
                     try:
-                        self.store.write(lambda world: Commit(change=lifecycle.forgotten(world, clock.now())))
+                        self.store.write(lambda world: Commit(change=_forgotten(world, clock.now())))
                     except ApiError as problem:
-                        log.error("terminated instances are not forgotten yet: %s", problem)
+                        log.error("terminated instances and old analyses are not forgotten yet: %s", problem)
                 self._write_uses()
                 self._renew()
                 self.pipeline.throttled.flush(clock.now().timestamp())

@@ -35,6 +35,7 @@ from ringfence.identity import chunked, sessions, sigv4
 from ringfence.identity.credentials import Credential, Credentials, Use, Uses
 from ringfence.identity.principal import Principal, PrincipalKind
 from ringfence.identity.sealing import Sealer
+from ringfence.insight.analyzer.engines import Engines
 from ringfence.model.accounts import closed
 from ringfence.model.clock import Clock
 from ringfence.model.errors import ApiError, fault
@@ -138,6 +139,7 @@ class Pipeline:
     uses: Uses = field(default_factory=Uses)
     outside: Outside = field(default_factory=Nothing)
     objects: BucketFiles | None = None
+    engines: Engines = field(default_factory=Engines)
     rates: Rates | None = None  # None: no call comes too soon
     reset: Callable[[], None] | None = None
     check: Callable[[World], None] | None = None  # invariants, in debug installations
@@ -355,7 +357,7 @@ class Pipeline:
             service=claim.service, action=claim.action, region=region, principal=found.principal, request_id=request_id,
             now=now, ids=self.ids, limits=self.limits, images=self.images, source_ip=request.peer,
             user_agent=request.header("user-agent")[:512], secure=request.secure, sealer=self.sealer, uses=self.uses,
-            outside=self.outside, objects=self.objects,
+            outside=self.outside, objects=self.objects, engines=self.engines,
         )  # fmt: skip
 
     def _parse(self, request: HttpRequest, claim: Claim, call: Call, *, presigned: bool) -> Begun:

@@ -96,6 +96,7 @@ _GENERAL: dict[str, ErrorKind] = {
 }
 
 _EC2: dict[str, ErrorKind] = {
+    "AnalysisExistsForNetworkInsightsPath": _bad("{message}"),
     "AddressLimitExceeded": _bad("The maximum number of addresses has been reached."),
     "CannotDelete": _bad('the specified group: "{id}" name: "default" cannot be deleted by a user'),
     "CidrLimitExceeded": _bad("This network {vpc} has met its maximum number of allowed CIDRs: {limit}"),
@@ -163,6 +164,10 @@ _EC2: dict[str, ErrorKind] = {
     "InvalidNetworkAclEntry.NotFound": _bad("The network acl entry identified by {number} does not exist."),
     "InvalidNetworkAclID.NotFound": _bad("The networkAcl ID '{id}' does not exist"),
     "InvalidNetworkAclId.Malformed": _bad('Invalid id: "{id}" (expecting "acl-...")'),
+    "InvalidNetworkInsightsAnalysisId.Malformed": _bad('Invalid id: "{id}" (expecting "nia-...")'),
+    "InvalidNetworkInsightsAnalysisId.NotFound": _bad("The network insights analysis ID '{id}' does not exist"),
+    "InvalidNetworkInsightsPathId.Malformed": _bad('Invalid id: "{id}" (expecting "nip-...")'),
+    "InvalidNetworkInsightsPathId.NotFound": _bad("The network insights path ID '{id}' does not exist"),
     "InvalidNetworkInterface.InUse": _bad("{message}"),
     "InvalidNetworkInterface.NotInstance": _bad("{message}"),
     "InvalidNetworkInterfaceAttachmentId.Malformed": _bad('Invalid id: "{id}" (expecting "eni-attach-...")'),
@@ -203,6 +208,12 @@ _EC2: dict[str, ErrorKind] = {
     "NetworkAclEntryAlreadyExists": _bad("The network acl entry identified by {number} already exists."),
     "NetworkAclEntryLimitExceeded": _bad("The maximum number of network acl entries has been reached."),
     "NetworkAclLimitExceeded": _bad("The maximum number of network ACLs has been reached."),
+    # the codes that AWS's own CloudFormation handlers of paths and analyses know; the texts are ours
+    "NetworkInsights.AccessDenied": _bad("{message}", 403),
+    "NetworkInsightsAnalysis.LimitExceeded": _bad("The maximum number of network insights analyses has been reached."),
+    "NetworkInsightsDestination.NotFound": _bad("The destination '{id}' does not exist"),
+    "NetworkInsightsPath.LimitExceeded": _bad("The maximum number of network insights paths has been reached."),
+    "NetworkInsightsSource.NotFound": _bad("The source '{id}' does not exist"),
     "NetworkInterfaceLimitExceeded": _bad("The maximum number of network interfaces has been reached."),
     "OperationNotPermitted": _bad("{message}"),
     "PrivateIpAddressLimitExceeded": _bad("{message}"),

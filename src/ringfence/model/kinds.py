@@ -28,6 +28,7 @@ from ringfence.model.nouns.instance import Image, Instance, KeyPair
 from ringfence.model.nouns.log import LogGroup, LogResourcePolicy, LogStream, MetricFilter
 from ringfence.model.nouns.network import DhcpOptions, InternetGateway, RegionState, Subnet, SubnetCidrReservation, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl
+from ringfence.model.nouns.network_insights import NetworkInsightsAnalysis, NetworkInsightsPath
 from ringfence.model.nouns.network_interface import ElasticIp, NetworkInterface
 from ringfence.model.nouns.organization import (
     Account,
@@ -213,6 +214,21 @@ FLOW_LOG = _kind(
     "InvalidFlowLogId.NotFound",
     "InvalidFlowLogId.NotFound",
     resource=lambda f: (f.resource_id,),
+)
+NETWORK_INSIGHTS_PATH = _kind(
+    "network-insights-path",
+    NetworkInsightsPath,
+    "nip-",
+    "InvalidNetworkInsightsPathId.NotFound",
+    "InvalidNetworkInsightsPathId.Malformed",
+)
+NETWORK_INSIGHTS_ANALYSIS = _kind(
+    "network-insights-analysis",
+    NetworkInsightsAnalysis,
+    "nia-",
+    "InvalidNetworkInsightsAnalysisId.NotFound",
+    "InvalidNetworkInsightsAnalysisId.Malformed",
+    path=lambda a: (a.path_id,),
 )
 
 

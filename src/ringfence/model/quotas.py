@@ -35,6 +35,11 @@ QUOTAS: dict[str, Quota] = {
     "routes-per-table": Quota("L-93826ACB", 500, 1000, "RouteLimitExceeded"),
     # the guide names no quota of flow logs; the error exists: the number is ours
     "flow-logs-per-resource": Quota("flow-logs-per-resource", 10, None, "FlowLogsLimitExceeded"),
+    # Reachability Analyzer guide, "Quotas"; at most 100 analyses run at once there, here each ends before its reply
+    "network-insights-paths": Quota("network-insights-paths", 1000, None, "NetworkInsightsPath.LimitExceeded"),
+    "network-insights-analyses": Quota(
+        "network-insights-analyses", 10_000, None, "NetworkInsightsAnalysis.LimitExceeded"
+    ),
     "trails-per-region": Quota("L-5A4D4A97", 5, None, "MaximumNumberOfTrailsExceededException"),
     "s3-buckets": Quota("L-DC2B2D3D", 100, None, "TooManyBuckets"),
     "s3-object-bytes": Quota("s3-object-bytes", 64 << 20, 1 << 30, "EntityTooLarge"),  # AWS: 5 GiB in one request

@@ -15,6 +15,7 @@ from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.wire import model
 from ringfence.api.wire.xml import XmlSerializer
 from ringfence.identity.principal import Principal
+from ringfence.insight.analyzer.engines import Engines
 from ringfence.model.clock import ManualClock
 from ringfence.model.errors import ApiError
 from ringfence.model.ids import SeededIds
@@ -43,7 +44,7 @@ class Api:
     def __init__(self, *, quotas: dict[str, int] | None = None, defaults: bool = False, seed: int = 0) -> None:
         self.world, self.clock, self.ids = World(), ManualClock(), SeededIds(seed)
         self.limits = Limits({"vpcs": 100, **(quotas or {})})
-        self.images = Images()
+        self.images, self.engines = Images(), Engines()
         self._serializer = XmlSerializer()
         if defaults:
             made = default_vpc.initialise(self._context("Describe"), self.world)
@@ -56,7 +57,7 @@ class Api:
         )
         return Call(
             service="ec2", action=action, region=REGION, principal=principal, request_id="test", now=self.clock.now(),
-            ids=self.ids, limits=self.limits, images=self.images,
+            ids=self.ids, limits=self.limits, images=self.images, engines=self.engines,
         )  # fmt: skip
 
     def call(self, action: str, **params: Any) -> Any:

@@ -183,6 +183,15 @@ def _profile_association(call: Call, world: World, params: Params) -> Iterator[N
             yield "instance", instance.id
 
 
+def _path_ends(call: Call, _world: World, params: Params) -> Iterator[Named]:
+    """The ends of a path, by id or ARN."""
+    for name in ("Source", "Destination"):
+        given = params.get(name)
+        if isinstance(given, str) and given:
+            id = given.rpartition("/")[2]
+            yield type_of_id(id) or "unknown", id
+
+
 _BY_GROUP_NAME = (
     "AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress", "DeleteSecurityGroup",
     "UpdateSecurityGroupRuleDescriptionsIngress", "UpdateSecurityGroupRuleDescriptionsEgress",
@@ -193,6 +202,7 @@ DERIVED: Mapping[str, Derive] = {
     **dict.fromkeys(("DisassociateRouteTable", "ReplaceRouteTableAssociation"), _route_table_association),
     **dict.fromkeys(("DisassociateSubnetCidrBlock", "DisassociateVpcCidrBlock"), _cidr_association),
     **dict.fromkeys(("DisassociateIamInstanceProfile", "ReplaceIamInstanceProfileAssociation"), _profile_association),
+    "CreateNetworkInsightsPath": _path_ends,
     "CreateNetworkInterface": _new_interface,
     "CreateSecurityGroup": _new_group,
     "DetachNetworkInterface": _detach,

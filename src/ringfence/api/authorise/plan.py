@@ -14,7 +14,7 @@ from ringfence.identity import actions
 from ringfence.identity.actions import Action, ResourceUse
 
 #: verbs that make what they are authorised on, so that it cannot be named
-MAKING = ("Allocate", "Copy", "Create", "Import", "Register", "Request", "Run")
+MAKING = ("Allocate", "Copy", "Create", "Import", "Register", "Request", "Run", "Start")
 
 
 @dataclass(frozen=True, slots=True)

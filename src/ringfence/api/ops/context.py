@@ -13,6 +13,7 @@ from ringfence.api.outside import Nothing, Outside
 from ringfence.identity.credentials import Uses
 from ringfence.identity.principal import Principal
 from ringfence.identity.sealing import Sealer
+from ringfence.insight.analyzer.engines import Engines
 from ringfence.model.accounts import SHAREABLE, shared_with
 from ringfence.model.errors import fault
 from ringfence.model.ids import IdSource, well_formed
@@ -48,6 +49,7 @@ class Call:
     uses: Uses = field(default_factory=Uses)
     outside: Outside = field(default_factory=Nothing)
     objects: BucketFiles | None = None  # None: an installation without buckets
+    engines: Engines = field(default_factory=Engines)  # of analyses: what one has worked out serves the next
 
     @property
     def account_id(self) -> str:

@@ -176,11 +176,13 @@ def describe(
     pure: bool = False,
     indexed: Mapping[str, str | Found] | None = None,
     paginate: bool = True,
+    page_sizes: tuple[int, int] = (5, 1000),
 ) -> None:
     """Serve a Describe. `view(world, row)` gives the members of one item, which are reused while what it read is the same.
 
     `pure=True` promises that the view depends on nothing but the row itself, so nobody need look at what it reads.
-    `indexed`: filters that an index answers (filter -> index), so that not every row need be looked at.
+    `indexed`: filters that an index answers (filter -> index), so that not every row need be looked at. `page_sizes`: what
+    MaxResults may be.
     """
     known = dict(filters or {})
     views = Views(kind, view)
@@ -193,7 +195,7 @@ def describe(
                 raise fault(
                     "InvalidParameterCombination", message="The parameter MaxResults cannot be used with a list of ids"
                 )
-            rows, token = page(rows, params)
+            rows, token = page(rows, params, low=page_sizes[0], high=page_sizes[1])
         pure_items = [Memo(row, name, lambda row=row: view(world, row)) for row in rows] if pure else None
         reply: dict[str, Any] = {result: views.of(world, rows) if pure_items is None else pure_items}
         if token:

@@ -38,6 +38,10 @@ _ABSENT = {
 #: shapes whose pattern no text can match: it has a `^` in its middle
 _UNMATCHABLE = frozenset({"PlacementGroupArn"})
 
+#: shapes of Reachability Analyzer and Network Access Analyzer only, whose operations take more here than AWS's: IPv6 addresses
+#: and every protocol. The operations check them.
+_WIDER = frozenset({"IpAddress", "Protocol"})
+
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str] | None:
@@ -51,7 +55,7 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
 def enum_value(shape: Any, text: str, path: str) -> str:
     """The text as the model spells it; letter case matters but for `_ANY_CASE`. ApiError when it is none of the values."""
     values = shape.metadata.get("enum")
-    if not values or text in values:
+    if not values or text in values or shape.name in _WIDER:
         return text
     if shape.name in _ANY_CASE and text.lower() in values:
         return text.lower()
@@ -67,6 +71,8 @@ def absent(structure: Any, member: str, wire_name: str) -> ApiError:
 def check(shape: Any, value: Any, path: str) -> None:
     """Range of a number, length of a text or a list, pattern of a text. ApiError when one is not kept."""
     metadata = shape.metadata
+    if shape.name in _WIDER:
+        return
     if "min" in metadata or "max" in metadata:
         number = isinstance(value, int | float)
         size = value if number else len(value)
