@@ -115,9 +115,47 @@ class Lab:
         traced = self.json("trace", *self.arguments(row))
         probed = self.json("probe", *self.arguments(row), "--timeout", "1")
         analysed = "ok" if traced["outcome"] == "ok" else traced["dropped_at"]
-        if analysed == row.expected and (probed["outcome"] == "ok") == (row.expected == "ok"):
+        found = self._reachability(row, traced)
+        agree = analysed == row.expected and (probed["outcome"] == "ok") == (row.expected == "ok")
+        if agree and found in (None, row.expected == "ok"):
             return ""
-        return f"{row}: analysed {analysed} ({traced.get('component')} {traced.get('rule')}), probed {probed}"
+        rule = f"{traced.get('component')} {traced.get('rule')}"
+        return f"{row}: analysed {analysed} ({rule}), Reachability Analyzer {found}, probed {probed}"
+
+    def _reachability(self, row: Row, traced: Any) -> bool | None:
+        """NetworkPathFound for the packet of a row (MON-18); None when it comes from outside and no gateway leads in."""
+        packet, source = traced["packet"], self.names.get(row.source, row.source)
+        if source.startswith("internet:"):
+            source = self._gateway_to(packet["destination"])
+            if source is None:
+                return None
+        at_source: dict[str, Any] = {"SourceAddress": packet["source"], "DestinationAddress": packet["destination"]}
+        if "port" in packet:
+            ports = {"SourcePortRange": packet["source_port"], "DestinationPortRange": packet["port"]}
+            at_source |= {name: {"FromPort": port, "ToPort": port} for name, port in ports.items()}
+        path = self.ec2.create_network_insights_path(
+            Source=source, Protocol=packet["protocol"], FilterAtSource=at_source
+        )  # fmt: skip
+        done = self.ec2.start_network_insights_analysis(
+            NetworkInsightsPathId=path["NetworkInsightsPath"]["NetworkInsightsPathId"]
+        )["NetworkInsightsAnalysis"]
+        assert done["Status"] == "succeeded", done
+        assert done["NetworkPathFound"] or done["Explanations"]
+        return bool(done["NetworkPathFound"])
+
+    def _gateway_to(self, address: str) -> str | None:
+        """The internet gateway of the VPC that has an address, public or private."""
+        names = ("addresses.association.public-ip", "addresses.private-ip-address", "ipv6-addresses.ipv6-address")
+        for name in names:
+            found = self.ec2.describe_network_interfaces(Filters=[{"Name": name, "Values": [address]}])[
+                "NetworkInterfaces"
+            ]
+            for interface in found:
+                attached = [{"Name": "attachment.vpc-id", "Values": [interface["VpcId"]]}]
+                gateways = self.ec2.describe_internet_gateways(Filters=attached)["InternetGateways"]
+                if gateways:
+                    return str(gateways[0]["InternetGatewayId"])
+        return None
 
     # ------------------------------------------------------------------ building
     def vpc(self, cidr: str = "10.0.0.0/16", *, ipv6: bool = False) -> tuple[str, str]:

@@ -8,6 +8,7 @@ headers it shows; when it is "not found", no random packet of the question may a
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
@@ -107,7 +108,9 @@ class Analysed:
     def _holds(self, source: str, done: Given) -> None:
         """Corners of the header that leaves the source arrive, each with its answer."""
         first = done["ForwardPathComponents"][0]
-        sender = next((c["Component"]["Id"] for c in done["ForwardPathComponents"] if c["Component"]["Id"].startswith("eni-")), "")
+        sender = next(
+            (c["Component"]["Id"] for c in done["ForwardPathComponents"] if c["Component"]["Id"].startswith("eni-")), ""
+        )
         inbound = source == self.run.site.gateway
         for packet in _corners(first["InboundHeader" if inbound else "OutboundHeader"], self.chance):
             self.tally.headers += 1
@@ -126,7 +129,9 @@ class Analysed:
                 continue
             sender = chance.choice(senders)["NetworkInterfaceId"] if senders else "internet"
             if spec.converse(self.run.api.world, packet, sender) == "ok":
-                self.tally.differences.append(f"{source} to {destination}: {packet} arrives, the analysis found nothing")
+                self.tally.differences.append(
+                    f"{source} to {destination}: {packet} arrives, the analysis found nothing"
+                )
 
     def _random(self, senders: list[Given], targets: list[Given], protocol: int, port: int | None) -> Packet | None:
         chance = self.chance
@@ -198,3 +203,11 @@ def run(seeds: range, rounds: int) -> Tally:
     for seed in seeds:
         Analysed(seed, tally).play(rounds)
     return tally
+
+
+if __name__ == "__main__":
+    first, last, rounds = (int(text) for text in sys.argv[1:4])
+    done = run(range(first, last), rounds)
+    print(f"{done.cases} analyses, {done.found} found, {done.unknown} unknown, {done.headers} packets of headers, "
+          f"{len(done.differences)} differences")  # fmt: skip
+    sys.exit(bool(done.differences))

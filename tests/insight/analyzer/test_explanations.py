@@ -19,7 +19,6 @@ from tests.builders import (
     OPEN,
     acl,
     elastic_ip,
-    eni,
     entry,
     gateway,
     group,
@@ -156,7 +155,7 @@ ROWS: list[tuple[str, str | None, dict[str, Any], list[str]]] = [
     (IGW, i("open"), {"SourceIp": "10.0.0.11"}, ["GATEWAY_REJECTS_SPOOFED_TRAFFIC", "IGW_EXPECTS_PUBLIC_ADDRESS"]),
     (IGW, None, {"DestinationIp": "2001:db8:2::9"}, ["IGW_DESTINATION_ADDRESS_IN_VPC_CIDRS"]),
     # configuration
-    (i("open"), i("far"), {"DestinationPort": 80}, 
+    (i("open"), i("far"), {"DestinationPort": 80},
      ["DISCONNECTED_VPCS", "ENI_SG_RULES_MISMATCH", "IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS",
       "NO_ROUTE_TO_DESTINATION"]),
     (i("box"), i("plain"), {"SourceIp": "10.0.0.11", "DestinationPort": 80}, ["NO_PATH"]),  # the answer goes elsewhere
@@ -193,7 +192,9 @@ def test_the_codes(source: str, destination: str | None, given: dict[str, Any], 
 def test_ends_that_have_gone() -> None:
     """NO_SOURCE_OR_DESTINATION, UNASSOCIATED_COMPONENT: a path outlives what it leads to."""
     api = Analyser()
-    made = api.call("CreateNetworkInsightsPath", Source=i("open"), Destination=i("private"), Protocol="tcp", ClientToken="c")
+    made = api.call(
+        "CreateNetworkInsightsPath", Source=i("open"), Destination=i("private"), Protocol="tcp", ClientToken="c"
+    )
     id = made["NetworkInsightsPath"]["NetworkInsightsPathId"]
     whole = api.world
     for change, code in (

@@ -56,7 +56,9 @@ class Candidates:
         if wanted is not None:
             return [wanted]
         port = self.engine.places.ports[eni]
-        return [number_to_address(family, a) for family in self.question.families for a in sorted(port.addresses[family])]
+        return [
+            number_to_address(family, a) for family in self.question.families for a in sorted(port.addresses[family])
+        ]
 
     def _from(self, eni: str, src: Address) -> Iterator[Candidate]:
         destination, port = self.question.destination, self.engine.places.ports[eni]

@@ -16,8 +16,8 @@ from ringfence.insight.analyzer import views
 from ringfence.insight.analyzer.question import Question
 from ringfence.insight.analyzer.search import Blocked
 from ringfence.insight.analyzer.views import View
-from ringfence.insight.reach.atoms import point
 from ringfence.insight.reach import router
+from ringfence.insight.reach.atoms import point
 from ringfence.insight.reach.engine import Engine, number_to_address
 from ringfence.insight.reach.journey import Step
 from ringfence.insight.reach.places import Port, inside
