@@ -48,6 +48,7 @@ from ringfence.certificates import Authority
 from ringfence.console import NO_PLANE, Console, Plane
 from ringfence.control import ControlServer
 from ringfence.identity.credentials import Chain, RootKeys, StoredKeys, Uses, root_key
+from ringfence.measures import Measures, read_token
 from ringfence.model import endpoints
 from ringfence.model.clock import SystemClock
 from ringfence.model.errors import ApiError
@@ -190,6 +191,7 @@ class Installation:
         control = ControlServer(self.run_directory / "api.sock", console.answer)
         end.callback(control.close)
         self.pipeline = self._pipeline()
+        console.measures = self._measure().text
         end.callback(self.pipeline.throttled.flush)
         context = self.certificate.context if self.certificate is not None else None
         running, application = server(
@@ -299,6 +301,17 @@ class Installation:
             rates=Rates(self.settings.rate_factor) if self.settings.rate_factor is not None else None,
             after_write=self.plane.settle if isinstance(self.plane, NoPlane) else None,
         )
+
+    def _measure(self) -> Measures:
+        """What the installation tells of itself, of its pipeline's calls among it."""
+        path = self.settings.metrics_token
+        measures = Measures(
+            self.store, self.plane, self.pipeline.meter, self.deliverer.delivery,
+            token=read_token(path) if path is not None else None,
+        )  # fmt: skip
+        measures.internal_errors = lambda: self.pipeline.internal_errors
+        self.pipeline.measures = measures
+        return measures
 
     def _reset(self) -> None:
         """Forget everything; the World first, so that no stream is left whose events are gone."""

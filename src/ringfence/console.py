@@ -59,6 +59,7 @@ class Console:
     def __init__(self, store: Store, plane: Plane, endpoint: str, run: Path, accounts: Accounts) -> None:
         self._store, self._plane, self._endpoint, self._run = store, plane, endpoint, run
         self._accounts = accounts
+        self.measures: Callable[[], str] = lambda: ""
         self._started, self._tracer, reporter = time.time(), Tracer(), Reporter()
         self._handlers: dict[str, Callable[[Request], Reply]] = {
             "status": lambda _: self.status(),
@@ -74,6 +75,7 @@ class Console:
             "locate": self._locate,
             "probe": self._probe,
             "oidc-keys": self._oidc_keys,
+            "metrics": lambda _: {"text": self.measures()},
         }
 
     def answer(self, request: Request) -> Reply:

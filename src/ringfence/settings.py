@@ -34,6 +34,7 @@ class Settings:
     lab: bool = False
     rate_factor: float | None = 1.0  # of AWS's request rates; None = no limit
     images: tuple[Path, ...] = ()  # directories that hold images; none given: `images` in the data directory
+    metrics_token: Path | None = None  # the file with the token that the measurements ask for
     trail_seconds: float = 300.0  # AWS: trails are delivered about every five minutes
 
     @property

@@ -711,7 +711,7 @@ def test_a_user_without_policies_may_nothing(lab: Lab) -> None:
 def _minimal(action: str) -> dict[str, Any]:
     names = {"AlarmNames": ["a"]}
     times = {"StartTime": LONG_AGO, "EndTime": SOON}
-    return {
+    given: dict[str, dict[str, Any]] = {
         "DeleteAlarms": names, "EnableAlarmActions": names, "DisableAlarmActions": names,
         "DescribeAlarmsForMetric": {"Namespace": "N", "MetricName": "m"},
         "GetMetricData": {"MetricDataQueries": [_stat("m1")], **times},
@@ -719,7 +719,8 @@ def _minimal(action: str) -> dict[str, Any]:
         "ListTagsForResource": {"ResourceARN": f"{ARN}a"}, "PutMetricAlarm": {"AlarmName": "a", "EvaluationPeriods": 1},
         "SetAlarmState": {"AlarmName": "a", "StateValue": "OK", "StateReason": "x"},
         "TagResource": {"ResourceARN": f"{ARN}a", "Tags": []}, "UntagResource": {"ResourceARN": f"{ARN}a", "TagKeys": []},
-    }.get(action, {})  # fmt: skip
+    }  # fmt: skip
+    return given.get(action, {})
 
 
 def test_the_bound_of_a_request_is_cloudwatchs(lab: Lab) -> None:

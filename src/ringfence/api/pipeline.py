@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 from ringfence.api import audit, throttle
 from ringfence.api.authorise import Authoriser
 from ringfence.api.images import Images
+from ringfence.api.metering import Meter
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import OPERATIONS, Operation
 from ringfence.api.outside import Nothing, Outside
@@ -51,6 +53,7 @@ log = logging.getLogger("ringfence.api")
 MAX_BODY = 1 << 20  # bytes; EC2 requests are far smaller
 #: PutLogEvents: a batch of 1 MiB of text grows when it is written as JSON, to three times that where it is not ASCII
 LARGE_BODY, LARGE_TARGET = 4 << 20, "Logs_20140328.PutLogEvents"
+_NOT_FOUND = HttpResponse(404, b'{"message": "not found"}', "application/json")
 HEAVY_REPLY = 256 << 10  # bytes; a read that answered more than this is kept off the event loop
 #: runs before an operation of its service; gives the change that makes an untouched (account, Region) usable
 Prepare = Callable[[Call, World], Change | None]
@@ -105,10 +108,16 @@ class Begun:
     protocol: str
     dry_run: bool
     judged: World  # what the policies were asked about
+    started: float = 0.0
 
     @property
     def mutating(self) -> bool:
         return self.operation.mutating and not self.dry_run
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """`GET /_ringfence/metrics`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,15 @@ class _Denied(ApiError):
     def __init__(self, error: ApiError, params: Params) -> None:
         super().__init__(error.code, error.status, error.message, error.detail)
         self.params = params
+
+
+class Measured(Protocol):
+    """What the installation tells of itself, and to whom."""
+
+    content_type: str
+
+    def admits(self, request: HttpRequest) -> bool: ...
+    def text(self) -> str: ...
 
 
 @dataclass
@@ -144,6 +162,8 @@ class Pipeline:
     reset: Callable[[], None] | None = None
     check: Callable[[World], None] | None = None  # invariants, in debug installations
     after_write: Callable[[], None] | None = None  # without a data plane: settles what the write left in transition
+    meter: Meter = field(default_factory=Meter)
+    measures: Measured | None = None  # None: nothing is told of the installation
     internal_errors: int = 0  # faults of ours since the start
 
     def __post_init__(self) -> None:
@@ -166,11 +186,17 @@ class Pipeline:
         begun = self.begin(request)
         return begun if isinstance(begun, HttpResponse) else self.finish(begun)
 
-    def begin(self, request: HttpRequest) -> Begun | Reset | HttpResponse:
+    def begin(self, request: HttpRequest) -> Begun | Reset | Scrape | HttpResponse:
         """Route, authenticate, parse, authorise. A response when it ends here."""
         if request.path.startswith("/_ringfence/"):
             return self._own(request)
-        request_id, claim = self.ids.uuid(), claim_of(request)
+        claim = claim_of(request)
+        answer = self._begun(request, claim, self.ids.uuid())
+        if isinstance(answer, HttpResponse):
+            self.meter.answered(claim.service, claim.action, answer.status, time.perf_counter() - claim.at)
+        return answer
+
+    def _begun(self, request: HttpRequest, claim: Claim, request_id: str) -> Begun | HttpResponse:
         try:
             return self._begin(request, claim, request_id)
         except ApiError as error:
@@ -187,10 +213,14 @@ class Pipeline:
             error = _in_words_of(claim, error)
         except ApiError as unknown:
             error = unknown
-        return self._turn_away(request, claim, self.ids.uuid(), error)
+        answer = self._turn_away(request, claim, self.ids.uuid(), error)
+        self.meter.answered(claim.service, claim.action, answer.status, time.perf_counter() - claim.at)
+        return answer
 
-    def lane(self, begun: Begun | Reset) -> Lane:
+    def lane(self, begun: Begun | Reset | Scrape) -> Lane:
         """Where to `finish`."""
+        if isinstance(begun, Scrape):
+            return Lane.READER
         if isinstance(begun, Begun) and begun.protocol == "s3":
             return Lane.READER if begun.operation.read_only else Lane.OBJECTS
         if isinstance(begun, Reset) or begun.mutating:
@@ -199,10 +229,17 @@ class Pipeline:
             return Lane.WRITER
         return Lane.READER if begun.operation.aside or self._heavy.get(_kind_of(begun.call)) else Lane.INLINE
 
-    def finish(self, begun: Begun | Reset) -> HttpResponse:
+    def finish(self, begun: Begun | Reset | Scrape) -> HttpResponse:
         """Execute, commit, serialise."""
         if isinstance(begun, Reset):
             return self._reset()
+        if isinstance(begun, Scrape):
+            return self._scraped()
+        response, call = self._finish(begun), begun.call
+        self.meter.answered(call.service, call.action, response.status, time.perf_counter() - begun.started)
+        return response
+
+    def _finish(self, begun: Begun) -> HttpResponse:
         try:
             if begun.dry_run:
                 self._rehearse(begun)
@@ -240,12 +277,22 @@ class Pipeline:
             self._authenticate(request, claim, body=None)
 
     # ------------------------------------------------------------------ our own paths
-    def _own(self, request: HttpRequest) -> HttpResponse | Reset:
+    def _own(self, request: HttpRequest) -> HttpResponse | Reset | Scrape:
         """Reset: for loopback peers of an ephemeral installation, and never for a page in a browser (Origin)."""
+        if request.path == "/_ringfence/metrics" and request.method == "GET" and self.measures is not None:
+            return Scrape() if self.measures.admits(request) else _NOT_FOUND
         local = _loopback(request.peer) and not request.header("origin")
         if request.path == "/_ringfence/reset" and request.method == "POST" and self.reset is not None and local:
             return Reset()
-        return HttpResponse(404, b'{"message": "not found"}', "application/json")
+        return _NOT_FOUND
+
+    def _scraped(self) -> HttpResponse:
+        assert self.measures is not None
+        try:
+            return HttpResponse(200, self.measures.text().encode(), self.measures.content_type)
+        except Exception:  # noqa: BLE001  reported and counted by _bug
+            self._bug("json", "metrics")
+            return HttpResponse(500, b'{"message": "the measurements failed"}', "application/json")
 
     def _reset(self) -> HttpResponse:
         assert self.reset is not None
@@ -265,11 +312,13 @@ class Pipeline:
 
     def _refuse(self, begun: Begun, error: ApiError) -> HttpResponse:
         read_only = begun.operation.read_only
+        self.meter.refused(begun.call.service, begun.call.action, error.code)
         self._audit_refusal(audit.record(begun.call, begun.params, read_only=read_only, error=error))
         return wire_fault.render(begun.protocol, error, begun.call.request_id, begun.call.service)
 
     def _turn_away(self, request: HttpRequest, claim: Claim, request_id: str, error: ApiError) -> HttpResponse:
         """Refuse a request whose caller is not known."""
+        self.meter.refused(claim.service, claim.action, error.code)
         record = audit.refused(
             service=claim.service, action=claim.action, region=claim.region, access_key_id=claim.access_key_id,
             time=self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"), source_ip=request.peer, event_id=self.ids.uuid(),
@@ -302,6 +351,7 @@ class Pipeline:
             _check_kind_of_session(call, claim.protocol)
             return self._parse(request, claim, call, presigned=presigned)
         except ApiError as error:
+            self.meter.refused(call.service, call.action, error.code)
             if isinstance(error, Throttled) and not self.throttled.first(call):
                 return wire_fault.render(claim.protocol, error, request_id, claim.service)
             read_only = call.action.startswith(("Describe", "Get", "List"))
@@ -384,7 +434,7 @@ class Pipeline:
             text = f"The operation {form.action} is not supported by this installation."
             raise fault("UnsupportedOperation", message=text)
         dry_run = bool(params.pop("DryRun", False))
-        return Begun(call, served, shape, params, claim.protocol, dry_run, judged)
+        return Begun(call, served, shape, params, claim.protocol, dry_run, judged, claim.at)
 
     def _parse_document(self, request: HttpRequest, claim: Claim, call: Call) -> Begun:
         """The same for the protocols whose requests are documents. ApiError in the words of their services."""
@@ -396,7 +446,7 @@ class Pipeline:
         served = OPERATIONS.get((call.service, call.action))
         if served is None:
             raise _not_served(claim)
-        return Begun(call, served, shape, params, claim.protocol, dry_run=False, judged=judged)
+        return Begun(call, served, shape, params, claim.protocol, dry_run=False, judged=judged, started=claim.at)
 
     def _parse_s3(self, request: HttpRequest, claim: Claim, call: Call) -> Begun:
         """The same for Amazon S3. What is not served is not parsed. ApiError."""
@@ -407,7 +457,7 @@ class Pipeline:
         if call.action != "CompleteMultipartUpload":  # its checksums are the object's, not the body's
             integrity.check(request)
         judged = self._permit(call, params)
-        return Begun(call, served, shape, params, claim.protocol, dry_run=False, judged=judged)
+        return Begun(call, served, shape, params, claim.protocol, dry_run=False, judged=judged, started=claim.at)
 
     def _parameters(self, protocol: str, shape: Any, form: Form) -> dict[str, Any]:
         newest = str(shape.service_model.api_version)

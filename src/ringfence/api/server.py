@@ -20,7 +20,7 @@ import uvicorn
 from ringfence.api.budget import STRANGERS, VOUCHED, Budget
 from ringfence.api.connection import KEEP_ALIVE_SECONDS, Connection
 from ringfence.api.instance_door import InstanceDoor
-from ringfence.api.pipeline import MAX_BODY, Begun, Lane, Pipeline, Reset
+from ringfence.api.pipeline import MAX_BODY, Begun, Lane, Pipeline, Reset, Scrape
 from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire.http import HttpRequest, HttpResponse
 from ringfence.model.errors import ApiError, fault
@@ -109,18 +109,18 @@ class Application:
         self._workers[lane].submit(job)
         return None
 
-    def _may_write_here(self, begun: Begun | Reset) -> bool:
+    def _may_write_here(self, begun: Begun | Reset | Scrape) -> bool:
         """May this write run on the event loop? Writes stay in the order they came in."""
         light = isinstance(begun, Begun) and not begun.operation.aside
         return light and self._quick >= QUICK_WRITES and self._workers[Lane.WRITER].idle
 
-    def _write(self, begun: Begun | Reset) -> HttpResponse:
+    def _write(self, begun: Begun | Reset | Scrape) -> HttpResponse:
         start = time.monotonic()
         response = self._finish(begun)
         self._quick = self._quick + 1 if time.monotonic() - start <= QUICK_SECONDS else 0
         return response
 
-    def _finish(self, begun: Begun | Reset) -> HttpResponse:
+    def _finish(self, begun: Begun | Reset | Scrape) -> HttpResponse:
         try:
             return self.pipeline.finish(begun)
         except Exception:

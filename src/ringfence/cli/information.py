@@ -1,4 +1,4 @@
-"""`ringfence env`, `status`, `wait`: what is running."""
+"""`ringfence env`, `status`, `metrics`, `wait`: what is running."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ def add(commands: Any) -> None:
     status = commands.add_parser("status", help="what is served, and how far the packets are")
     add_endpoint(status)
     status.set_defaults(run=run_status)
+    metrics = commands.add_parser("metrics", help="what the installation measures of itself, as Prometheus reads it")
+    add_endpoint(metrics, as_json=False)
+    metrics.set_defaults(run=run_metrics)
     wait = commands.add_parser("wait", help="until the newest rules are in force")
     add_endpoint(wait)
     wait.add_argument("--timeout", type=float, default=30, metavar="SECONDS")
@@ -56,6 +59,12 @@ def run_status(args: argparse.Namespace) -> int:
     for vpc in status["vpcs"]:
         print(f"{vpc['vpc_id']}  {vpc['region']:14} {vpc['cidr']:18} {vpc['subnets']:4} subnets {vpc['interfaces']:5} "
               f"interfaces {vpc['instances']:5} running")  # fmt: skip
+    return 0
+
+
+def run_metrics(args: argparse.Namespace) -> int:
+    """The text of `/_ringfence/metrics`."""
+    print(control(args, {"do": "metrics"})["text"], end="")
     return 0
 
 

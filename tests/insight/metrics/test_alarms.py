@@ -13,7 +13,7 @@ ORDER = (Missing.MISSING, Missing.IGNORE, Missing.BREACHING, Missing.NOT_BREACHI
 SLOTS = {"0": False, "X": True, "-": None}
 
 #: the guide's two tables: data points (the newest on the right), how many must be filled, and the state of each treatment
-GUIDE = [
+GUIDE: list[tuple[int, str, int, tuple[State | None, ...]]] = [
     (3, "0 - X - X", 0, (OK, OK, OK, OK)),
     (3, "0 - - - -", 2, (OK, OK, OK, OK)),
     (3, "- - - - -", 3, (NO_DATA, None, ALARM, OK)),
@@ -26,7 +26,7 @@ GUIDE = [
     (2, "- - - X -", 2, (ALARM, None, ALARM, OK)),
 ]
 #: what the guide says in words: no alarm yet, since the next datapoint may not be breaching
-WORDS = [
+WORDS: list[tuple[int, str, int, tuple[State | None, ...]]] = [
     (3, "- - - - X", 2, (None, None, ALARM, OK)),
     (3, "- - - X -", 2, (None, None, ALARM, OK)),
     (1, "- - - - X", 2, (ALARM, ALARM, ALARM, ALARM)),

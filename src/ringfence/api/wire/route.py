@@ -7,7 +7,8 @@ scope, the first label of the Host header (`ec2.…`), which serves only to shap
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from ringfence.api.wire import encoding, model, rest, rpc, s3_route
@@ -38,6 +39,7 @@ class Claim:
     action: str
     region: str
     access_key_id: str
+    at: float = field(default_factory=time.perf_counter, compare=False)  # when it was looked at first
 
 
 @dataclass(frozen=True, slots=True)

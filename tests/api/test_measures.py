@@ -1,0 +1,202 @@
+"""What the installation tells of itself (spec section 8: MON-23; docs/observing.md)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ringfence.api.metering import Meter
+from ringfence.api.outside import Delivery
+from ringfence.api.pipeline import Lane, Scrape
+from ringfence.exposition import counter, gauge, histogram, text
+from ringfence.measures import Behind, Measures, read_token
+from ringfence.model.kinds import VPC
+from ringfence.model.world import NOTHING, World
+from ringfence.settings import SettingsError
+from tests.api.front import USER_KEY, Front, http_request
+
+PATH = "http://127.0.0.1:4566/_ringfence/metrics"
+
+
+class Plane:
+    """A data plane that says what it is told to say."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.said: dict[str, Any] = {"applied_generation": 0}
+
+    def status(self) -> dict[str, Any]:
+        return self.said
+
+    def measures(self) -> Any:
+        yield counter("dropped_packets_total", "By reason.").add(3, reason="sg-ingress")
+
+
+class Lab:
+    def __init__(self, token: str | None = None) -> None:
+        self.front, self.plane = Front(), Plane()
+        plane: Any = self.plane
+        self.measures = Measures(
+            self.front.store, plane, self.front.pipeline.meter, lambda _arn: Delivery(at=time.time() - 5), token
+        )
+        self.front.pipeline.measures = self.measures
+
+    def ask(self, url: str = PATH, peer: str = "127.0.0.1", **headers: str) -> Any:
+        request = http_request("GET", url, headers.items(), b"", peer=peer)
+        return self.front.pipeline.handle(request)
+
+    def values(self) -> dict[str, float]:
+        """`name{labels}` → value, as the exposition has it."""
+        lines = self.ask().body.decode().splitlines()
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
+
+
+@pytest.fixture
+def lab() -> Lab:
+    return Lab()
+
+
+def test_generations_and_how_long_the_packets_are_behind(lab: Lab) -> None:
+    ec2 = lab.front.client("ec2")
+    ec2.create_vpc(CidrBlock="10.0.0.0/16")
+    time.sleep(0.01)
+    committed = lab.front.store.world.generation
+    held = lab.values()
+    assert held["ringfence_generation_committed"] == held["ringfence_generation_lag"] == committed
+    assert 0.01 <= held["ringfence_generation_lag_seconds"] < 5
+    lab.plane.said = {"applied_generation": committed, "problem": "the agent ended"}
+    held = lab.values()
+    assert held["ringfence_generation_enforced"] == committed
+    assert held["ringfence_generation_lag"] == held["ringfence_generation_lag_seconds"] == 0
+    assert held["ringfence_dataplane_problem"] == 1
+    assert held['ringfence_resources{kind="vpc"}'] == len(lab.front.store.world.all(VPC))
+    assert held['ringfence_dropped_packets_total{reason="sg-ingress"}'] == 3
+
+
+def test_the_oldest_commit_that_waits_counts() -> None:
+    behind, world = Behind(), World()
+    for generation in (1, 2, 3):
+        behind.committed(world, World(generation=generation), NOTHING)
+        time.sleep(0.01)
+    assert behind.seconds(0) > behind.seconds(1) > behind.seconds(2) >= 0.01
+    assert behind.seconds(3) == 0
+
+
+def test_calls_by_operation_and_outcome(lab: Lab) -> None:
+    ec2 = lab.front.client("ec2")
+    ec2.describe_vpcs()
+    ec2.describe_vpcs()
+    with pytest.raises(ClientError):
+        ec2.describe_vpcs(VpcIds=["vpc-00000000"])
+    with pytest.raises(ClientError):
+        lab.front.client("ec2", key=USER_KEY).describe_vpcs()
+    held = lab.values()
+    name = "ringfence_api_request_seconds"
+    ok, refused = (f'service="ec2",operation="DescribeVpcs",outcome="{one}"' for one in ("ok", "refused"))
+    assert held[f"{name}_count{{{ok}}}"] == held[f'{name}_bucket{{{ok},le="+Inf"}}'] == 2
+    assert held[f"{name}_count{{{refused}}}"] == 2
+    assert 0 < held[f"{name}_sum{{{ok}}}"] < 5
+    errors = 'ringfence_api_errors_total{service="ec2",operation="DescribeVpcs",code="%s"}'
+    assert held[errors % "InvalidVpcID.NotFound"] == held[errors % "UnauthorizedOperation"] == 1
+    assert held["ringfence_api_internal_errors_total"] == 0
+
+
+def test_what_a_client_says_makes_no_labels(lab: Lab) -> None:
+    for n in range(50):
+        lab.front.ask({"Action": f"Made{n}", "Version": "2016-11-15"})
+        lab.front.pipeline.handle(http_request("POST", f"http://x{n}.invalid/", {}.items(), b"Action=A%d" % n))
+        with pytest.raises(ClientError):
+            lab.front.client("ec2").describe_nat_gateways() if n % 2 else lab.front.client("ssm").list_documents()
+    names = [line for line in lab.values() if "_count{" in line or "errors_total{" in line]
+    assert len(names) < 10
+    assert all('operation="other"' in line for line in names)
+
+
+@pytest.mark.parametrize(
+    ("token", "how", "status"),
+    [
+        (None, {}, 200),
+        (None, {"host": "localhost:4566"}, 200),
+        (None, {"host": "[::1]:4566", "peer": "::1"}, 200),
+        (None, {"peer": "::ffff:127.0.0.1"}, 200),
+        (None, {"peer": "10.0.0.5"}, 404),
+        (None, {"host": "rebound.example:4566"}, 404),
+        (None, {"host": "10.0.0.5"}, 404),
+        (None, {"origin": "http://localhost"}, 404),
+        ("t" * 16, {}, 404),
+        ("t" * 16, {"authorization": "Bearer " + "t" * 15}, 404),
+        ("t" * 16, {"authorization": "Bearer " + "t" * 16, "peer": "192.0.2.1", "host": "ringfence.example"}, 200),
+    ],
+)
+def test_who_is_told(token: str | None, how: dict[str, str], status: int) -> None:
+    answer = Lab(token).ask(**how)
+    assert answer.status == status
+    assert answer.content_type.startswith("text/plain; version=0.0.4" if status == 200 else "application/json")
+
+
+def test_it_is_told_off_the_event_loop_and_only_where_it_is_served(lab: Lab) -> None:
+    begun = lab.front.pipeline.begin(http_request("GET", PATH, {}.items(), b""))
+    assert isinstance(begun, Scrape)
+    assert lab.front.pipeline.lane(begun) is Lane.READER
+    assert lab.ask(PATH + "/more").status == 404
+    lab.front.pipeline.measures = None
+    assert lab.ask().status == 404
+
+
+def test_a_source_that_fails_is_our_fault_and_said_so(lab: Lab) -> None:
+    def broken() -> Any:
+        raise ValueError
+
+    lab.measures.sources.append(broken)
+    assert lab.ask().status == 500
+    assert lab.front.pipeline.internal_errors == 1
+
+
+def test_the_format() -> None:
+    calls = gauge("a", 'line\nbreak \\ "quote"').add(0.1 + 0.2, path='C:\\"x"\n')
+    hist = counter("h", "x")
+    histogram(hist, (0.5, 1.0), (2, 0, 1), 2.25, op="x")
+    shown = text([calls, hist, gauge("left_out", "no value")])
+    assert shown == (
+        '# HELP ringfence_a line\\nbreak \\\\ "quote"\n# TYPE ringfence_a gauge\n'
+        'ringfence_a{path="C:\\\\\\"x\\"\\n"} 0.30000000000000004\n'
+        "# HELP ringfence_h x\n# TYPE ringfence_h counter\n"
+        'ringfence_h_bucket{op="x",le="0.5"} 2\nringfence_h_bucket{op="x",le="1"} 2\n'
+        'ringfence_h_bucket{op="x",le="+Inf"} 3\nringfence_h_sum{op="x"} 2.25\nringfence_h_count{op="x"} 3\n'
+    )
+
+
+@pytest.mark.parametrize("held", ["", "short", "with a space in the middle of it", "ü" * 20])
+def test_tokens_that_are_none(tmp_path: Path, held: str) -> None:
+    path = tmp_path / "token"
+    path.write_text(held)
+    with pytest.raises(SettingsError):
+        read_token(path)
+    with pytest.raises(SettingsError):
+        read_token(tmp_path / "none")
+    path.write_text("0123456789abcdef\n")
+    assert read_token(path) == "0123456789abcdef"
+
+
+def test_counts_from_several_threads_are_whole() -> None:
+    import threading
+
+    meter = Meter()
+
+    def work() -> None:
+        for _ in range(20_000):
+            meter.answered("ec2", "DescribeVpcs", 200, 0.001)
+
+    threads: list[threading.Thread] = [threading.Thread(target=work) for _ in range(4)]
+    run: Callable[[threading.Thread], None]
+    for run in (threading.Thread.start, threading.Thread.join):
+        for thread in threads:
+            run(thread)
+    ((_, outcome, latency),) = meter.latencies()
+    assert (outcome, sum(latency.counts), round(latency.seconds)) == ("ok", 80_000, 80)
