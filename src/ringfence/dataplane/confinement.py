@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 
 from ringfence.dataplane import linux
@@ -44,11 +45,10 @@ def die_first() -> None:
         file.write(_FIRST_TO_GO)
 
 
-def enter(pid: int) -> None:
+def enter(pid: int, agent: int) -> None:
     """Go into the guest that process `pid` belongs to, with no more rights than it has.
 
-    For a process that is about to execute something. Only a child can be in another pid namespace: it returns from
-    here, while the caller waits for its end and ends in the same way.
+    For a child of the agent that is about to execute something.
     """
     opened = [(os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), kind) for name, kind in _NAMESPACES]
     root = os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -61,17 +61,38 @@ def enter(pid: int) -> None:
     limit()
     linux.confine(CAPABILITIES.values())
     linux.hide()  # a guest sees the child from here on, and this process's program is a file of the host
-    child = os.fork()
-    if child == 0:
-        linux.die_with_parent()
-        return
-    _follow(child)
+    _go_on_in_child(agent)
 
 
-def _follow(child: int) -> None:
-    """End as the child ends; signals to the process group are the child's to handle."""
+def alone(agent: int) -> None:
+    """Go on in a pid namespace of this command's own, whose processes all end with it; for a child of the agent."""
+    _go_on_in_child(agent, linux.CLONE_NEWPID)
+
+
+def _go_on_in_child(agent: int, namespaces: int = 0) -> None:
+    """Only a child can be in another pid namespace: it returns from here, and the caller ends as it ends.
+
+    The command ends with the agent: each process with its parent, whenever that dies.
+    """
+    linux.die_with_parent()  # only now: the kernel forgets it when a process changes its user or capabilities
+    if os.getppid() != agent:
+        os._exit(1)
+    alive, held = os.pipe()
+    child = linux.fork(namespaces)
+    if child != 0:
+        _follow(child, held)
+    os.close(held)
+    linux.die_with_parent()
+    if select.select([alive], [], [], 0)[0]:  # the parent died before the kernel was asked to look
+        os._exit(1)
+    os.close(alive)
+
+
+def _follow(child: int, held: int) -> None:
+    """End as the child ends; signals to the process group are the child's to handle. `held` stays open until then."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    os.closerange(0, 4096)
+    os.closerange(0, held)
+    os.closerange(held + 1, 4096)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)

@@ -58,13 +58,13 @@ class Door:
             except OSError:
                 log.debug("the caller of %s did not wait", request.get("argv"))
 
-    def _command(self, place: dict[str, Any], argv: list[str]) -> tuple[list[str], Callable[[], None] | None]:
+    def _command(self, place: dict[str, Any], argv: list[str]) -> tuple[list[str], Callable[[], None]]:
         """The command line that gets there, and what its process does first. ValueError when there is no such place."""
         if place["kind"] == "instance":
             pid = self._network.guests.pid_inside(place["id"])
             if pid is None:
                 raise ValueError(f"{place['id']} is not running")
-            return argv, partial(confinement.enter, pid)
+            return argv, partial(confinement.enter, pid, os.getpid())
         if place["kind"] == "interface":
             name = self._network.place_of(place["id"])
         else:
@@ -75,12 +75,13 @@ class Door:
             authorities=self._network.guests.authorities,
         )  # fmt: skip
         inner = sandbox.arguments(sandbox.BUILTIN, state, hostname="outside")
-        return [_NSENTER, f"--net={topology.NETNS / name}", "--", *inner, *argv], None
+        inside = [_NSENTER, f"--net={topology.NETNS / name}", "--"]
+        return [*inside, *inner, *argv], partial(confinement.alone, os.getpid())
 
 
 def _run(
     connection: socket.socket, argv: list[str], stdio: list[int], environment: dict[str, str],
-    enter: Callable[[], None] | None,
+    enter: Callable[[], None],
 ) -> dict[str, Any]:  # fmt: skip
     """Run it to its end; signals come over the connection, and its loss kills."""
     process = subprocess.Popen(

@@ -2,8 +2,9 @@
 
 A tiny process that makes one user, mount and network namespace and then does three things on request: hand out
 descriptors of its namespaces, start a guest, list the guests. Unasked it keeps every guest to its memory. It outlives
-agents. When it ends, the kernel ends every guest and removes every namespace. Started as root it first becomes an
-unprivileged user.
+agents. When it ends, the kernel ends every guest and removes every namespace: its child is the first process of the
+guest's pid namespace and dies with it, at whatever point of its start it is. Started as root it first becomes an
+unprivileged user. One whose directory was removed could be found by nobody again, and ends.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     """`keeper LISTENING_FD READY_FD (ephemeral|persistent)`."""
     listening, ready, mode = argv or sys.argv[1:]
     listener = socket.socket(fileno=int(listening))
-    parent = os.getppid()
+    parent, directory = os.getppid(), _directory_of(listener)
     os.setsid()
     try:
         _make_namespaces()
@@ -39,8 +40,13 @@ def main(argv: list[str] | None = None) -> int:
             return 1
     os.write(int(ready), b"ready")
     os.close(int(ready))
-    Keeper(listener).run()
+    Keeper(listener, directory).run()
     return 0
+
+
+def _directory_of(listener: socket.socket) -> int:
+    """A descriptor of the directory that the socket is in. It needs no rights to be asked whether it is still there."""
+    return os.open(os.path.dirname(listener.getsockname()), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _make_namespaces() -> None:
@@ -55,7 +61,8 @@ def _make_namespaces() -> None:
 class Keeper:
     """Serves agents on a unix socket; one message, one answer."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, directory: int) -> None:
+        self._directory = directory
         self._selector = selectors.DefaultSelector()
         self._listener = listener
         self._guests: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -67,7 +74,7 @@ class Keeper:
         """Until killed."""
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        while True:
+        while os.fstat(self._directory).st_nlink:
             for key, _ in self._selector.select(TICK_SECONDS):
                 if key.fileobj is self._listener:
                     connection, _ = self._listener.accept()
@@ -143,7 +150,7 @@ class Keeper:
         The guest waits, before it runs anything, until its `go` pipe is written: by then its links are plugged in.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        pid = os.fork()
+        pid = linux.fork(linux.CLONE_NEWPID)
         if pid == 0:
             ours.close()
             _become_guest(theirs, message)

@@ -22,6 +22,7 @@ log = logging.getLogger("ringfence.memory")
 LOOK_SECONDS = 5.0
 #: the host's free memory has fallen by so much since the last look: look now
 _FALLEN = MEMORY // 8
+_DEPTH_OF_SANDBOX = 2  # pid namespaces that a guest's sandbox is in: the keeper's and its own, in which the guest's is
 
 
 @dataclass(slots=True)
@@ -120,7 +121,7 @@ def _resident(pid: int) -> int | None:
     except OSError:
         return None
     values = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-    if len(values.get("NSpid", "").split()) < 2:
+    if len(values.get("NSpid", "").split()) <= _DEPTH_OF_SANDBOX:
         return None
     return sum(int(values[name].split()[0]) << 10 for name in ("RssAnon", "RssShmem") if name in values)
 
