@@ -107,7 +107,7 @@ class Whole:
         self.guest, _, _ = web_server(host, self.server)
         self.commands = [
             subprocess.Popen(
-                [*COMMAND, "exec", target, "--endpoint", self.server.endpoint, "--", "sh", "-c", f"setsid sleep {left} & sleep 777"],
+                [*COMMAND, "exec", target, "--endpoint", self.server.endpoint, "--", "sh", "-c", f"setsid sleep {left} & exec sleep 777"],
                 env=host.env,
             )
             for target, left in ((self.guest, LEFT), ("internet:203.0.113.9", 777))
@@ -155,7 +155,7 @@ def test_nothing_outlives_an_ephemeral_server(whole: Whole, killed: str) -> None
 @pytest.mark.parametrize("killed", KILLS)
 @pytest.mark.parametrize("whole", ["persistent"], indirect=True)
 def test_keeper_and_guests_alone_outlive_a_persistent_server(whole: Whole, killed: str) -> None:
-    """Commands that were brought in end with the agent; what they left running in the guest is the guest's."""
+    """Commands that were brought in end with the agent; what they started in the guest is the guest's."""
     whole.kill(*killed.split())
     stay = set() if "keeper" in killed else whole.of_guests
     assert within(10, lambda: remaining(whole.started).keys() <= stay), remaining(whole.started)
