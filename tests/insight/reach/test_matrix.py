@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from ringfence.insight.reach.atoms import END, Services
 from ringfence.insight.reach.diff import diff
 from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
 from ringfence.insight.reach.exposure import exposure
-from ringfence.insight.reach.matrix import all_pairs
+from ringfence.insight.reach.matrix import Grid, all_pairs
 from ringfence.insight.reach.report import Reporter
 from ringfence.insight.reach.space import Space
 from ringfence.model.kinds import SECURITY_GROUP
@@ -95,6 +96,40 @@ def test_diff_is_what_the_walk_says(seed: int) -> None:
         back = {(s.opened, s.closed) for s in diff(after, before)}
         assert back == {(s.closed, s.opened) for s in diff(before, after)}
         before = after
+
+
+def test_a_change_of_rules_alone_takes_the_short_way_to_the_same_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only rows and columns of the changed groups are looked at: what the long way finds, and nothing else."""
+    seen = 0
+    for seed in range(12):
+        run = aimed(seed)
+        before = Engine(run._compiled())
+        for _ in range(15):
+            generator.change(run.api.call, run.chance, run.site)
+            after = before.update(run._compiled())
+            short = _shifts(before, after)
+            with monkeypatch.context() as long_way:
+                long_way.setattr(Grid, "plain", False)
+                assert short == _shifts(before, after)
+            seen += len(short)
+            before = after
+    assert seen > 20
+
+
+def _shifts(before: Engine, after: Engine) -> dict[tuple[str, int, str, int], tuple[Space, Space]]:
+    """The difference by the first pair of addresses of each pair of classes."""
+    return {(*s.source.members[0], *s.destination.members[0]): (s.opened, s.closed) for s in diff(before, after)}
+
+
+def test_sets_are_moved_to_finer_atoms() -> None:
+    coarse = Services({22, 80, 443, 65536 + 53})
+    fine = coarse.with_cuts({443, 444, 1024, 3 * 65536 + (128 << 8) + 7})
+    move = fine.finer(coarse)
+    assert move is not None
+    assert coarse.finer(fine) is None
+    for first, last in [(0, END - 1), (22, 79), (443, 65535), (65536 + 53, 2 * 65536 - 1), (2 * 65536, 4 * 65536 - 1)]:
+        assert move(coarse.mask(first, last)) == fine.mask(first, last)
+        assert move(coarse.mask(first, last) & coarse.full) == fine.mask(first, last) & fine.full
 
 
 def test_a_change_has_witnesses() -> None:

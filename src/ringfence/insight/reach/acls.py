@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ringfence.insight.reach.atoms import Services, code_of
 from ringfence.policy.ir import Acl, AclEntry
@@ -16,6 +16,16 @@ class AclTable:
     def __init__(self, services: Services, acl: Acl) -> None:
         self._entries = {False: _coded(services, acl.ingress), True: _coded(services, acl.egress)}
         self._memo: dict[tuple[bool, int, int], int] = {}
+
+    def moved(self, move: Callable[[int], int]) -> AclTable:
+        """The same on finer atoms (`Services.finer`)."""
+        new = object.__new__(AclTable)
+        new._entries = {
+            egress: [(family, block, move(services), allow) for family, block, services, allow in entries]
+            for egress, entries in self._entries.items()
+        }
+        new._memo = {key: move(mask) for key, mask in self._memo.items()}
+        return new
 
     def allowed(self, egress: bool, family: int, atom: int) -> int:
         """The services it lets through from, or to, an address of an atom."""

@@ -12,7 +12,7 @@ a one, then the bits of the prefix; its ancestors are its right shifts.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ringfence.model.net import Network, Protocol
 from ringfence.policy.ir import Match
@@ -23,6 +23,7 @@ BASES: dict[int, int] = {Protocol.TCP: 0, Protocol.UDP: _SPAN, Protocol.ICMP: 2 
 OTHER = 4 * _SPAN
 END = OTHER + 256
 Interval = tuple[int, int]  # first and last point, inclusive
+_FEW = 16  # split atoms: moving a set costs one step for each
 #: services of the VPC's router, by protocol and port (UF-01..UF-07)
 DNS, METADATA, TIME, DHCP = 53, 80, 123, 67
 
@@ -115,6 +116,20 @@ class Services:
     def with_cuts(self, cuts: set[int]) -> Services:
         """These atoms, or finer ones that respect more cuts."""
         return self if cuts <= self._known else Services(cuts | self._known)
+
+    def finer(self, coarser: Services) -> Callable[[int], int] | None:
+        """What turns a set of coarser atoms into the same set of these. None when so many are split that it does not pay."""
+        split = [n for n, start in enumerate(self.starts) if start not in coarser._known]
+        if len(split) > _FEW or len(self.starts) != len(coarser.starts) + len(split):
+            return None
+        below = [(n, (1 << n) - 1) for n in split]
+
+        def move(mask: int) -> int:
+            for n, low in below:  # atom n-1 becomes atoms n-1 and n
+                mask = mask & low | mask >> n - 1 << n
+            return mask
+
+        return move
 
     def bit(self, at: int) -> int:
         """The atom of a point."""

@@ -13,7 +13,7 @@ from typing import Any
 from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
 from ringfence.insight.reach.matrix import Cell, Endpoints, Grid, classes
 from ringfence.insight.reach.space import Space
-from ringfence.policy.ir import Acl, Group, RouteTable
+from ringfence.policy.ir import Acl, Group, RouteTable, key_of
 from ringfence.policy.packet import Packet
 
 
@@ -47,13 +47,17 @@ class _Changed:
     acls: set[str]
     tables: set[str]
     vpcs: set[str]  # where anything differs
+    ingress: set[str]  # of the groups, those whose rules of this direction let through something else,
+    egress: set[str]
+    silent: bool  # ... also of what opens no flow
 
 
 def diff(before: Engine, after: Engine) -> Iterator[Shift]:
     """Every difference between interfaces of one VPC, in private and IPv6 addresses."""
     services = after.services.with_cuts(set(before.services.starts))
     prefixes = {family: after.prefixes[family].with_codes(set(before.prefixes[family].codes)) for family in (4, 6)}
-    before, after = before.on(services, prefixes), after.on(services, prefixes)
+    after = after.on(services, prefixes)
+    before = before.on(services, prefixes, beside=after)
     changed = _changed(before, after)
     alone = before.appliances | after.appliances
     new = classes(after, alone, changed.vpcs)
@@ -70,7 +74,26 @@ def _changed(before: Engine, after: Engine) -> _Changed:
     for fragment in found:
         if isinstance(fragment, Group | Acl | RouteTable):
             ids[type(fragment)].add(_id(fragment))
-    return _Changed(ids[Group], ids[Acl], ids[RouteTable], {f.vpc_id for f in found})
+    ingress, egress, silent = _directions(before, after, [f for f in found if isinstance(f, Group)])
+    vpcs = {fragment.vpc_id for fragment in found}
+    return _Changed(ids[Group], ids[Acl], ids[RouteTable], vpcs, ingress, egress, silent)
+
+
+def _directions(before: Engine, after: Engine, found: list[Group]) -> tuple[set[str], set[str], bool]:
+    """The groups that let in, and let out, something else; and whether any of that opens no flow."""
+    ways: dict[bool, set[str]] = {False: set(), True: set()}
+    silent = False
+    for group in found:
+        was, now = before.ir.fragments.get(key_of(group)), after.ir.fragments.get(key_of(group))
+        if not isinstance(was, Group) or not isinstance(now, Group):
+            return {g.group_id for g in found}, {g.group_id for g in found}, True
+        old, new = before.table(was), after.table(now)
+        for egress, a, b in ((False, old.ingress, new.ingress), (True, old.egress, new.egress)):
+            services = a.differs(b)
+            if services:
+                ways[egress].add(group.group_id)
+                silent |= bool(services & after.services.silent)
+    return ways[False], ways[True], silent
 
 
 def _id(fragment: Any) -> str:
@@ -117,6 +140,11 @@ def _within(
     before: Engine, after: Engine, changed: _Changed, old: list[Endpoints], new: list[Endpoints]
 ) -> Iterator[Shift]:
     """One VPC and family."""
+    if old is new and not (changed.silent or changed.acls or changed.tables):
+        grid = Grid(after, new)
+        if grid.plain:
+            yield from _rules_alone(Grid(before, new), grid, changed)
+            return
     pairs: list[Pair] = [(each, each) for each in new] if old is new else _joint(old, new)
     detours = any(each.members[0][0] in (before.appliances | after.appliances) for each in (*old, *new))
     everything = detours  # what an appliance lets through may change every pair
@@ -130,6 +158,29 @@ def _within(
         shift = _shift(after, memo, was.get(key), now.get(key))
         if shift is not None:
             yield shift
+
+
+def _rules_alone(was: Grid, grid: Grid, changed: _Changed) -> Iterator[Shift]:
+    """Where nothing but rules of groups changed, only cells whose groups do."""
+
+    def touched(ids: set[str]) -> list[int]:
+        return [n for n, each in enumerate(grid.everyone) if not ids.isdisjoint(each.groups)]
+
+    services, memo = grid.engine.services, dict[tuple[int, int], Space]()
+
+    def space(wanted: int, sources: int) -> Space:
+        found = memo.get((wanted, sources))
+        if found is None:
+            parts = [(wanted & services.ported, sources)]
+            found = memo[wanted, sources] = Space.of(services, parts, wanted & ~services.ported)
+        return found
+
+    for source, destination, before, after, answered in grid.changed(
+        was, touched(changed.ingress), touched(changed.egress)
+    ):
+        opened, closed = space(after & ~before, answered), space(before & ~after, answered)
+        if opened or closed:
+            yield Shift(source, destination, opened, closed)
 
 
 def _cells(engine: Engine, everyone: list[Endpoints | None], touched: list[int]) -> dict[tuple[int, int], Cell]:

@@ -14,7 +14,7 @@ from typing import Any
 from ringfence.insight.reach import local
 from ringfence.insight.reach.acls import AclTable
 from ringfence.insight.reach.atoms import END, Prefixes, Services, code_of, interval, point
-from ringfence.insight.reach.groups import GroupSet, GroupTable
+from ringfence.insight.reach.groups import GroupSet, GroupTable, Move
 from ringfence.insight.reach.journey import Back, Step, There, Unmodelled
 from ringfence.insight.reach.places import STRUCTURE, WIDTH, Places
 from ringfence.insight.reach.routes import Routes
@@ -102,6 +102,42 @@ class _Tables:
     groups: dict[int, tuple[Group, GroupTable]]
     acls: dict[int, tuple[Acl, AclTable]]
     routes: dict[int, tuple[RouteTable, Routes]]
+    coarser: _Tables | None = None  # on the atoms before these,
+    move: Move | None = None  # from there to here
+
+    @staticmethod
+    def empty() -> _Tables:
+        """None yet."""
+        return _Tables({}, {}, {})
+
+    def on(self, services: Services, was: Services) -> _Tables:
+        """These on other atoms: routes do not ask for services; the others are moved when asked for, or made anew."""
+        if services is was:
+            return self
+        move = services.finer(was)
+        if move is None:
+            return _Tables({}, {}, self.routes)
+        return _Tables({}, {}, self.routes, _Tables(self.groups, self.acls, {}), move)
+
+    def group(self, services: Services, group: Group) -> GroupTable:
+        """The table of a group."""
+        held = self.groups.get(id(group))
+        if held is None:
+            older = self.coarser.groups.get(id(group)) if self.coarser else None
+            table = older[1].moved(self.move) if older and self.move else GroupTable(services, group)
+            held = self.groups[id(group)] = (group, table)
+        return held[1]
+
+    def acl(self, services: Services, acl: Acl) -> AclTable:
+        """The table of a network ACL."""
+        held = self.acls.get(id(acl))
+        if held is None:
+            older = self.coarser.acls.get(id(acl)) if self.coarser else None
+            held = self.acls[id(acl)] = (
+                acl,
+                older[1].moved(self.move) if older and self.move else AclTable(services, acl),
+            )
+        return held[1]
 
     def size(self) -> int:
         """How many tables there are."""
@@ -117,12 +153,14 @@ class Engine:
         blocks = _blocks(ir.fragments.values())
         self.prefixes = {family: Prefixes(WIDTH[family], blocks[family]) for family in (4, 6)}
         self.places = Places(ir)
-        self._tables = _Tables({}, {}, {})
+        self._tables = _Tables.empty()
         self._sets: dict[tuple[str, tuple[str, ...]], GroupSet] = {}
         self._atoms: dict[int, dict[int, int]] = {4: {}, 6: {}}
         self._foreign, self.appliances = _foreign(ir), _appliances(ir)
         self._answers: dict[tuple[str, int, int, int], Answer] = {}
         self._spaces: dict[tuple[str, int, int, int], Space] = {}
+        #: what `matrix.classes` found; it asks for places, appliances and address atoms alone
+        self.grouping: dict[Any, Any] = {}
 
     # ------------------------------------------------------------------ after a change
     def update(self, ir: Ir) -> Engine:
@@ -138,28 +176,34 @@ class Engine:
         same_atoms = all(new.prefixes[family] is self.prefixes[family] for family in (4, 6))
         structural = any(type(fragment) in STRUCTURE for fragment in (*fresh, *gone))
         new.places = Places(ir) if structural else self.places
-        # tables of sets of services end with the atoms they stand on; routes do not ask for services
-        new._tables = self._tables if new.services is self.services else _Tables({}, {}, self._tables.routes)
+        new._tables = self._tables.on(new.services, self.services)
         if new._tables.size() > 2 * len(ir.fragments):  # most are of fragments long gone
-            new._tables = _Tables({}, {}, {})
+            new._tables = _Tables.empty()
         new._sets, new._answers, new._spaces = {}, {}, {}
         if new.services is self.services:
             changed = {f.group_id for f in (*fresh, *gone) if isinstance(f, Group)}
             new._sets = {key: held for key, held in self._sets.items() if changed.isdisjoint(key[1])}
         new._atoms = self._atoms if same_atoms else {4: {}, 6: {}}
-        new._foreign, new.appliances = _foreign(ir), _appliances(ir)
+        kinds = {type(fragment) for fragment in (*fresh, *gone)}
+        new._foreign = self._foreign if not self._foreign and kinds <= MODELLED else _foreign(ir)
+        new.appliances = _appliances(ir) if RouteTable in kinds else self.appliances
+        new.grouping = self.grouping if same_atoms and not structural and new.appliances == self.appliances else {}
         return new
 
-    def on(self, services: Services, prefixes: dict[int, Prefixes]) -> Engine:
-        """The same answers on finer atoms, so that they compare with another engine's."""
+    def on(self, services: Services, prefixes: dict[int, Prefixes], *, beside: Engine | None = None) -> Engine:
+        """The same answers on finer atoms, so that they compare with those of an engine `beside`, which may stand on them already."""
         if services is self.services and all(prefixes[family] is self.prefixes[family] for family in (4, 6)):
             return self
         new = object.__new__(Engine)
         new.ir, new.services, new.prefixes, new.places = self.ir, services, prefixes, self.places
-        new._tables = self._tables if services is self.services else _Tables({}, {}, self._tables.routes)
+        if beside is not None and services is beside.services:  # of the same fragments, the same tables
+            new._tables = beside._tables
+        else:
+            new._tables = self._tables.on(services, self.services)
         new._sets = dict(self._sets) if services is self.services else {}
         new._answers, new._spaces, new._atoms = {}, {}, {4: {}, 6: {}}
         new._foreign, new.appliances = self._foreign, self.appliances
+        new.grouping = self.grouping if all(prefixes[family] is self.prefixes[family] for family in (4, 6)) else {}
         return new
 
     # ------------------------------------------------------------------ what the walk looks up
@@ -184,19 +228,17 @@ class Engine:
         if not isinstance(group, Group) or group.vpc_id != vpc_id:
             group = self.ir.fragments[("Group", associated_key(group_id, vpc_id))]
             assert isinstance(group, Group)
-        held = self._tables.groups.get(id(group))
-        if held is None:
-            held = self._tables.groups[id(group)] = (group, GroupTable(self.services, group))
-        return held[1]
+        return self._tables.group(self.services, group)
+
+    def table(self, group: Group) -> GroupTable:
+        """One security group of this IR."""
+        return self._tables.group(self.services, group)
 
     def acl(self, acl_id: str) -> AclTable:
         """A network ACL."""
         acl = self.ir.fragments[("Acl", acl_id)]
-        held = self._tables.acls.get(id(acl))
-        if held is None:
-            assert isinstance(acl, Acl)
-            held = self._tables.acls[id(acl)] = (acl, AclTable(self.services, acl))
-        return held[1]
+        assert isinstance(acl, Acl)
+        return self._tables.acl(self.services, acl)
 
     def routes(self, table_id: str) -> Routes:
         """A route table."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ringfence.insight.reach.atoms import Services, code_of
 from ringfence.policy.ir import Allow, Group
 
 FAMILIES = (4, 6)
+Move = Callable[[int], int]  # `Services.finer`
 
 
 class Way:
@@ -40,6 +41,25 @@ class Way:
                 blocks[code] = blocks.get(code, 0) | mask
                 if rule.wide:
                     self.wide[family] |= mask
+
+    def moved(self, move: Move) -> Way:
+        """The same on finer atoms."""
+        new = object.__new__(Way)
+        new.blocks = {family: {code: move(mask) for code, mask in self.blocks[family].items()} for family in FAMILIES}
+        new.groups = {family: {id: move(mask) for id, mask in self.groups[family].items()} for family in FAMILIES}
+        new.wide = {family: move(mask) for family, mask in self.wide.items()}
+        new.lengths = self.lengths
+        return new
+
+    def differs(self, other: Way) -> int:
+        """Services that the two do not let through alike, from or to somewhere. Both on the same atoms."""
+        out = 0
+        for family in FAMILIES:
+            for code in self.blocks[family].keys() | other.blocks[family].keys():
+                out |= self.at(family, code) ^ other.at(family, code)
+            for id in self.groups[family].keys() | other.groups[family].keys():
+                out |= self.groups[family].get(id, 0) ^ other.groups[family].get(id, 0)
+        return out
 
     def at(self, family: int, atom: int) -> int:
         """What its blocks let through from, or to, an address of an atom."""
@@ -76,6 +96,13 @@ class GroupTable:
         for egress, opening in ((True, group.opens_ingress), (False, group.opens_egress)):
             for family, protocol in opening.pairs:
                 self.opens[egress, family] |= protocols[protocol]
+
+    def moved(self, move: Move) -> GroupTable:
+        """The same on finer atoms."""
+        new = object.__new__(GroupTable)
+        new.egress, new.ingress = self.egress.moved(move), self.ingress.moved(move)
+        new.opens = {key: move(mask) for key, mask in self.opens.items()}
+        return new
 
 
 class GroupSet:

@@ -70,23 +70,34 @@ def classes(
 ) -> dict[tuple[str, int], list[Endpoints]]:
     """All classes by VPC (of `only` these) and family. An interface that routes lead to is a class of its own; so are
     those in `alone`."""
-    found: dict[tuple[str, int, str, tuple[str, ...], int, str], Endpoints] = {}
     alone |= engine.appliances
-    for port in engine.places.ports.values():
-        if not port.running or (only is not None and port.vpc_id not in only):
+    out: dict[tuple[str, int], list[Endpoints]] = {}
+    for vpc_id in engine.places.by_vpc:
+        if only is None or vpc_id in only:
+            held = engine.grouping.get((vpc_id, alone))
+            if held is None:
+                held = engine.grouping[vpc_id, alone] = _grouped(engine, vpc_id, alone)
+            out |= held
+    return out
+
+
+def _grouped(engine: Engine, vpc_id: str, alone: frozenset[str]) -> dict[tuple[str, int], list[Endpoints]]:
+    """The classes of one VPC."""
+    found: dict[tuple[int, str, tuple[str, ...], int, str], Endpoints] = {}
+    for port in engine.places.by_vpc[vpc_id]:
+        if not port.running:
             continue
         for family, addresses in port.addresses.items():
             for address in addresses:
                 atom = engine.atom(family, address)
-                name = port.eni_id if port.eni_id in alone else ""
-                key = (port.vpc_id, family, port.net.subnet_id, port.groups, atom, name)
+                key = (family, port.net.subnet_id, port.groups, atom, port.eni_id if port.eni_id in alone else "")
                 held = found.get(key)
                 if held is None:
-                    held = found[key] = Endpoints(port.vpc_id, family, port.net, port.groups, atom, [])
+                    held = found[key] = Endpoints(vpc_id, family, port.net, port.groups, atom, [])
                 held.members.append((port.eni_id, address))
     out: dict[tuple[str, int], list[Endpoints]] = {}
     for held in found.values():
-        out.setdefault((held.vpc_id, held.family), []).append(held)
+        out.setdefault((vpc_id, held.family), []).append(held)
     return out
 
 
@@ -100,6 +111,10 @@ class _Lazy(dict[int, V]):
     def __missing__(self, key: int) -> V:
         found = self[key] = self._make(key)
         return found
+
+
+#: source, destination, services before and after, source ports that answers allow
+Difference = tuple[Endpoints, Endpoints, int, int, int]
 
 
 class Grid:
@@ -212,7 +227,8 @@ class Grid:
                 if ported & ~answers:
                     answered = answers & ported
                     wanted &= (tcp if answers & tcp else 0) | (udp if answers & udp else 0) | ~ported
-                wanted &= services.asking(answers) | ported
+                if wanted & ~ported:
+                    wanted &= services.asking(answers) | ported
             if wanted & silent:
                 wanted &= ~silent | (back_out[from_] | back_out_named[mine]) & (
                     inward[mine][atom] | back_in_named[mine]
@@ -221,6 +237,76 @@ class Grid:
                 continue
             if not several or everyone[source].two(there):
                 yield Cell(everyone[source], there, wanted, answered)
+
+    # ------------------------------------------------------------------ against another grid
+    @property
+    def plain(self) -> bool:
+        """Do all classes reach each other by local routes, so that no cell is walked?"""
+        width, owned = WIDTH[self.family], [(net, code) for net in self.nets for code in net.blocks[self.family]]
+        nested = any(
+            one is not other and a.bit_length() <= b.bit_length() and b >> b.bit_length() - a.bit_length() == a
+            for one, a in owned for other, b in owned
+        )  # fmt: skip
+        strays = any(
+            not inside(c.net.blocks[self.family], width, address) for c in self.everyone for _, address in c.members
+        )
+        tables = {net.table_id: net for net in self.nets}.values()
+        return not (nested or strays or self.engine.has_unknown(self.vpc_id)) and all(
+            self._locals(net)[atom] for net in tables for atom in range(len(self.atoms))
+        )
+
+    def changed(self, was: Grid, rows: list[int], columns: list[int]) -> Iterator[Difference]:
+        """What differs from a grid of the same classes and the same network ACLs, for these destinations (rows) and these
+        sources (columns), but for services that open no flow. Only of grids that are `plain`."""
+        aside = set(rows)
+        others = [n for n in range(len(self.everyone)) if n not in aside]
+        for number in rows:
+            yield from self._changed_row(was, number, range(len(self.everyone)), columns)
+        for number in others if columns else ():
+            yield from self._changed_row(was, number, columns, columns)
+
+    def _changed_row(
+        self, was: Grid, number: int, sources: Iterable[int], columns: Collection[int]
+    ) -> Iterator[Difference]:
+        there = self.everyone[number]
+        own, atom, home = self.places[number]
+        services = self.engine.services
+        ported, tcp, udp, loud = services.ported, services.tcp, services.udp, ~services.silent
+        old_block, old_named = was._inward[own], was._naming_of(False, own)
+        new_block, new_named = self._inward[own], self._naming_of(False, own)
+        outward, out_named, old_out, old_out_named = (
+            self._outward,
+            self._named_by(True, own),
+            was._outward,
+            was._named_by(True, own),
+        )
+        gate_in, gate_out = self._gate(there.net, False), self._gate(there.net, True)
+        lanes = _Lazy(lambda net: self._lane(self.nets[net], there, atom, same=net == home))
+        everyone, places, several = self.everyone, self.places, self._several
+        for source in sources:
+            mine, from_, net = places[source]
+            before, after = old_block[from_] | old_named[mine], new_block[from_] | new_named[mine]
+            if before == after and source not in columns:
+                continue
+            out = (outward[mine][atom] | out_named[mine]) & loud
+            lane = lanes[net]
+            assert lane is not None
+            let, answered = lane[0], ported
+            if net != home:
+                let &= gate_in[from_]
+                answers = gate_out[from_] & lane[1]
+                if ported & ~answers:
+                    answered = answers & ported
+                    let &= (tcp if answers & tcp else 0) | (udp if answers & udp else 0) | ~ported
+                if let & out & ~ported:
+                    let &= services.asking(answers) | ported
+            old = out if source not in columns else (old_out[mine][atom] | old_out_named[mine]) & loud
+            before, after = before & old & let, after & out & let
+            if before == after or (source == number and len(there.members) == 1):
+                continue
+            from_class = everyone[source]
+            if not several or from_class.two(there):
+                yield from_class, there, before, after, answered
 
     def _lane(self, net: Net, there: Endpoints, atom: int, *, same: bool) -> tuple[int, int] | None:
         """What a source subnet's ACL lets out, and lets back in; None where the route is not local."""

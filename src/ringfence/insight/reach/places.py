@@ -113,6 +113,9 @@ class Places:
         self.nets = {subnet.subnet_id: self._net(subnet) for subnet in kinds[Subnet]}
         running = {machine.instance_id for machine in kinds[Machine]}
         self.ports: dict[str, Port] = {eni.eni_id: self._port(eni, running) for eni in kinds[Interface]}
+        self.by_vpc: dict[str, list[Port]] = {}
+        for port in self.ports.values():
+            self.by_vpc.setdefault(port.vpc_id, []).append(port)
         self.gateways: list[Gateway] = []
         blocks = {vpc.vpc_id: vpc.ipv4 for vpc in kinds[Vpc]}
         for edge in kinds[Edge]:
