@@ -113,6 +113,8 @@ class _Lazy(dict[int, V]):
         return found
 
 
+#: what ACLs let through there, and the source ports that they let back; None where the way is not the router's alone
+Passage = tuple[int, int] | None
 #: source, destination, services before and after, source ports that answers allow
 Difference = tuple[Endpoints, Endpoints, int, int, int]
 
@@ -125,19 +127,26 @@ class Grid:
         self.family, self.vpc_id = everyone[0].family, everyone[0].vpc_id
         sets = {key: n for n, key in enumerate(dict.fromkeys(c.groups for c in everyone))}
         atoms = {key: n for n, key in enumerate(dict.fromkeys(c.atom for c in everyone))}
-        nets = {key: n for n, key in enumerate(dict.fromkeys(c.net.subnet_id for c in everyone))}
         self.carried = list(sets)
         self.sets: list[GroupSet] = [engine.group_set(self.vpc_id, groups) for groups in sets]
         self.atoms: list[int] = list(atoms)
-        first = {c.net.subnet_id: c.net for c in everyone}
-        self.nets = [first[id] for id in nets]
-        self.places = [(sets[c.groups], atoms[c.atom], nets[c.net.subnet_id]) for c in everyone]
+        self.nets = list({c.net.subnet_id: c.net for c in everyone}.values())
+        spots: dict[tuple[int, str], int] = {}
+        #: (atom, subnet, an address there); what lies between two classes depends on their spots alone
+        self.spots: list[tuple[int, Net, int]] = []
+        for c in everyone:
+            if spots.setdefault((c.atom, c.net.subnet_id), len(spots)) == len(self.spots):
+                self.spots.append((atoms[c.atom], c.net, c.members[0][1]))
+        #: set of groups, atom and spot of each class
+        self.places = [(sets[c.groups], atoms[c.atom], spots[c.atom, c.net.subnet_id]) for c in everyone]
+        self._passages: dict[int, list[Passage]] = {}
+        self._homewards: dict[str, list[bool]] = {}
         seen = [eni for c in everyone for eni, _ in c.members]
         self._several = len(seen) > len(set(seen))  # some interface has several addresses
         self._local_rows: dict[str, _Lazy[bool]] = {}
         self._tables: dict[tuple[str, bool, int], _Lazy[int]] = {}
-        self._outward: _Lazy[_Lazy[int]] = _Lazy(lambda own: self._row(True, own))
-        self._inward: _Lazy[_Lazy[int]] = _Lazy(lambda own: self._row(False, own))
+        self.outward: _Lazy[_Lazy[int]] = _Lazy(lambda own: self._row(True, own))
+        self.inward: _Lazy[_Lazy[int]] = _Lazy(lambda own: self._row(False, own))
 
     # ------------------------------------------------------------------ tables made when asked for
     def _table(self, kind: str, egress: bool, fixed: int, make: Callable[[int], int]) -> _Lazy[int]:
@@ -165,12 +174,12 @@ class Grid:
 
         return self._table("row", egress, own, of_all)
 
-    def _naming_of(self, egress: bool, own: int) -> _Lazy[int]:
+    def naming_of(self, egress: bool, own: int) -> _Lazy[int]:
         """What one set lets through by reference, by set of the remote."""
         held, family, carried = self.sets[own], self.family, self.carried
         return self._table("naming", egress, own, lambda remote: held.by_group(egress, family, carried[remote]))
 
-    def _named_by(self, egress: bool, remote: int) -> _Lazy[int]:
+    def named_by(self, egress: bool, remote: int) -> _Lazy[int]:
         """What each set lets through by reference to one set of the remote."""
         groups, family, sets = self.carried[remote], self.family, self.sets
         return self._table("named", egress, remote, lambda own: sets[own].by_group(egress, family, groups))
@@ -195,48 +204,88 @@ class Grid:
             found = self._local_rows[net.table_id] = _Lazy(lambda atom: self._local(net, self.atoms[atom]))
         return found
 
+    # ------------------------------------------------------------------ between two spots
+    def passage(self, to: int) -> list[Passage]:
+        """What lies between every spot and this one."""
+        found = self._passages.get(to)
+        if found is None:
+            found = self._passages[to] = self._leading(to)
+        return found
+
+    def _leading(self, to: int) -> list[Passage]:
+        if self.engine.has_unknown(self.vpc_id):
+            return [None] * len(self.spots)
+        home = self.spots[to][1]
+        gate_in, gate_out, homeward = self._gate(home, False), self._gate(home, True), self._homeward(home)
+        lanes = {net.subnet_id: self._lane(net, to) for net in self.nets}
+        known: dict[tuple[str, int, int], Passage] = {}
+        out: list[Passage] = []
+        for start, (from_, net, _) in enumerate(self.spots):
+            lane = lanes[net.subnet_id]
+            if lane is None or not (net is home or homeward[start]):
+                out.append(None)
+                continue
+            key = (net.subnet_id, gate_in[from_], gate_out[from_])
+            if key not in known:
+                full = self.engine.services.full
+                there, back = (full, full) if net is home else (lane[0] & key[1], lane[1] & key[2])
+                known[key] = self._let(there, back)
+            out.append(known[key])
+        return out
+
+    def _let(self, there: int, back: int) -> Passage:
+        """What ACLs let through, if what they let through of answers is asked for as well."""
+        services = self.engine.services
+        for protocol in (services.tcp, services.udp):
+            if not back & protocol:
+                there &= ~protocol
+        return there & (services.asking(back) | services.ported), back & services.ported
+
+    def _lane(self, net: Net, to: int) -> tuple[int, int] | None:
+        """What a subnet's ACL lets out to a spot, and lets back in; None where the route is not local."""
+        atom, home, address = self.spots[to]
+        if net is not home and not self._by_router(net, atom, address):
+            return None
+        return self._gate(net, True)[atom], self._gate(net, False)[atom]
+
+    def _by_router(self, net: Net, atom: int, address: int) -> bool:
+        return not inside(net.blocks[self.family], WIDTH[self.family], address) and self._locals(net)[atom]
+
+    def _homeward(self, home: Net) -> list[bool]:
+        """To which spots does a subnet's table lead by the router?"""
+        found = self._homewards.get(home.subnet_id)
+        if found is None:
+            found = [self._by_router(home, atom, address) for atom, _, address in self.spots]
+            self._homewards[home.subnet_id] = found
+        return found
+
     # ------------------------------------------------------------------ a row
     def row(self, number: int, sources: Iterable[int] | None = None) -> Iterator[Cell]:
         """Every cell of a destination that is not empty; of these sources only, if they are given."""
         there = self.everyone[number]
-        own, atom, home = self.places[number]
-        services = self.engine.services
-        silent, ported, tcp, udp = services.silent, services.ported, services.tcp, services.udp
-        inward, outward = self._inward, self._outward
-        in_block, in_named = inward[own], self._naming_of(False, own)
-        out_named = self._named_by(True, own)
-        back_out, back_out_named = outward[own], self._naming_of(True, own)
-        back_in_named = self._named_by(False, own)
-        gate_in, gate_out = self._gate(there.net, False), self._gate(there.net, True)
-        lanes = _Lazy(lambda net: self._lane(self.nets[net], there, atom, same=net == home))
-        homeward, several = self._locals(there.net), self._several
-        everyone, places = self.everyone, self.places
-        for source in range(len(everyone)) if sources is None else sources:
-            mine, from_, net = places[source]
-            lane = lanes[net]
-            if lane is None or (net != home and not homeward[from_]):
-                yield from self._walked(everyone[source], there)
+        own, atom, spot = self.places[number]
+        silent, passage = self.engine.services.silent, self.passage(spot)
+        inward, outward = self.inward, self.outward
+        in_block, in_named, out_named = inward[own], self.naming_of(False, own), self.named_by(True, own)
+        back_out, back_out_named, back_in_named = outward[own], self.naming_of(True, own), self.named_by(False, own)
+        for source in range(len(self.everyone)) if sources is None else sources:
+            mine, from_, start = self.places[source]
+            passed = passage[start]
+            if passed is None:
+                yield from self.walked(source, number)
                 continue
-            wanted = (in_block[from_] | in_named[mine]) & (outward[mine][atom] | out_named[mine]) & lane[0]
-            if not wanted:
-                continue
-            answered = ported
-            if net != home:
-                wanted &= gate_in[from_]
-                answers = gate_out[from_] & lane[1]
-                if ported & ~answers:
-                    answered = answers & ported
-                    wanted &= (tcp if answers & tcp else 0) | (udp if answers & udp else 0) | ~ported
-                if wanted & ~ported:
-                    wanted &= services.asking(answers) | ported
+            wanted = (in_block[from_] | in_named[mine]) & (outward[mine][atom] | out_named[mine]) & passed[0]
             if wanted & silent:
-                wanted &= ~silent | (back_out[from_] | back_out_named[mine]) & (
-                    inward[mine][atom] | back_in_named[mine]
-                )
-            if not wanted or (source == number and len(there.members) == 1):
-                continue
-            if not several or everyone[source].two(there):
-                yield Cell(everyone[source], there, wanted, answered)
+                back = (back_out[from_] | back_out_named[mine]) & (inward[mine][atom] | back_in_named[mine])
+                wanted &= ~silent | back
+            if wanted and self.distinct(source, number):
+                yield Cell(self.everyone[source], there, wanted, passed[1])
+
+    def distinct(self, source: int, number: int) -> bool:
+        """Are there two different interfaces, one of each class?"""
+        if source == number and len(self.everyone[number].members) == 1:
+            return False
+        return not self._several or self.everyone[source].two(self.everyone[number]) is not None
 
     # ------------------------------------------------------------------ against another grid
     @property
@@ -259,77 +308,43 @@ class Grid:
         """What differs from a grid of the same classes and the same network ACLs, for these destinations (rows) and these
         sources (columns), but for services that open no flow. Only of grids that are `plain`."""
         aside = set(rows)
-        others = [n for n in range(len(self.everyone)) if n not in aside]
-        for number in rows:
-            yield from self._changed_row(was, number, range(len(self.everyone)), columns)
-        for number in others if columns else ():
-            yield from self._changed_row(was, number, columns, columns)
+        for number in range(len(self.everyone)) if columns else rows:
+            sources = range(len(self.everyone)) if number in aside else columns
+            yield from self._changed_row(was, number, sources, set(columns))
 
     def _changed_row(
         self, was: Grid, number: int, sources: Iterable[int], columns: Collection[int]
     ) -> Iterator[Difference]:
-        there = self.everyone[number]
-        own, atom, home = self.places[number]
-        services = self.engine.services
-        ported, tcp, udp, loud = services.ported, services.tcp, services.udp, ~services.silent
-        old_block, old_named = was._inward[own], was._naming_of(False, own)
-        new_block, new_named = self._inward[own], self._naming_of(False, own)
-        outward, out_named, old_out, old_out_named = (
-            self._outward,
-            self._named_by(True, own),
-            was._outward,
-            was._named_by(True, own),
-        )
-        gate_in, gate_out = self._gate(there.net, False), self._gate(there.net, True)
-        lanes = _Lazy(lambda net: self._lane(self.nets[net], there, atom, same=net == home))
-        everyone, places, several = self.everyone, self.places, self._several
+        there, loud = self.everyone[number], ~self.engine.services.silent
+        own, atom, spot = self.places[number]
+        passage, outward, out_named = self.passage(spot), self.outward, self.named_by(True, own)
+        old_block, old_named = was.inward[own], was.naming_of(False, own)
+        new_block, new_named = self.inward[own], self.naming_of(False, own)
         for source in sources:
-            mine, from_, net = places[source]
+            mine, from_, start = self.places[source]
             before, after = old_block[from_] | old_named[mine], new_block[from_] | new_named[mine]
-            if before == after and source not in columns:
+            moved = source in columns
+            if before == after and not moved:
                 continue
-            out = (outward[mine][atom] | out_named[mine]) & loud
-            lane = lanes[net]
-            assert lane is not None
-            let, answered = lane[0], ported
-            if net != home:
-                let &= gate_in[from_]
-                answers = gate_out[from_] & lane[1]
-                if ported & ~answers:
-                    answered = answers & ported
-                    let &= (tcp if answers & tcp else 0) | (udp if answers & udp else 0) | ~ported
-                if let & out & ~ported:
-                    let &= services.asking(answers) | ported
-            old = out if source not in columns else (old_out[mine][atom] | old_out_named[mine]) & loud
-            before, after = before & old & let, after & out & let
-            if before == after or (source == number and len(there.members) == 1):
-                continue
-            from_class = everyone[source]
-            if not several or from_class.two(there):
-                yield from_class, there, before, after, answered
+            passed = passage[start]
+            assert passed is not None
+            out = outward[mine][atom] | out_named[mine]
+            old = was.outward[mine][atom] | was.named_by(True, own)[mine] if moved else out
+            before, after = before & old & loud & passed[0], after & out & loud & passed[0]
+            if before != after and self.distinct(source, number):
+                yield self.everyone[source], there, before, after, passed[1]
 
-    def _lane(self, net: Net, there: Endpoints, atom: int, *, same: bool) -> tuple[int, int] | None:
-        """What a source subnet's ACL lets out, and lets back in; None where the route is not local."""
-        full = self.engine.services.full
-        address = there.members[0][1]
-        if self.engine.has_unknown(self.vpc_id):
-            return None
-        if same:
-            return full, full
-        if inside(net.blocks[self.family], WIDTH[self.family], address) or not self._locals(net)[atom]:
-            return None
-        return self._gate(net, True)[atom], self._gate(net, False)[atom]
-
-    def _walked(self, source: Endpoints, there: Endpoints) -> Iterator[Cell]:
+    def walked(self, source: int, number: int) -> Iterator[Cell]:
         """Through something else than the router: one pair stands for all."""
-        pair = source.two(there)
+        start, there = self.everyone[source], self.everyone[number]
+        pair = start.two(there)
         if pair is None:
             return
         (eni, src), (other, dst) = pair
         family = self.family
         answer = self.engine.conversations(eni, number_to_address(family, src), number_to_address(family, dst))
         if answer.unknown or (answer.space and answer.arrives == other):
-            yield Cell(source, there, answer.space.reachable, 0, answer.space, answer.unknown)
+            yield Cell(start, there, answer.space.reachable, 0, answer.space, answer.unknown)
 
 
 def all_pairs(engine: Engine) -> Iterator[Cell]:
