@@ -148,6 +148,11 @@ class Grid:
         self.outward: _Lazy[_Lazy[int]] = _Lazy(lambda own: self._row(True, own))
         self.inward: _Lazy[_Lazy[int]] = _Lazy(lambda own: self._row(False, own))
 
+    def forget(self) -> None:
+        """Let go of the tables, at once: they know each other, and would stay until they are collected."""
+        for tables in (self.inward, self.outward, self._tables, self._passages, self._local_rows):
+            tables.clear()
+
     # ------------------------------------------------------------------ tables made when asked for
     def _table(self, kind: str, egress: bool, fixed: int, make: Callable[[int], int]) -> _Lazy[int]:
         found = self._tables.get((kind, egress, fixed))
@@ -353,3 +358,4 @@ def all_pairs(engine: Engine) -> Iterator[Cell]:
         grid = Grid(engine, everyone)
         for number in range(len(everyone)):
             yield from grid.row(number)
+        grid.forget()
