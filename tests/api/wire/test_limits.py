@@ -26,8 +26,8 @@ def parse(action: str, **form: str) -> dict[str, Any]:
         ("DescribeStaleSecurityGroups", {"VpcId": "vpc-1", "NextToken": ""}, "InvalidParameterValue"),  # length
         ("DescribeInstanceTypes", {f"InstanceType.{n}": "t3.nano" for n in range(1, 102)}, "InvalidParameterValue"),
         (
-            "CreateNetworkInsightsPath",  # pattern
-            {"Source": "eni-1", "Protocol": "tcp", "ClientToken": "t", "DestinationIp": "nowhere"},
+            "DisassociateCapacityReservationBillingOwner",  # pattern
+            {"CapacityReservationId": "cr-1", "UnusedReservationBillingOwnerId": "12345678901x"},
             "InvalidParameterValue",
         ),
         ("RegisterImage", {"Name": "ab"}, "InvalidAMIName.Malformed"),
@@ -40,6 +40,12 @@ def test_what_the_model_does_not_allow_is_refused(action: str, form: dict[str, s
     with pytest.raises(ApiError) as refused:
         parse(action, **form)
     assert refused.value.code == code
+
+
+def test_analyses_take_more_than_the_model_knows() -> None:
+    """IPv6 addresses and every protocol: the operation checks them."""
+    given = {"Source": "eni-1", "Protocol": "icmpv6", "ClientToken": "t", "DestinationIp": "2001:db8::1"}
+    assert parse("CreateNetworkInsightsPath", **given) == given
 
 
 def test_the_edges_of_a_range_are_inside_it() -> None:
