@@ -1,4 +1,5 @@
-"""What `ringfence account` does: accounts made, listed, and given a root key by the operator, each on the record."""
+"""What `ringfence account` does: accounts made, listed, and given a root key, sessions of roles ended by the operator, each on
+the record."""
 
 from __future__ import annotations
 
@@ -9,11 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ringfence.identity.accounts import ROOT_KEYS, new_account, root_access_key, root_keys
+from ringfence.identity.roles import role_of
 from ringfence.identity.sealing import Sealer
 from ringfence.model.accounts import account_of
 from ringfence.model.clock import Clock
 from ringfence.model.ids import IdSource
-from ringfence.model.kinds import ACCESS_KEY, ACCOUNT
+from ringfence.model.kinds import ACCESS_KEY, ACCOUNT, ROLE
 from ringfence.model.nouns.organization import Account
 from ringfence.model.world import NOTHING, World, put
 from ringfence.store.store import Commit, Store
@@ -70,6 +72,22 @@ class Accounts:
 
         return self._written(decide)
 
+    def revoke(self, arn: str) -> Reply:
+        """End every session of a role that was made until now, calls included that no policy can deny. AccountProblem.
+
+        AWS has no call for this: its console puts the inline policy AWSRevokeOlderSessions, which works here too.
+        """
+
+        def decide(world: World) -> Commit:
+            found = role_of(world, arn)
+            if found is None:
+                raise AccountProblem(f"there is no role {arn}")
+            revoked = replace(found, revoked_before=self._now())
+            record = self._record("RevokeRoleSessions", found.owner_id, {"roleArn": arn}, {})
+            return Commit(change=put(ROLE, revoked), audit=record, result={"role": arn}, account_id=found.owner_id)
+
+        return self._written(decide)
+
     # ------------------------------------------------------------------ parts
     def _check(self, world: World, email: str | None, id: str | None) -> None:
         if email and not _EMAIL.fullmatch(email):
@@ -85,21 +103,21 @@ class Accounts:
         key, secret = root_access_key(world, self.ids, self.sealer, account.id, self._now())
         change = (put(ACCOUNT, account) if world.find(ACCOUNT, account.id) is None else NOTHING) + put(ACCESS_KEY, key)
         reply = {"account_id": account.id, "name": account.name, "email": account.email, "access_key": key.id}
-        record = self._record(event, account.id, asked, key.id)
+        record = self._record(event, account.id, asked, {"accountId": account.id, "accessKeyId": key.id})
         return Commit(change=change, audit=record, result=reply | {"secret_key": secret}, account_id=account.id)
 
     def _written(self, decide: Callable[[World], Commit]) -> Reply:
         reply: Reply = self.store.write(decide)
         return reply
 
-    def _record(self, event: str, account: str, asked: Reply, key: str) -> bytes:
+    def _record(self, event: str, account: str, asked: Reply, answer: Reply) -> bytes:
         """In CloudTrail's form, as an event of this installation and not of an AWS API."""
         now = self.clock.now()
         return json.dumps({
             "eventVersion": "1.11", "userIdentity": {"type": "Operator", "accountId": self.own},
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "eventSource": "ringfence", "eventName": event,
             "awsRegion": "aws-global", "sourceIPAddress": "control socket", "userAgent": "ringfence account",
-            "requestParameters": asked, "responseElements": {"accountId": account, "accessKeyId": key},
+            "requestParameters": asked, "responseElements": answer or None,
             "eventID": self.ids.uuid(), "readOnly": False, "eventType": "AwsServiceEvent", "recipientAccountId": account,
         }, separators=(",", ":")).encode()  # fmt: skip
 

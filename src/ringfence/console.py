@@ -71,6 +71,7 @@ class Console:
             "audit-verify": self._audit_verify,
             "account-create": self._account,
             "account-key": self._account,
+            "account-revoke": self._account,
             "account-list": lambda _: {"accounts": self._accounts.listed()},
             "locate": self._locate,
             "probe": self._probe,
@@ -142,8 +143,10 @@ class Console:
         return {"provider": id, "keys": count} if found else {"error": f"there is no provider {id}", "status": 2}
 
     def _account(self, request: Request) -> Reply:
-        """A new account, or a root key of one."""
+        """A new account, a root key of one, or the end of a role's sessions."""
         try:
+            if request["do"] == "account-revoke":
+                return self._accounts.revoke(str(request["role"]))
             if request["do"] == "account-key":
                 return self._accounts.key(str(request["id"]))
             return self._accounts.create(request.get("name"), request.get("email"), request.get("id"))

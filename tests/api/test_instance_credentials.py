@@ -118,6 +118,11 @@ def test_a_revoked_role_gives_fresh_credentials_and_a_changed_trust_none(lab: La
     lab.clock.advance(5)
     lab.change(put(ROLE, replace(lab.role, revoked_before=lab.clock.now().timestamp())))
     assert lab.credentials()["AccessKeyId"] != first["AccessKeyId"]
+    again = lab.clock.now().timestamp() + 0.5  # within the second in which the next ones are made
+    lab.change(put(ROLE, replace(lab.role, revoked_before=again)))
+    second = lab.credentials()
+    lab.clock.advance(1)
+    assert lab.credentials()["AccessKeyId"] != second["AccessKeyId"]
     lab.change(put(ROLE, replace(lab.role, trust="{}")))
     assert lab.credentials()["Code"] == "AssumeRoleUnauthorizedAccess"
     assert "SecretAccessKey" not in lab.credentials()

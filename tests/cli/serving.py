@@ -100,11 +100,11 @@ class Server:
             self._log.close()
 
 
-def client(service: str, endpoint: str, key: str, secret: str, **options: Any) -> Any:
+def client(service: str, endpoint: str, key: str, secret: str, token: str | None = None, **options: Any) -> Any:
     """A boto3 client that does not try again."""
     return boto3.client(
         service, endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id=key, aws_secret_access_key=secret,
-        config=Config(retries={"max_attempts": 0}), **options,
+        aws_session_token=token, config=Config(retries={"max_attempts": 0}), **options,
     )  # fmt: skip
 
 

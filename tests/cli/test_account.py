@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.cli.serving import Host, client
+from tests.cli.serving import Host, client, client_of
 
 
 def test_accounts_of_an_installation(host: Host, tmp_path: Path) -> None:
@@ -54,6 +57,36 @@ def test_what_is_refused(host: Host, options: tuple[str, ...], says: str) -> Non
     done = host.run("account", *options)
     assert done.returncode == 2
     assert says in done.stderr
+
+
+def test_sessions_of_a_role_are_revoked_by_the_operator(host: Host) -> None:
+    server = host.up("--ephemeral", "--account-id", "123456789012")
+    iam = client_of(host, "iam", server.endpoint)
+    arn = "arn:aws:iam::123456789012:role/app"
+    trust = json.dumps({"Version": "2012-10-17", "Statement": {
+        "Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"}})  # fmt: skip
+    may = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:*", "Resource": "*"}})
+    iam.create_role(RoleName="app", AssumeRolePolicyDocument=trust)
+    iam.create_user(UserName="ann")
+    iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=may)
+    key = iam.create_access_key(UserName="ann")["AccessKey"]
+    ann = client("sts", server.endpoint, key["AccessKeyId"], key["SecretAccessKey"])
+
+    def session() -> Any:
+        made = ann.assume_role(RoleArn=arn, RoleSessionName="one")["Credentials"]
+        return client("sts", server.endpoint, made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
+
+    old = session()
+    assert old.get_caller_identity()
+    assert host.run("account", "revoke", arn + "x").returncode == 2
+    done = host.run("account", "revoke", arn)
+    assert done.stdout == f"{arn}: its sessions are revoked\n", done.stderr
+    with pytest.raises(ClientError, match="ExpiredToken"):
+        old.get_caller_identity()
+    time.sleep(1)  # sessions are dated in whole seconds
+    assert session().get_caller_identity()
+    (event,) = host.json("audit", "--event", "RevokeRoleSessions")
+    assert (event["requestParameters"], event["recipientAccountId"]) == ({"roleArn": arn}, "123456789012")
 
 
 def test_the_organization_of_an_installation(host: Host) -> None:

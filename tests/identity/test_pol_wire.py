@@ -386,14 +386,52 @@ def test_pol_10_launch_in_one_vpc_from_tagged_images(lab: Lab) -> None:
 
 def test_pol_11_one_prefix_list(lab: Lab) -> None:
     mine = f"arn:aws:ec2:us-east-1:{ACCOUNT}:prefix-list/pl-0123456789abcdef0"
+    verbs = ("GetManagedPrefixListAssociations", "GetManagedPrefixListEntries", "ModifyManagedPrefixList",
+             "RestoreManagedPrefixListVersion")  # fmt: skip
     user = lab.user(
-        statement(action=["ec2:GetManagedPrefixListEntries", "ec2:ModifyManagedPrefixList"], resource=mine),
+        statement(action=[f"ec2:{verb}" for verb in verbs], resource=mine),
         statement(action="ec2:DescribeManagedPrefixLists"),
     )
+    versions = {"PreviousVersion": 1, "CurrentVersion": 2}
+    for id, may in (("pl-0123456789abcdef0", True), ("pl-0fffffffffffffff0", False)):
+        assert user.may("get_managed_prefix_list_associations", PrefixListId=id, absent=True) is may
+        assert user.may("get_managed_prefix_list_entries", PrefixListId=id, absent=True) is may
+        assert user.may("modify_managed_prefix_list", PrefixListId=id, absent=True) is may
+        assert user.may("restore_managed_prefix_list_version", PrefixListId=id, absent=True, **versions) is may
+    assert user.may("describe_managed_prefix_lists")
     assert not user.may("create_managed_prefix_list", PrefixListName="x", MaxEntries=1, AddressFamily="IPv4")
     assert not user.may("delete_managed_prefix_list", PrefixListId="pl-0123456789abcdef0")
-    assert not user.may("modify_managed_prefix_list", PrefixListId="pl-0fffffffffffffff0")
-    assert not user.may("get_managed_prefix_list_entries", PrefixListId="pl-0fffffffffffffff0")
+
+
+def test_pol_12_13_and_18_roles_of_flow_logs_are_passed_for_what_they_watch(lab: Lab) -> None:
+    """iam:AssociatedResourceARN is each thing a flow log is for, iam:PassedToService who writes the records."""
+    mine, other = lab.vpc(), lab.vpc()
+    role, elsewhere = (f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("pol18", "pol18b"))
+    create = statement(action=["ec2:CreateFlowLogs", "logs:CreateLogDelivery"])
+
+    def may(condition: dict[str, Any], *vpcs: str, type: str = "kinesis-data-firehose", passed: str = role) -> bool:
+        user = lab.user(create, statement(action="iam:PassRole", resource=role, **condition))
+        to = (
+            {"LogGroupName": "g"}
+            if type == "cloud-watch-logs"
+            else {"LogDestination": "arn:aws:firehose:us-east-1:1:x/y"}
+        )
+        return user.may("create_flow_logs", ResourceIds=list(vpcs), ResourceType="VPC", TrafficType="ALL", absent=True,
+                        LogDestinationType=type, DeliverLogsPermissionArn=passed, **to)  # fmt: skip
+
+    def when(service: str) -> dict[str, Any]:
+        return {"Condition": {"StringEquals": {"iam:PassedToService": service},
+                              "StringLike": {"iam:AssociatedResourceARN": [vpc_arn(mine)]}}}  # fmt: skip
+
+    delivery, logs = when("delivery.logs.amazonaws.com"), when("vpc-flow-logs.amazonaws.com")
+    assert may(delivery, mine)
+    assert not may(delivery, other)
+    assert not may(delivery, mine, other)
+    assert not may(delivery, mine, passed=elsewhere)
+    assert not may(logs, mine)
+    assert may(logs, mine, type="cloud-watch-logs")
+    assert not may(delivery, mine, type="cloud-watch-logs")
+    assert may({}, mine, other)
 
 
 def test_pol_13_and_18_a_role_is_passed_only_where_it_may_be(lab: Lab) -> None:

@@ -77,24 +77,24 @@ class User:
     def at(self, region: str) -> Any:
         return self.lab.client("ec2", self.key, self.secret, region)
 
-    def may(self, method: str, client: Any = None, **params: Any) -> bool:
-        """Whether the policies allow an EC2 call, by its rehearsal (DryRun)."""
-        return allowed(getattr(client or self.ec2, method), DryRun=True, **params)
+    def may(self, method: str, client: Any = None, *, absent: bool = False, **params: Any) -> bool:
+        """Whether the policies allow an EC2 call, by its rehearsal (DryRun). `absent`: on what is not there, or not right."""
+        return allowed(getattr(client or self.ec2, method), absent=absent, DryRun=True, **params)
 
     def may_iam(self, method: str, **params: Any) -> bool:
         """Whether an IAM call is allowed, by making it."""
         return allowed(getattr(self.iam, method), **params)
 
 
-def allowed(call: Callable[..., Any], **params: Any) -> bool:
-    """True or False as the answer says; any other fault is a fault of the test."""
+def allowed(call: Callable[..., Any], *, absent: bool = False, **params: Any) -> bool:
+    """True or False as the answer says; any other fault is a fault of the test, or comes after the policies (`absent`)."""
     try:
         call(**params)
     except ClientError as problem:
         code = problem.response["Error"]["Code"]
         if code in DENIED_CODES:
             return False
-        if code in ALLOWED_CODES:
+        if code in ALLOWED_CODES or (absent and (code.endswith(".NotFound") or code.startswith("Invalid"))):
             return True
         raise
     return True

@@ -102,7 +102,7 @@ def _session(principal: Principal) -> dict[str, Any]:
             "accountId": principal.account_id,
             "userName": session.issuer_arn.rpartition("/")[2],
         }
-    if session.provider is not None:
+    if session.provider is not None and ":oidc-provider/" in session.provider:
         context["webIdFederationData"] = {"federatedProvider": session.provider, "attributes": {}}
     if session.source_identity is not None:
         context["sourceIdentity"] = session.source_identity
@@ -140,7 +140,7 @@ def _identity(principal: Principal) -> tuple[str, str]:
     """The JSON of `userIdentity` and of the account; remembered, since keys of long standing keep their Principal."""
     held = _identities.get(id(principal))
     if held is None:
-        shown = {
+        shown = _federated(principal) or {
             "type": principal.kind.value,
             "principalId": principal.user_id,
             "arn": principal.arn,
@@ -153,6 +153,18 @@ def _identity(principal: Principal) -> tuple[str, str]:
             _identities.clear()
         held = _identities[id(principal)] = (principal, _JSON(shown), _JSON(principal.account_id))
     return held[1], held[2]
+
+
+def _federated(principal: Principal) -> dict[str, Any]:
+    """CloudTrail User Guide, "Values for AWS STS APIs with SAML and web identity federation"; empty for all others."""
+    if principal.kind not in (PrincipalKind.WEB_IDENTITY, PrincipalKind.SAML):
+        return {}
+    whole = principal.kind is PrincipalKind.WEB_IDENTITY
+    provider = principal.arn if whole else principal.user_id.removesuffix(f":{principal.name}")
+    return {
+        "type": principal.kind.value, "principalId": principal.user_id, "userName": principal.name,
+        "identityProvider": provider,
+    }  # fmt: skip
 
 
 def _reply(reply: Params, plan: _Plan) -> str:

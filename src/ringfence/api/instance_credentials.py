@@ -78,7 +78,7 @@ class InstanceCredentials:
         key, facts = (instance.id, delivery), (role.id, role.trust, role.revoked_before, instance.iam_association_id)
         held = self._held.get(key)
         now = self._now()
-        if held is not None and held[0] == facts and 0 <= now - held[1].session.issued_at < ROTATE_SECONDS:
+        if held is not None and held[0] == facts and _good(held[1], role, now):
             return held[1]
         wanted = Wanted(name=instance.id, now=now, seconds=SESSION_SECONDS, keys=_keys(world, instance, delivery))
         context: Context = {"aws:sourceaccount": instance.owner_id, "aws:sourcearn": INSTANCE.arn(instance)}
@@ -91,6 +91,12 @@ class InstanceCredentials:
 
     def _failed(self, code: str, message: str) -> str:
         return json.dumps({"Code": code, "Message": message, "LastUpdated": _moment(self._now())}, indent=2)
+
+
+def _good(issued: Issued, role: Role, now: int) -> bool:
+    """Young enough to be shown again, and not revoked: both in the second of a revocation would otherwise stay for an hour."""
+    at = issued.session.issued_at
+    return 0 <= now - at < ROTATE_SECONDS and (role.revoked_before is None or at >= role.revoked_before)
 
 
 def _keys(world: World, instance: Instance, delivery: str) -> Tags:

@@ -13,14 +13,14 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ringfence.api import audit, throttle
 from ringfence.api.authorise import Authoriser
 from ringfence.api.images import Images
 from ringfence.api.metering import Meter
-from ringfence.api.ops.context import Call, Outcome, Params
+from ringfence.api.ops.context import Call, KnownCaller, Outcome, Params
 from ringfence.api.ops.registry import OPERATIONS, Operation
 from ringfence.api.outside import Nothing, Outside
 from ringfence.api.throttle import Rates, Refusals, Throttled
@@ -313,7 +313,8 @@ class Pipeline:
     def _refuse(self, begun: Begun, error: ApiError) -> HttpResponse:
         read_only = begun.operation.read_only
         self.meter.refused(begun.call.service, begun.call.action, error.code)
-        self._audit_refusal(audit.record(begun.call, begun.params, read_only=read_only, error=error))
+        call = _by(begun.call, error.caller if isinstance(error, KnownCaller) else None)
+        self._audit_refusal(audit.record(call, begun.params, read_only=read_only, error=error))
         return wire_fault.render(begun.protocol, error, begun.call.request_id, begun.call.service)
 
     def _turn_away(self, request: HttpRequest, claim: Claim, request_id: str, error: ApiError) -> HttpResponse:
@@ -532,7 +533,9 @@ class Pipeline:
         outcome = begun.operation.handler(call, world, begun.params)
         body = self._serialise(begun, outcome)
         self._heavy[_kind_of(call)] = sum(map(len, body)) > HEAVY_REPLY
-        self.store.audit(audit.record(call, begun.params, read_only=begun.operation.read_only))
+        known, reply = outcome.caller, outcome.reply if outcome.caller is not None else None
+        record = audit.record(_by(call, known), begun.params, read_only=begun.operation.read_only, reply=reply)
+        self.store.audit(record)
         return self._response(begun, body)
 
     def _write(self, begun: Begun) -> HttpResponse:
@@ -551,7 +554,7 @@ class Pipeline:
                 self.check(world.apply(change))
             body = self._serialise(begun, outcome)  # before the commit: what cannot be shown is not done
             remember = (key, _kept_reply(digest, body)) if key is not None else None
-            record = audit.record(call, begun.params, read_only=False, reply=outcome.reply)
+            record = audit.record(_by(call, outcome.caller), begun.params, read_only=False, reply=outcome.reply)
             return Commit(
                 change=change, audit=record, remember=remember, result=body,
                 account_id=call.account_id, request_id=call.request_id,
@@ -596,6 +599,11 @@ class Pipeline:
 # ---------------------------------------------------------------------- small parts
 def _kind_of(call: Call) -> tuple[str, str, str]:
     return call.account_id, call.region, call.action
+
+
+def _by(call: Call, caller: Principal | None) -> Call:
+    """The call as the record shows it: by who it turned out to be from."""
+    return call if caller is None else replace(call, principal=caller)
 
 
 def _not_served(claim: Claim) -> ApiError:

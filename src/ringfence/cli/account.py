@@ -24,6 +24,10 @@ def add(commands: Any) -> None:
     key.add_argument("id", metavar="ACCOUNT")
     add_endpoint(key)
     key.set_defaults(run=run_key)
+    revoke = actions.add_parser("revoke", help="end every session of a role that was made until now")
+    revoke.add_argument("role", metavar="ROLE_ARN")
+    add_endpoint(revoke)
+    revoke.set_defaults(run=run_revoke)
 
 
 def run_create(args: argparse.Namespace) -> int:
@@ -35,6 +39,16 @@ def run_create(args: argparse.Namespace) -> int:
 def run_key(args: argparse.Namespace) -> int:
     """Likewise, for an account that exists."""
     return _show(args, control(args, {"do": "account-key", "id": args.id}))
+
+
+def run_revoke(args: argparse.Namespace) -> int:
+    """Temporary credentials of the role are refused from now on; new ones can be got."""
+    done = control(args, {"do": "account-revoke", "role": args.role})
+    if args.json:
+        show_json(done)
+    else:
+        print(f"{done['role']}: its sessions are revoked")
+    return 0
 
 
 def _show(args: argparse.Namespace, made: dict[str, Any]) -> int:

@@ -5,21 +5,26 @@ INVARIANT: a policy that is attached but cannot be found is an empty text, which
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from ringfence.identity.managed import managed_text
 from ringfence.identity.organization import organization_levels
 from ringfence.identity.principal import Principal, PrincipalKind
 from ringfence.identity.question import Attached, Policies
-from ringfence.model.kinds import GROUP, ROLE, USER
+from ringfence.model.kinds import GROUP, IAM_ACCOUNT, ROLE, USER
 from ringfence.model.nouns.identity import Group, Role, User
 from ringfence.model.world import World
+
+#: begins the names of policies that stand at nobody
+ACCOUNT_WIDE = "account/"
 
 
 def policies_of(world: World, principal: Principal, resource_account: str) -> Policies:
     """Every policy that bears on what a principal does to resources of an account."""
     entity = _entity(world, principal)
-    identity = tuple(_identity(world, entity)) if entity is not None else ()
+    identity = (*_identity(world, entity), *_account_wide(world, entity)) if entity is not None else ()
     return Policies(
         identity=identity,
         boundary=_managed(world, entity.boundary) if entity is not None and entity.boundary else None,
@@ -48,6 +53,21 @@ def _identity(world: World, entity: User | Role) -> Iterator[Attached]:
         for group in (world.find(GROUP, id) for id in entity.groups):
             if group is not None:
                 yield from _own(world, group)
+
+
+def _account_wide(world: World, entity: User | Role) -> Iterator[Attached]:
+    """IAM User Guide, "Set an account password policy for IAM users": a policy that lets users change their own password gives
+    them the permission, without a policy being attached to anyone."""
+    account = world.find(IAM_ACCOUNT, entity.owner_id) if isinstance(entity, User) else None
+    if account is not None and ("AllowUsersToChangePassword", "true") in account.password_policy:
+        yield Attached(f"{ACCOUNT_WIDE}AllowUsersToChangePassword", _own_password(USER.arn(entity)))
+
+
+@lru_cache(maxsize=1024)
+def _own_password(arn: str) -> str:
+    allow = [("iam:ChangePassword", arn), ("iam:GetAccountPasswordPolicy", "*")]
+    statements = [{"Effect": "Allow", "Action": action, "Resource": resource} for action, resource in allow]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
 def _own(world: World, entity: User | Role | Group) -> Iterator[Attached]:

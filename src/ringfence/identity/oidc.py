@@ -39,6 +39,11 @@ class WebIdentity:
     claims: Mapping[str, Any]
 
 
+def address_of(url: str) -> str:
+    """A provider's URL without scheme and closing slash, as its ARN and its condition keys have it."""
+    return url.removeprefix("https://").rstrip("/")
+
+
 def issuer_of(token: str) -> str:
     """The issuer a token claims, unverified: whose keys to ask. TokenFault when it is no JWT."""
     try:

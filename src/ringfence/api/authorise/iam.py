@@ -11,6 +11,7 @@ from ringfence.api.authorise.passing import pass_to_profile
 from ringfence.api.ops.context import Call, Params
 from ringfence.api.ops.iam.entities import named
 from ringfence.identity import actions
+from ringfence.identity.oidc import address_of
 from ringfence.identity.principal import PrincipalKind
 from ringfence.identity.question import Target
 from ringfence.model.kinds import ACCESS_KEY, GROUP, INSTANCE_PROFILE, KINDS, MANAGED_POLICY, ROLE, USER, Kind
@@ -69,7 +70,7 @@ def _arns(call: Call, world: World, params: Params, type: str, *, required: bool
     elif type == "role" and params.get("DeletionTaskId"):
         yield _arn(call, world, type, str(params["DeletionTaskId"]).split("/")[-2:][0], "/")
     elif type == "oidc-provider" and params.get("Url"):
-        yield f"arn:aws:iam::{call.account_id}:oidc-provider/{str(params['Url']).removeprefix('https://')}"
+        yield f"arn:aws:iam::{call.account_id}:oidc-provider/{address_of(str(params['Url']))}"
     elif required:
         yield f"arn:aws:iam::{call.account_id}:{type}/*"
 

@@ -15,7 +15,7 @@ from ringfence.identity.principal import Principal
 from ringfence.identity.sealing import Sealer
 from ringfence.insight.analyzer.engines import Engines
 from ringfence.model.accounts import SHAREABLE, shared_with
-from ringfence.model.errors import fault
+from ringfence.model.errors import ApiError, fault
 from ringfence.model.ids import IdSource, well_formed
 from ringfence.model.kinds import Kind
 from ringfence.model.quotas import QUOTAS, Limits
@@ -101,10 +101,22 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an operation decided: the change to commit (maybe none) and the reply."""
+    """What an operation decided: the change to commit (maybe none) and the reply.
+
+    `caller`: who a call without a signature turned out to be from, for the record.
+    """
 
     reply: Params
     change: Change = NOTHING
+    caller: Principal | None = None
+
+
+class KnownCaller(ApiError):
+    """The refusal of a call without a signature after its token told who calls."""
+
+    def __init__(self, error: ApiError, caller: Principal) -> None:
+        super().__init__(error.code, error.status, error.message, error.detail, error.reason)
+        self.caller = caller
 
 
 class Form:

@@ -113,6 +113,49 @@ def test_passwords_do_not_come_back(lab: Lab) -> None:
     lab.iam.update_login_profile(UserName="ann", Password=GOOD)
 
 
+def test_users_may_change_their_own_password_where_the_account_says_so(lab: Lab) -> None:
+    """IAM User Guide, "Set an account password policy": permissions at the account's level, for a user's own password only,
+    that a Deny or a boundary still takes away."""
+    for name in ("ann", "bob"):
+        lab.user(name, Path="/staff/")
+        lab.iam.create_login_profile(UserName=name, Password=GOOD)
+    key = lab.key()
+    ann = lab.front.client("iam", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+
+    def code(method: str, **params: Any) -> str:
+        try:
+            getattr(ann, method)(**params)
+        except ClientError as refused:
+            return str(refused.response["Error"]["Code"])
+        return "ok"
+
+    change = {"OldPassword": GOOD, "NewPassword": GOOD}
+    assert code("change_password", **change) == "AccessDenied"
+    lab.iam.update_account_password_policy(AllowUsersToChangePassword=True)
+    assert code("change_password", **change) == "ok"
+    assert code("get_account_password_policy") == "ok"
+    assert code("update_login_profile", UserName="bob", Password=OTHER) == "AccessDenied"
+    assert code("update_login_profile", UserName="ann", Password=OTHER) == "AccessDenied"
+    assert code("get_user") == "AccessDenied"
+    simulated = lab.iam.simulate_principal_policy(
+        PolicySourceArn=f"arn:aws:iam::{ACCOUNT}:user/staff/ann", ActionNames=["iam:ChangePassword"],
+        ResourceArns=[f"arn:aws:iam::{ACCOUNT}:user/staff/ann"],
+    )["EvaluationResults"][0]  # fmt: skip
+    assert simulated["EvalDecision"] == "allowed"
+    assert simulated["MatchedStatements"][0]["SourcePolicyType"] == "none"
+    lab.iam.put_user_permissions_boundary(
+        UserName="ann", PermissionsBoundary="arn:aws:iam::aws:policy/AmazonVPCReadOnlyAccess"
+    )
+    assert code("change_password", **change) == "AccessDenied"
+    lab.iam.delete_user_permissions_boundary(UserName="ann")
+    deny = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "iam:ChangePassword", "Resource": "*"}}
+    lab.iam.put_user_policy(UserName="ann", PolicyName="no", PolicyDocument=json.dumps(deny))
+    assert code("change_password", **change) == "AccessDenied"
+    lab.iam.delete_user_policy(UserName="ann", PolicyName="no")
+    lab.iam.update_account_password_policy(AllowUsersToChangePassword=False)
+    assert code("change_password", **change) == "AccessDenied"
+
+
 # ---------------------------------------------------------------------- MFA
 def device(lab: Lab, name: str = "phone") -> tuple[str, bytes]:
     made = lab.iam.create_virtual_mfa_device(VirtualMFADeviceName=name, Path="/p/")["VirtualMFADevice"]
@@ -342,3 +385,18 @@ def test_no_secret_parameter_is_audited() -> None:
                 seen += 1
                 assert audit._plan(service, action).get(name, "shown") is None, f"{action}.{name}"
     assert seen >= 10
+
+
+@pytest.mark.parametrize("url", ["https://idp.example.com/tenant", "https://idp.example.com/tenant/"])
+def test_a_provider_is_asked_about_by_the_arn_it_gets(lab: Lab, url: str) -> None:
+    """A closing slash of the URL is in neither."""
+    arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/idp.example.com/tenant"
+    policy = {"Version": "2012-10-17", "Statement": {
+        "Effect": "Allow", "Action": "iam:CreateOpenIDConnectProvider", "Resource": arn}}  # fmt: skip
+    lab.user("ann")
+    lab.iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=json.dumps(policy))
+    key = lab.key()
+    ann = lab.front.client("iam", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ann.create_open_id_connect_provider(Url=url + "x")
+    assert ann.create_open_id_connect_provider(Url=url)["OpenIDConnectProviderArn"] == arn

@@ -364,3 +364,21 @@ def test_a_padded_token(lab: Lab) -> None:
     assert 3000 <= reply["SessionTokenSize"] <= 3004
     assert reply["SessionTokenUtilization"] == 73
     assert lab.sts(reply["Credentials"]).get_caller_identity()
+
+
+def test_the_consoles_way_to_revoke_sessions_works(lab: Lab) -> None:
+    """IAM User Guide, "Revoke IAM role temporary security credentials": the inline policy AWSRevokeOlderSessions denies all to
+    sessions older than its time (IAM-07)."""
+    sts = lab.user(policy=document(statement("sts:AssumeRole", Resource="*")))
+    arn = lab.role(trusting({"AWS": ANN}), policy=document(statement("ec2:DescribeVpcs", Resource="*")))
+    old = lab.front.with_session("ec2", lab.session(sts, arn))
+    assert old.describe_vpcs()
+    moment = (lab.front.clock.now() + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    older = {"DateLessThan": {"aws:TokenIssueTime": moment}}
+    deny = document(statement(["*"], "Deny", Resource=["*"], Condition=older))
+    lab.iam[ACCOUNT].put_role_policy(RoleName="app", PolicyName="AWSRevokeOlderSessions", PolicyDocument=deny)
+    assert code_of(old.describe_vpcs) == "UnauthorizedOperation"
+    assert "explicit deny" in message_of(old.describe_vpcs)
+    lab.front.clock.skew = timedelta(seconds=2)
+    assert lab.front.with_session("ec2", lab.session(sts, arn)).describe_vpcs()
+    assert code_of(old.describe_vpcs) == "UnauthorizedOperation"

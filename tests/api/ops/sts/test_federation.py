@@ -67,8 +67,21 @@ def test_a_token_becomes_a_role_session(lab: Lab) -> None:
     assert who["Arn"] == reply["AssumedRoleUser"]["Arn"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/app/ci"
     event = next(e for e in lab.front.audit() if e["eventName"] == "AssumeRoleWithWebIdentity")
     assert event["requestParameters"]["WebIdentityToken"] == "HIDDEN_DUE_TO_SECURITY_REASONS"
+    assert event["userIdentity"] == {
+        "type": "WebIdentityUser", "principalId": f"{OIDC_ARN}:{CLIENT}:repo:acme/site", "userName": "repo:acme/site",
+        "identityProvider": OIDC_ARN,
+    }  # fmt: skip
+    assert event["recipientAccountId"] == ACCOUNT
+    given = event["responseElements"]["Credentials"]
+    assert given["AccessKeyId"] == reply["Credentials"]["AccessKeyId"]
+    assert reply["Credentials"]["SessionToken"] not in str(lab.front.audit())
     assert code_of(anonymous(lab).assume_role_with_web_identity, **web(sub="repo:evil/site")) == "AccessDenied"
     assert code_of(anonymous(lab).assume_role_with_web_identity, **web() | {"RoleSessionName": "xx"}) == "AccessDenied"
+    refused = lab.front.audit()[-1]  # who it was is known, though the role does not trust them
+    assert (refused["errorCode"], refused["recipientAccountId"]) == ("AccessDenied", ACCOUNT)
+    assert refused["userIdentity"] == event["userIdentity"]
+    assert code_of(anonymous(lab).assume_role_with_web_identity, **web(aud="other")) == "InvalidIdentityToken"
+    assert lab.front.audit()[-1]["userIdentity"]["type"] == "Unknown"
 
 
 @pytest.mark.parametrize(
@@ -141,6 +154,16 @@ def test_an_assertion_becomes_a_role_session(lab: Lab) -> None:
     assert reply["AssumedRoleUser"]["Arn"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/app/ann"
     assert abs((reply["Credentials"]["Expiration"] - now()).total_seconds() - 1800) < 30
     assert lab.sts(reply["Credentials"]).get_caller_identity()["Arn"] == reply["AssumedRoleUser"]["Arn"]
+    called, asked = lab.front.audit()[-1], lab.front.audit()[-2]
+    assert asked["userIdentity"] == {
+        "type": "SAMLUser", "principalId": f"{reply['NameQualifier']}:ann@example.com", "userName": "ann@example.com",
+        "identityProvider": reply["NameQualifier"],
+    }  # fmt: skip
+    assert asked["responseElements"]["Subject"] == "ann@example.com"
+    assert "webIdFederationData" not in called["userIdentity"]["sessionContext"]
+    other = saml(roles=f"arn:aws:iam::{ACCOUNT}:role/other,{SAML_ARN}")
+    assert code_of(anonymous(lab).assume_role_with_saml, **other) == "AccessDenied"
+    assert lab.front.audit()[-1]["userIdentity"] == asked["userIdentity"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.iam import tagging
 from ringfence.api.ops.iam.pages import instant, now
 from ringfence.api.ops.iam.serve import iam
+from ringfence.identity.oidc import address_of
 from ringfence.model.errors import fault
 from ringfence.model.kinds import OIDC_PROVIDER
 from ringfence.model.nouns.identity import OidcProvider
@@ -41,7 +42,7 @@ def _address(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
         raise fault("ValidationError", message="Invalid Open ID Connect Provider URL")
-    return f"{parts.netloc}{parts.path.rstrip('/')}"
+    return address_of(url)
 
 
 def _check_lists(call: Call, clients: tuple[str, ...], thumbprints: tuple[str, ...]) -> None:

@@ -22,7 +22,7 @@ from ringfence.identity.compiled import compiled
 from ringfence.identity.credentials import user_principal
 from ringfence.identity.document import DocumentKind, conditions_of, read, statements_of
 from ringfence.identity.evaluate import decide
-from ringfence.identity.gather import policies_of
+from ringfence.identity.gather import ACCOUNT_WIDE, policies_of
 from ringfence.identity.principal import Principal, PrincipalKind, Session
 from ringfence.identity.question import Attached, Context, Decision, Effect, Layer, Policies, Question, Target
 from ringfence.model.errors import fault
@@ -93,6 +93,8 @@ def _kinds(entity: User | Role | Group, policies: Policies) -> dict[str, str]:
     for policy in policies.identity:
         if policy.name.startswith("arn:"):
             kinds[policy.name] = "aws-managed" if policy.name.startswith("arn:aws:iam::aws:") else "user-managed"
+        elif policy.name.startswith(ACCOUNT_WIDE):
+            kinds[policy.name] = "none"
         else:
             own = policy.name.startswith(f"{entity.name}/")
             kinds[policy.name] = type(entity).__name__.lower() if own else "group"

@@ -6,11 +6,13 @@ These calls carry no signature: the provider's token stands for it, and the trus
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from ringfence.api.ops.context import Call, Outcome, Params
+from ringfence.api.ops.context import Call, KnownCaller, Outcome, Params
 from ringfence.api.ops.sts.asking import ask
 from ringfence.api.ops.sts.issue import Limits, issue, limits, packed, seconds_of, session_tags
 from ringfence.api.ops.sts.roles import DEFAULT_SECONDS, assumed_view, check_duration, session_keys
@@ -64,13 +66,24 @@ def _role(world: World, arn: str, action: str) -> Role:
     return role
 
 
-def _holder(kind: PrincipalKind, account_id: str, provider_arn: str, subject: str, call: Call) -> Principal:
+def _holder(
+    kind: PrincipalKind, account_id: str, provider_arn: str, subject: str, known_as: str, call: Call
+) -> Principal:
+    """Who holds the token; `known_as`: CloudTrail's `principalId`."""
     now = seconds_of(call)
     session = Session(name=subject, issued_at=now, expires_at=now, provider=provider_arn)
     return Principal(
-        account_id=account_id, arn=provider_arn, user_id=f"{provider_arn}:{subject}", kind=kind, name=subject,
-        session=session,
+        account_id=account_id, arn=provider_arn, user_id=known_as, kind=kind, name=subject, session=session,
     )  # fmt: skip
+
+
+@contextmanager
+def _known(holder: Principal) -> Iterator[None]:
+    """What is refused in here is on the record of the holder."""
+    try:
+        yield
+    except ApiError as error:
+        raise KnownCaller(error, holder) from None
 
 
 # ---------------------------------------------------------------------- OpenID Connect
@@ -87,6 +100,16 @@ def assume_role_with_web_identity(call: Call, world: World, params: Params) -> O
         raise fault("InvalidParameterValue", message=text)
     role = _role(world, params["RoleArn"], "AssumeRoleWithWebIdentity")
     provider, identity = _web_identity(call, world, role, str(params["WebIdentityToken"]))
+    known_as = f"{provider.id}:{identity.audience}:{identity.subject}"
+    holder = _holder(PrincipalKind.WEB_IDENTITY, role.owner_id, provider.id, identity.subject, known_as, call)
+    with _known(holder):
+        return _web_session(call, world, params, role, holder, provider, identity)
+
+
+def _web_session(
+    call: Call, world: World, params: Params, role: Role, holder: Principal, provider: OidcProvider,
+    identity: oidc.WebIdentity,
+) -> Outcome:  # fmt: skip
     tags, transitive = _claimed_tags(identity)
     given = _with_tags(limits(call, world, params, role.owner_id), tags, transitive)
     keys = _web_keys(provider, identity)
@@ -99,18 +122,21 @@ def assume_role_with_web_identity(call: Call, world: World, params: Params) -> O
         source_identity=source if isinstance(source, str) and source else None,
         keys=tuple((key, value) for key, value in keys.items() if isinstance(value, str)),
     )  # fmt: skip
-    holder = _holder(PrincipalKind.WEB_IDENTITY, role.owner_id, provider.id, identity.subject, call)
     session = _assume(call, world, role, holder, given, wanted, keys, "AssumeRoleWithWebIdentity")
     extra = {"SubjectFromWebIdentityToken": identity.subject, "Provider": provider.id, "Audience": identity.audience}
-    return Outcome({**assumed_view(issue(call, session, params), given), **extra})
+    return Outcome({**assumed_view(issue(call, session, params), given), **extra}, caller=holder)
 
 
 def _web_identity(call: Call, world: World, role: Role, token: str) -> tuple[OidcProvider, oidc.WebIdentity]:
     """The verified token and its provider, which must be one of the role's account."""
     try:
         issuer = oidc.issuer_of(token)
-        provider = world.find(OIDC_PROVIDER, f"arn:aws:iam::{role.owner_id}:oidc-provider/{_bare(issuer)}")
-        if provider is None or _bare(provider.url) != _bare(issuer) or urlsplit(issuer).scheme != "https":
+        provider = world.find(OIDC_PROVIDER, f"arn:aws:iam::{role.owner_id}:oidc-provider/{oidc.address_of(issuer)}")
+        if (
+            provider is None
+            or oidc.address_of(provider.url) != oidc.address_of(issuer)
+            or urlsplit(issuer).scheme != "https"
+        ):
             raise oidc.TokenFault(f"No OpenIDConnect provider found in your account for {issuer}")
         if provider.keys is None:
             raise fault("IDPCommunicationError", message=f"The installation was not given the keys of {issuer}")
@@ -121,14 +147,9 @@ def _web_identity(call: Call, world: World, role: Role, token: str) -> tuple[Oid
         raise fault("InvalidIdentityToken", message=str(refused)) from None
 
 
-def _bare(url: str) -> str:
-    """A provider's URL without scheme and closing slash, as its ARN and its condition keys have it."""
-    return url.removeprefix("https://").rstrip("/")
-
-
 def _web_keys(provider: OidcProvider, identity: oidc.WebIdentity) -> dict[str, str | tuple[str, ...]]:
     """`ISSUER:aud`, `ISSUER:sub` … AWS: where a token has `azp`, that is `aud`, and the audience `oaud`."""
-    name = _bare(provider.url).lower()
+    name = oidc.address_of(provider.url).lower()
     keys: dict[str, str | tuple[str, ...]] = {}
     for claim in _CLAIM_KEYS:
         value = identity.claims.get(claim)
@@ -178,16 +199,25 @@ def assume_role_with_saml(call: Call, world: World, params: Params) -> Outcome:
     """
     role = _role(world, params["RoleArn"], "AssumeRoleWithSAML")
     provider, assertion = _assertion(call, world, params)
-    if (params["RoleArn"], provider.id) not in assertion.roles:
-        raise _denied("sts:AssumeRoleWithSAML")
-    given = _with_tags(limits(call, world, params, role.owner_id), assertion.tags, assertion.transitive)
     keys = _saml_keys(provider, assertion)
+    known_as = f"{keys['saml:namequalifier']}:{assertion.subject}"
+    holder = _holder(PrincipalKind.SAML, role.owner_id, provider.id, assertion.subject, known_as, call)
+    with _known(holder):
+        if (params["RoleArn"], provider.id) not in assertion.roles:
+            raise _denied("sts:AssumeRoleWithSAML")
+        return _saml_session(call, world, params, role, holder, assertion, keys)
+
+
+def _saml_session(
+    call: Call, world: World, params: Params, role: Role, holder: Principal, assertion: saml.Assertion,
+    keys: dict[str, str],
+) -> Outcome:  # fmt: skip
+    given = _with_tags(limits(call, world, params, role.owner_id), assertion.tags, assertion.transitive)
     wanted = Wanted(
         name=assertion.session_name, now=seconds_of(call), seconds=_saml_seconds(call, role, assertion, params),
         policies=given.policies, policy_arns=given.policy_arns, tags=given.tags, transitive_tags=given.transitive,
-        source_identity=assertion.source_identity, provider=provider.id, keys=tuple(keys.items()),
+        source_identity=assertion.source_identity, provider=holder.arn, keys=tuple(keys.items()),
     )  # fmt: skip
-    holder = _holder(PrincipalKind.SAML, role.owner_id, provider.id, assertion.subject, call)
     session = _assume(call, world, role, holder, given, wanted, keys, "AssumeRoleWithSAML")
     extra = {
         "Subject": assertion.subject,
@@ -196,7 +226,7 @@ def assume_role_with_saml(call: Call, world: World, params: Params) -> Outcome:
         "Audience": assertion.recipient,
         "NameQualifier": keys["saml:namequalifier"],
     }
-    return Outcome({**assumed_view(issue(call, session, params), given), **extra})
+    return Outcome({**assumed_view(issue(call, session, params), given), **extra}, caller=holder)
 
 
 def _assertion(call: Call, world: World, params: Params) -> tuple[SamlProvider, saml.Assertion]:
