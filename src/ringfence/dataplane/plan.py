@@ -6,12 +6,13 @@ A packet mark (32 bits, never leaves its namespace):
   bit 17     sender and destination address are in one subnet: no network ACL, no route table (ACL-32)
   bit 18     pass 1: on the way from an interface into the loop
   bit 19     no route of that table leads an address of the VPC anywhere but to its owner
+  bit 20     a flow log covers the interface that this pass belongs to
 """
 
 from __future__ import annotations
 
 TABLE_BITS = 0xFFFF
-OWN_SOURCE, SAME_SUBNET, PASS_ONE, PLAIN_TABLE = 1 << 16, 1 << 17, 1 << 18, 1 << 19
+OWN_SOURCE, SAME_SUBNET, PASS_ONE, PLAIN_TABLE, COUNTED = 1 << 16, 1 << 17, 1 << 18, 1 << 19, 1 << 20
 
 LOOP_OUT, LOOP_IN = "l0", "l1"  # the veth pair every packet crosses between its two passes
 GATEWAY = "g0"  # VPC namespace → edge namespace

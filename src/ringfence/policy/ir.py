@@ -157,6 +157,13 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counting:
+    """Some flow log covers the interface. `flags`: one of them wants TCP flags."""
+
+    flags: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
     """An ENI. `number` (1..65535, unique in the VPC) is its conntrack zone; `groups` are sorted.
 
@@ -175,6 +182,7 @@ class Interface:
     timeouts: Timeouts
     instance_id: str | None = None
     device_index: int | None = None
+    counted: Counting | None = None  # None: no flow log covers it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,14 +10,18 @@ from __future__ import annotations
 import logging
 import os
 import struct
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 
 from ringfence.dataplane import linux
-from ringfence.dataplane.nftables import base, conntrack, readback, steps
+from ringfence.dataplane.nftables import base, conntrack, counts, readback, steps
+from ringfence.dataplane.nftables import netlink as nl
 from ringfence.dataplane.nftables.assembly import Tables, VpcTables
 from ringfence.dataplane.nftables.base import LINKS
+from ringfence.dataplane.nftables.counting import FLOWS, KINDS, Epoch, Room, epoch_of, set_of
+from ringfence.dataplane.nftables.counts import Counts
 from ringfence.dataplane.nftables.netlink import Netlink, NetlinkError
 from ringfence.dataplane.nftables.objects import INET, Table
 from ringfence.dataplane.nftables.steps import Unit
@@ -32,6 +36,25 @@ class Opened:
 
     tables: Netlink
     connections: Netlink
+    counts: Netlink  # what has been counted is read while rules change
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """When an epoch ended (ms since 1970). `last`: then counting ended, because no flow log asked for it any more."""
+
+    end: int
+    last: bool = False
+
+
+def _now() -> int:
+    return round(time.time() * 1000)
+
+
+def _next_epoch(before: Epoch | None, *, continued: bool) -> Epoch:
+    """Begins now, and after the one before in any case. `continued`: it counts from where that one stops."""
+    begin = max(_now(), before.begin + 1 if before else 0)
+    return Epoch(begin, before.begin if before and continued else 0)
 
 
 class Filter:
@@ -48,9 +71,11 @@ class Filter:
         self._converged = False
         self._fragments: dict[Key, Fragment] = {}
         self._owners: dict[int, str] = {}  # ENI number → ENI id
+        self._sealed: dict[Epoch, Sealed] = {}
+        self.room = Room()
         self._namespace = os.dup(namespace)
         with linux.inside(namespace):
-            self._open = Opened(Netlink(), Netlink())
+            self._open = Opened(Netlink(), Netlink(), Netlink())
             if tables is VpcTables:
                 conntrack.tune()
 
@@ -58,6 +83,7 @@ class Filter:
         """Forget the namespace; its tables stay as they are."""
         self._open.tables.close()
         self._open.connections.close()
+        self._open.counts.close()
         os.close(self._namespace)
 
     def tables(self) -> list[Table]:
@@ -97,7 +123,9 @@ class Filter:
 
     def _converge(self, fragments: list[Fragment], before: dict[int, str]) -> None:
         plan = self._new_plan()
+        found = self._epochs_found() if isinstance(plan, VpcTables) else []
         if isinstance(plan, VpcTables):
+            plan.count_in(_next_epoch(found[-1] if found else None, continued=bool(found)), self.room)
             self._generation = max(self._generation, self._known_generation())
             plan.renew(self._next_generation())
         plan.change(fragments, ())
@@ -112,6 +140,7 @@ class Filter:
             conntrack.empty(self._open.connections, frozenset(before) - same)
         plan.desired.changes()
         self._plan, self._owners = plan, owners
+        self._seal_found(found)
         self._ask_again()
         self._fragments = {key_of(fragment): fragment for fragment in fragments}
         self._converged = True
@@ -186,6 +215,8 @@ class Filter:
         self._fragments.update((key_of(fragment), fragment) for fragment in put)
         try:
             coming = [f for f in put if isinstance(f, Interface) and self._owners.get(f.number) != f.eni_id]
+            if isinstance(self._plan, VpcTables) and self._plan.passes_on(put):
+                self.seal()
             if any(interface.number in self._owners for interface in coming):
                 self._step([], [key for key in drop if key[0] == "Interface"])
             self._step(put, drop)
@@ -194,6 +225,9 @@ class Filter:
             self.converge(self._fragments.values())
 
     def _step(self, put: list[Fragment], drop: list[Key]) -> None:
+        counting = self._plan.counting if isinstance(self._plan, VpcTables) else None
+        if isinstance(self._plan, VpcTables) and counting is None:  # should this change be the first to want counts
+            self._plan.count_in(_next_epoch(max(self._sealed, default=None), continued=False), self.room)
         again = isinstance(self._plan, VpcTables) and self._plan.concerns_flows(put, drop)
         if again and isinstance(self._plan, VpcTables):
             self._plan.renew(self._next_generation())
@@ -207,12 +241,71 @@ class Filter:
         gone = frozenset(self._owners.keys() - owners.keys())
         self._owners = owners
         conntrack.empty(self._open.connections, gone)
+        if counting is not None and isinstance(self._plan, VpcTables) and self._plan.counting is None:
+            self._sealed[counting] = Sealed(_now(), last=True)
         if again:
             self._ask_again([unit for change in changes for unit in steps.deletions(change.family, change.delete)])
 
     @staticmethod
     def _concerns_interfaces(put: list[Fragment], drop: list[Key]) -> bool:
         return any(isinstance(fragment, Interface) for fragment in put) or any(kind == "Interface" for kind, _ in drop)
+
+    # ------------------------------------------------------------------ counts of flow logs
+    @property
+    def counting(self) -> Epoch | None:
+        """The epoch that packets are being counted in."""
+        return self._plan.counting if isinstance(self._plan, VpcTables) else None
+
+    def seal(self) -> None:
+        """Let packets be counted in the sets of a new epoch from now on. Raises NetlinkError."""
+        plan, epoch = self._plan, self.counting
+        if epoch is None or not isinstance(plan, VpcTables):
+            return
+        following = _next_epoch(epoch, continued=True)
+        plan.count_in(following, self.room)
+        for change in plan.desired.changes():
+            for phase in steps.units_of(change, tidy=False):
+                self._send(phase)
+        self._sealed[epoch] = Sealed(following.begin)
+
+    def sealed(self) -> dict[Epoch, Sealed]:
+        """Closed epochs that are not forgotten yet, in order."""
+        return dict(sorted(self._sealed.items()))
+
+    def counted(self, epoch: Epoch) -> Counts:
+        """What a closed epoch counted. May run beside the other methods, but not beside itself. Raises OSError."""
+        self._wait()
+        return counts.read(self._open.counts, epoch, self._sealed[epoch].end)
+
+    def forget_counts(self, epoch: Epoch) -> None:
+        """Delete a closed epoch's sets; none that is unknown."""
+        if self._sealed.pop(epoch, None) is not None:
+            there = set(counts.names(self._open.counts))
+            self._open.counts.transaction(
+                [nl.del_set(INET, name) for kind in KINDS if (name := epoch.name(kind)) in there]
+            )
+
+    def fullness(self) -> float:
+        """How full the fullest of the sets being counted in is, 0 to 1."""
+        epoch = self.counting
+        if epoch is None:
+            return 0.0
+        sets = [set_of(epoch, kind, self.room) for kind in FLOWS]
+        return max((counts.number_of_elements(self._open.counts, each.name) or 0) / (each.room or 1) for each in sets)
+
+    def _epochs_found(self) -> list[Epoch]:
+        names = readback.read(self._open.tables, INET).sets
+        return sorted({epoch for name in names if (epoch := epoch_of(name)) is not None})
+
+    def _seal_found(self, found: list[Epoch]) -> None:
+        """Every epoch that was in the kernel before is closed now: at the begin of the one after it."""
+        present = set(self._epochs_found())
+        ends = [epoch.begin for epoch in found[1:]] + [self.counting.begin if self.counting else _now()]
+        self._sealed = {
+            epoch: self._sealed.get(epoch) or Sealed(end)
+            for epoch, end in zip(found, ends, strict=False)
+            if epoch in present
+        }
 
     def _send(self, units: list[Unit]) -> None:
         for part in steps.cut(units, self._open.tables.largest):

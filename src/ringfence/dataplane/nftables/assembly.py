@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from ringfence.dataplane.nftables import counting, render
 from ringfence.dataplane.nftables import edge as gateway
-from ringfence.dataplane.nftables import render
 from ringfence.dataplane.nftables.base import arp_table, inet_table, internet_table
+from ringfence.dataplane.nftables.counting import Epoch, Room
 from ringfence.dataplane.nftables.pieces import EMPTY, Desired, Piece, TableChange
+from ringfence.dataplane.plan import link
 from ringfence.policy.ir import (
     Acl,
+    Counting,
     Edge,
     Fragment,
     Group,
@@ -42,6 +45,10 @@ class VpcTables:
         self._by_group: dict[str, set[Key]] = {}
         self._tables: dict[str, RouteTable] = {}
         self._vpc: Vpc | None = None
+        self._counted: dict[Key, Counting] = {}
+        self._epoch, self._room = Epoch(1, 0), Room()
+        self._rendered: tuple[Epoch, Room, bool] | None = None
+        self._links: dict[str, str] = {}  # of this epoch: link → ENI, also of ENIs that are gone meanwhile
 
     def change(self, put: Iterable[Fragment], drop: Iterable[Key]) -> list[TableChange]:
         """Take over the changes; what the kernel's tables need to follow them."""
@@ -63,7 +70,37 @@ class VpcTables:
                 touched.update(dict.fromkeys(self._dependents(("RouteTable", name))))
         for key in touched:
             self.desired.put(key, self._piece(key))
+        self._count()
         return self.desired.changes()
+
+    @property
+    def counting(self) -> Epoch | None:
+        """The epoch that packets are counted in; None while no flow log covers any interface."""
+        return self._epoch if self._counted else None
+
+    def count_in(self, epoch: Epoch, room: Room) -> None:
+        """From now on, packets are counted in the sets of this epoch."""
+        for name in self._links:
+            self.desired.put(("counted", name), EMPTY)
+        self._epoch, self._room, self._links = epoch, room, {}
+        self._count()
+
+    def passes_on(self, put: Iterable[Fragment]) -> bool:
+        """Would one of these interfaces get a link under which another was counted in this epoch?"""
+        interfaces = (each for each in put if isinstance(each, Interface) and each.counted)
+        return any(self._links.get(link(each.number), each.eni_id) != each.eni_id for each in interfaces)
+
+    def _count(self) -> None:
+        flags = any(each.flags for each in self._counted.values())
+        wanted = (self._epoch, self._room, flags) if self._counted else None
+        if wanted != self._rendered:
+            self._rendered = wanted
+            self.desired.put("counting", counting.counting_piece(*wanted) if wanted else EMPTY)
+        for key in self._counted:
+            interface = self._fragments[key]
+            if isinstance(interface, Interface) and self._links.get(name := link(interface.number)) != interface.eni_id:
+                self._links[name] = interface.eni_id
+                self.desired.put(("counted", name), counting.link_piece(self._epoch, name, interface.eni_id))
 
     def renew(self, generation: int) -> None:
         """Ask every flow again: what was judged under another generation counts for nothing (docs/adr/0006)."""
@@ -88,6 +125,8 @@ class VpcTables:
     def _learn(self, key: Key, fragment: Fragment) -> None:
         self._fragments[key] = fragment
         if isinstance(fragment, Interface):
+            if fragment.counted:
+                self._counted[key] = fragment.counted
             self._by_subnet.setdefault(fragment.subnet_id, set()).add(key)
             for group_id in fragment.groups:
                 self._by_group.setdefault(group_id, set()).add(key)
@@ -98,6 +137,7 @@ class VpcTables:
 
     def _forget(self, key: Key) -> None:
         fragment = self._fragments.pop(key, None)
+        self._counted.pop(key, None)
         if isinstance(fragment, Interface):
             self._by_subnet[fragment.subnet_id].discard(key)
             for group_id in fragment.groups:

@@ -7,7 +7,8 @@ The way of a packet from one ENI to another (docs/architecture.md):
     prerouting  guard      pass 2: zone := the ENI that the route leads to
     forward     in         judged before? else network ACL, inbound → state or groups' ingress → destination check
 
-Everything ends in `done` or in one of the `refuse-*` chains, where flow logs hook in. What nothing accepts is dropped.
+Everything ends in `done` or in one of the `refuse-*` chains, where flow logs hook in (counting.py). What nothing accepts is
+dropped.
 
 Connection marks, bits 0-1: 0 untracked; 1 admitted, tracked, by egress rules; 2 by ingress rules. State admits a packet
 only in the direction that belongs to its mark (CT-01, CT-02, CT-24): leaving, 1 in the first direction or 2 in the reply
@@ -73,7 +74,16 @@ from ringfence.dataplane.nftables.terms import (
     Untrack,
     goto,
 )
-from ringfence.dataplane.plan import GATEWAY, LOOP_IN, LOOP_OUT, OWN_SOURCE, PASS_ONE, PLAIN_TABLE, SAME_SUBNET
+from ringfence.dataplane.plan import (
+    COUNTED,
+    GATEWAY,
+    LOOP_IN,
+    LOOP_OUT,
+    OWN_SOURCE,
+    PASS_ONE,
+    PLAIN_TABLE,
+    SAME_SUBNET,
+)
 
 BEGUN_OUT, BEGUN_IN, BEGUN = 1, 2, 3  # connection marks
 JUDGED = (1 << 2, 1 << 3)  # by direction: everything was asked
@@ -145,7 +155,7 @@ _PASS_2: tuple[Rule, ...] = (
     # and another in its table; that the packet really leaves by its zone's own link is asked in `in`
     (Bits(META_MARK, PLAIN_TABLE, some=True), Dispatch((IP_DADDR,), OWNER4.name)),
     (Bits(META_MARK, PLAIN_TABLE, some=True), Dispatch((IP6_DADDR,), OWNER6.name)),
-    (ChangeMark(0xFFFFFFFF ^ PASS_ONE),),
+    (ChangeMark(0xFFFFFFFF ^ PASS_ONE ^ COUNTED),),
     (Dispatch((FIB_OIFNAME,), ZONE_OUT.name),),
     (Untrack(), ACCEPT),  # towards the gateway, or nowhere: no ENI, no connection table
 )

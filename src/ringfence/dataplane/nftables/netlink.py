@@ -15,7 +15,7 @@ from itertools import islice
 
 from ringfence.dataplane.nftables import wire
 from ringfence.dataplane.nftables.fields import Type, pack_key
-from ringfence.dataplane.nftables.objects import FAMILY_NUMBERS, NAME, Chain, Element, Set, Timeout
+from ringfence.dataplane.nftables.objects import FAMILY_NUMBERS, KEEP_SECONDS, NAME, Chain, Element, Set, Timeout
 from ringfence.dataplane.nftables.terms import Rule, Verdict, rule_wire
 from ringfence.dataplane.nftables.wire import CREATE, DUMP, Message, Reply, be32, nest, text
 
@@ -27,7 +27,8 @@ HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 
 ARP_HOOKS = {"input": 0}
 TIMEOUT_OBJECT = 7
 ELEMENTS_PER_MESSAGE = 300  # a nested attribute holds at most 65,535 bytes
-SET_INTERVAL, SET_MAP, SET_CONCATENATION = 0x4, 0x8, 0x80
+SET_INTERVAL, SET_MAP, SET_TIMEOUT, SET_EVALUATES, SET_CONCATENATION, SET_EXPRESSION = 0x4, 0x8, 0x10, 0x20, 0x80, 0x100
+SET_COUNTS = SET_TIMEOUT | SET_EVALUATES | SET_EXPRESSION
 RECEIVE = 1 << 20
 SEND = 16 << 20
 TIMEOUT_SECONDS = 30.0
@@ -84,6 +85,10 @@ def new_set(family: str, kind: Set, number: int) -> Message:
     if len(kind.key) > 1 and kind.interval:
         flags |= SET_CONCATENATION
         parts.append(nest(9, nest(2, *(nest(1, be32(1, part.size)) for part in kind.key))))
+    if kind.room is not None:
+        flags |= SET_COUNTS
+        parts += [nest(9, be32(1, kind.room)), wire.be64(11, KEEP_SECONDS * 1000), be32(12, KEEP_SECONDS * 1000)]
+        parts.append(nest(17, text(1, "counter")))
     return _message(NEWSET, family, CREATE, *parts, be32(3, flags), wire.attr(13, _byte_orders(kind)))
 
 

@@ -11,6 +11,7 @@ from ringfence.dataplane.nftables.fields import Type, Value
 from ringfence.dataplane.nftables.terms import Rewrite, Rule, Verdict, rule_text
 
 INET, ARP = "inet", "arp"
+KEEP_SECONDS = 604_800  # elements that packets made know their age by what is left of this; they are read long before
 FAMILY_NUMBERS = {"inet": 1, "arp": 3}
 
 
@@ -36,7 +37,7 @@ class Set:
     """A set (`data` None), a map to values (`data` a type) or a verdict map (`data` "verdict").
 
     `interval`: elements may be ranges in every field; needs at least two fields. `typeof`: nft's spelling of a key that
-    has no type name.
+    has no type name. `room`: a set that packets fill by themselves takes so many elements, each with a counter.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Set:
     data: Type | str | None = None
     interval: bool = False
     typeof: str | None = None
+    room: int | None = None
 
     @property
     def key_size(self) -> int:
@@ -122,6 +124,8 @@ def _set_lines(kind: Set, elements: dict[Element, None]) -> list[str]:
     lines = [f"  {word} {kind.name} {{", f"    {key}{data}"]
     if kind.interval:
         lines.append("    flags interval")
+    if kind.room is not None:
+        lines += ["    flags dynamic,timeout", "    counter", f"    size {kind.room}", f"    timeout {KEEP_SECONDS}s"]
     if elements:
         shown = sorted(_element_text(kind, element) for element in elements)
         lines += ["    elements = {", *(f"      {text}," for text in shown), "    }"]

@@ -59,7 +59,7 @@ from ringfence.dataplane.nftables.terms import (
     goto,
     jump,
 )
-from ringfence.dataplane.plan import GATEWAY, OWN_SOURCE, PASS_ONE, PLAIN_TABLE, SAME_SUBNET, link
+from ringfence.dataplane.plan import COUNTED, GATEWAY, OWN_SOURCE, PASS_ONE, PLAIN_TABLE, SAME_SUBNET, link
 from ringfence.model.net import ANY_IPV4, ANY_IPV6, Address, Network
 from ringfence.policy.ir import (
     Acl,
@@ -358,19 +358,22 @@ def interface_piece(interface: Interface, around: Surroundings) -> Piece:
     out = _Builder()
     name, number = link(interface.number), interface.number
     local = link_local(interface.mac)
+    own = OWN_SOURCE | (COUNTED if interface.counted else 0)
     for family, where, addresses in ((4, base.OWN4, interface.ipv4), (6, base.OWN6, (*interface.ipv6, local))):
-        chain = _entrance(out, f"own{family}-{number}", number, around, (family,), OWN_SOURCE)
+        chain = _entrance(out, f"own{family}-{number}", number, around, (family,), own)
         out.put(where, *(Element((name, interface.mac, a), data=goto(chain)) for a in addresses))
     out.put(base.ARP_OWN, *(Element((name, interface.mac, a)) for a in interface.ipv4), family=ARP)
     out.put(base.DESTINATION4, *(Element((name, a)) for a in interface.ipv4))
     out.put(base.DESTINATION6, *(Element((name, a)) for a in interface.ipv6))
     if not interface.source_dest_check:
-        chain = _entrance(out, f"any-{number}", number, around, (4, 6), 0)
+        chain = _entrance(out, f"any-{number}", number, around, (4, 6), own ^ OWN_SOURCE)
         out.put(base.ANY_SOURCE, Element((name, interface.mac), data=goto(chain)))
         out.put(base.ANY_DESTINATION, Element((name,)))
-    out.own(Chain(f"to-{number}", ((SetZone(number), ACCEPT),)))
+    counted: tuple[Term, ...] = (ChangeMark(0xFFFFFFFF, COUNTED),) if interface.counted else ()
+    out.own(Chain(f"to-{number}", ((*counted, SetZone(number), ACCEPT),)))
     out.put(base.ZONE_OUT, Element((name,), data=goto(f"to-{number}")))
-    out.own(Chain(f"owned-{number}", ((ChangeMark(OWN_SOURCE | SAME_SUBNET), SetZone(number), ACCEPT),)))
+    owned = ChangeMark(OWN_SOURCE | SAME_SUBNET, own ^ OWN_SOURCE)
+    out.own(Chain(f"owned-{number}", ((owned, SetZone(number), ACCEPT),)))
     out.put(base.OWNER4, *(Element((a,), data=goto(f"owned-{number}")) for a in interface.ipv4))
     out.put(base.OWNER6, *(Element((a,), data=goto(f"owned-{number}")) for a in interface.ipv6))
     out.put(base.LINKS, Element((name, number), comment=interface.eni_id))

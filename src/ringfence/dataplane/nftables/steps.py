@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ringfence.dataplane.nftables import netlink as nl
 from ringfence.dataplane.nftables.base import DISPATCH
+from ringfence.dataplane.nftables.counting import epoch_of
 from ringfence.dataplane.nftables.objects import Chain, Set, Table, Timeout
 from ringfence.dataplane.nftables.pieces import Named, TableChange
 from ringfence.dataplane.nftables.readback import Held, Kernel, definition_of, hook_of, wanted
@@ -92,8 +93,8 @@ def refill(family: str, chain: Chain) -> Unit:
 
 
 def deletions(family: str, named: Iterable[Named]) -> Iterator[Unit]:
-    """Chains are emptied first, so that none refers to another or to a set any more."""
-    doomed = list(named)
+    """Chains are emptied first, so that none refers to another or to a set any more. Counts stay until they are read."""
+    doomed = [each for each in named if epoch_of(each.name) is None]
     for each in doomed:
         if isinstance(each, Chain):
             yield [nl.flush_chain(family, each.name)]

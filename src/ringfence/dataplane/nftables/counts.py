@@ -1,0 +1,156 @@
+"""Reading closed epochs: what the kernel's sets counted, as rows. Sources: linux/netfilter/nf_tables.h.
+
+A set is read after its chains point elsewhere and every packet that was under way has passed, so it stands still. The kernel
+may still be rehashing it for a moment; then a reading may miss elements or show some twice. So each reading is compared
+with the number of elements that the set says it has (newer kernels), and made again if it differs.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ringfence.dataplane.nftables import netlink as nl
+from ringfence.dataplane.nftables import wire
+from ringfence.dataplane.nftables.counting import FLOWS, LINKS, LOST, Epoch
+from ringfence.dataplane.nftables.netlink import Netlink, NetlinkError
+from ringfence.dataplane.nftables.objects import FAMILY_NUMBERS, INET, KEEP_SECONDS, NAME
+from ringfence.dataplane.nftables.readback import held
+from ringfence.dataplane.nftables.wire import Message, attributes, first
+
+KEEP_MS = KEEP_SECONDS * 1000
+_TRIES, _PAUSE_SECONDS = 20, 0.25
+#: link, protocol, TCP flags, place, two ports, source, destination
+_KEYS = {"4": "16sBBBxHH4s4s", "6": "16sBBBxHH16s16s", LOST: "16s"}
+
+Entry = tuple[Any, ...]  # fields of the key …, bytes, packets, milliseconds left
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one epoch counted. `flows`: (link, source, destination, ports, protocol, place) → [packets, bytes, TCP flags,
+    first ms]; `lost`: packets that found no room, by link (empty: of whichever interface); `links`: link → ENI."""
+
+    flows: dict[tuple[bytes, bytes, bytes, int, int, int, int], list[int]]
+    lost: dict[str, int]
+    links: dict[str, str]
+
+
+def read(netlink: Netlink, epoch: Epoch, end: int) -> Counts:
+    """Everything that an epoch which ended at `end` counted. OSError when that cannot be read whole."""
+    counts = Counts({}, {}, {})
+    for kind in FLOWS:
+        elements, at = _whole(netlink, epoch.name(kind), _KEYS[kind[-1]])
+        _add(counts, elements, at, (epoch.begin, end))
+    lost, _ = _whole(netlink, epoch.name(LOST), _KEYS[LOST])
+    counts.lost = {_text(link): packets for link, _, packets, _ in lost if packets}
+    counts.links = {
+        _text(key): comment.decode() for key, _, _, comment in held(netlink, INET, epoch.name(LINKS)).values()
+    }
+    return counts
+
+
+def _text(link: bytes) -> str:
+    return link.rstrip(b"\0").decode()
+
+
+def _add(counts: Counts, elements: list[Entry], at: int, span: tuple[int, int]) -> None:
+    """TCP flags are part of the kernel's key; here they are or'ed."""
+    flows, (begin, end) = counts.flows, span
+    born = at - KEEP_MS
+    for link, protocol, flags, place, sport, dport, source, target, octets, packets, left in elements:
+        since = min(max(born + left, begin), end)
+        if protocol == 0:
+            protocol, sport = sport >> 8, 0
+        key = (link, source, target, sport, dport, protocol, place)
+        held = flows.get(key)
+        if held is None:
+            flows[key] = [packets, octets, flags, since]
+        else:
+            held[0] += packets
+            held[1] += octets
+            held[2] |= flags
+            held[3] = min(held[3], since)
+
+
+def _whole(netlink: Netlink, name: str, key: str) -> tuple[list[Entry], int]:
+    """The elements of a set, and the time when they were listed (ms)."""
+    for _ in range(_TRIES):
+        at = round(time.time() * 1000)
+        raw = [first(reply.body, 3) or b"" for reply in netlink.dump(_get(nl.GETSETELEM, name))]
+        elements = [element for part in raw for element in _elements(part, key)]
+        count = number_of_elements(netlink, name)
+        if count is None or count == len(elements):
+            return elements, at
+        time.sleep(_PAUSE_SECONDS)
+    raise NetlinkError(0, f"set {name} does not stand still")
+
+
+def number_of_elements(netlink: Netlink, name: str) -> int | None:
+    """How many elements a set has; None where the kernel does not say (before Linux 6.16), or there is no such set."""
+    for reply in netlink.dump(_get(nl.GETSET, name)):
+        if wire.string(first(reply.body, 2) or b"") == name:
+            count = first(reply.body, 20)
+            return struct.unpack(">I", count)[0] if count else None
+    return None
+
+
+def names(netlink: Netlink) -> list[str]:
+    """The names of all sets of our table."""
+    listed = netlink.dump(Message(nl.SUBSYSTEM << 8 | nl.GETSET, 0, FAMILY_NUMBERS[INET], wire.text(1, NAME)))
+    return [wire.string(first(reply.body, 2) or b"") for reply in listed]
+
+
+def _get(kind: int, name: str) -> Message:
+    return Message(nl.SUBSYSTEM << 8 | kind, 0, FAMILY_NUMBERS[INET], wire.text(1, NAME) + wire.text(2, name))
+
+
+# ---------------------------------------------------------------------- elements
+def _elements(part: bytes, key: str) -> Iterator[Entry]:
+    """The elements of one message: all of one shape, as a rule, so that they are read in one go."""
+    size = (struct.unpack_from("=H", part)[0] + 3) & ~3 if part else 4
+    if len(part) % size == 0 and len({each for (each,) in struct.iter_unpack(f"=H{size - 2}x", part)}) == 1:
+        yield from struct.iter_unpack(_format(part[4:size], key), part)
+        return
+    for _, payload in attributes(part):
+        yield struct.unpack(_format(payload, key).replace(">4x", ">", 1), payload)
+
+
+def _format(payload: bytes, key: str) -> str:
+    """Where things are in an element of this shape, as the format of the whole list entry. All numbers are big endian."""
+    places: list[tuple[int, str]] = []
+    for kind, start, _ in _attributes_at(payload, 0, len(payload)):
+        if kind == 1:
+            places.append((start + 4, key))  # in a nested attribute
+        elif kind == 5:
+            places.append((start, "Q"))
+        elif kind == 7:
+            places += _counter_places(payload, start)
+    places.sort()
+    text, at = ">4x", 0
+    for start, what in places:
+        text += f"{start - at}x{what}"
+        at = start + struct.calcsize(">" + what)
+    return text + f"{len(payload) - at}x"
+
+
+def _counter_places(payload: bytes, start: int) -> Iterator[tuple[int, str]]:
+    (size,) = struct.unpack_from("=H", payload, start - 4)
+    for kind, inside, end in _attributes_at(payload, start, start - 4 + size):
+        if kind == 2:
+            for number, place, _ in _attributes_at(payload, inside, end):
+                if number in (1, 2):
+                    yield place, "Q"
+
+
+def _attributes_at(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(type, where the payload begins, where it ends)."""
+    while start + 4 <= end:
+        size, kind = struct.unpack_from("=HH", data, start)
+        if size < 4:
+            return
+        yield kind & wire.TYPE_MASK, start + 4, start + size
+        start += (size + 3) & ~3

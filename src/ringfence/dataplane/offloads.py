@@ -1,0 +1,72 @@
+"""Which links hand on what the wire would carry: no segmentation left to a device that is none (docs/adr/0009).
+
+A TCP stack hands its device up to 64 KiB in one piece, and a veth passes it on as it is: what then crosses the router is one
+packet of many. Where packets are counted, that must not be: with these features off, the kernel cuts the piece to packets
+as it enters the link. Sources: ethtool(8), linux/ethtool.h (ETHTOOL_GFEATURES, ETHTOOL_SFEATURES).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import socket
+import struct
+from collections.abc import Iterator
+
+from ringfence.dataplane import linux
+
+_SIOCETHTOOL = 0x8946
+_GSTRINGS, _GSSET_INFO, _GFEATURES, _SFEATURES = 0x1B, 0x37, 0x3A, 0x3B
+_FEATURE_NAMES = 4  # ETH_SS_FEATURES
+_NAME = 32
+
+
+def _hands_on_pieces(feature: str) -> bool:
+    """Does the link take several packets in one piece with this feature? Generic segmentation only prepares them."""
+    return feature == "tx-gso-list" or (
+        feature.startswith("tx-") and feature.endswith("-segmentation") and feature != "tx-generic-segmentation"
+    )
+
+
+def cut_to_packets(namespace: int, device: str, *, cut: bool = True) -> None:
+    """Let what enters the link be cut to packets first, or (`cut` False) no longer. OSError when there is no such link."""
+    with linux.inside(namespace), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        names = _names(sock, device)
+        words = [[0, 0] for _ in range((len(names) + 31) // 32)]
+        for number, name in enumerate(names):
+            if _hands_on_pieces(name):
+                words[number // 32][0] |= 1 << number % 32
+                words[number // 32][1] |= 0 if cut else 1 << number % 32
+        _ask(sock, device, struct.pack("=II", _SFEATURES, len(words)) + b"".join(struct.pack("=II", *w) for w in words))
+
+
+def cuts_to_packets(namespace: int, device: str) -> bool:
+    """Does the link take only single packets? OSError when there is no such link."""
+    with linux.inside(namespace), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        names = _names(sock, device)
+        return not any(_hands_on_pieces(names[number]) for number in _active(sock, device, len(names)))
+
+
+def _active(sock: socket.socket, device: str, count: int) -> Iterator[int]:
+    """The numbers of the features that are on."""
+    size = (count + 31) // 32
+    got = _ask(sock, device, struct.pack("=II", _GFEATURES, size) + bytes(16 * size))
+    for number in range(count):
+        (active,) = struct.unpack_from("=I", got, 8 + 16 * (number // 32) + 8)
+        if active >> number % 32 & 1:
+            yield number
+
+
+def _names(sock: socket.socket, device: str) -> list[str]:
+    """The kernel's features by number; they differ from one kernel to another."""
+    got = _ask(sock, device, struct.pack("=IIQI", _GSSET_INFO, 0, 1 << _FEATURE_NAMES, 0))
+    (count,) = struct.unpack_from("=I", got, 16)
+    got = _ask(sock, device, struct.pack("=III", _GSTRINGS, _FEATURE_NAMES, count) + bytes(_NAME * count))
+    texts = (got[12 + _NAME * n : 12 + _NAME * (n + 1)] for n in range(count))
+    return [text.partition(b"\0")[0].decode() for text in texts]
+
+
+def _ask(sock: socket.socket, device: str, request: bytes) -> bytes:
+    buffer = ctypes.create_string_buffer(request, len(request))
+    fcntl.ioctl(sock, _SIOCETHTOOL, struct.pack("16sP16x", device.encode(), ctypes.addressof(buffer)))
+    return buffer.raw
