@@ -364,6 +364,52 @@ def test_uf_02_dhcp_options_of_the_vpc(pair: Lab) -> None:
     assert not {"6", "15", "42"} & told().keys()
 
 
+DHCP6 = """
+import json, socket, struct
+index = socket.if_nametoindex("eth0")
+def options(data):
+    found, at = {}, 0
+    while at < len(data):
+        code, length = struct.unpack_from(">HH", data, at)
+        found[code] = data[at + 4:at + 4 + length]
+        at += 4 + length
+    return found
+with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as s:
+    s.settimeout(5)
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+    s.sendto(struct.pack(">BBHI", 133, 0, 0, 0), ("ff02::2", 0, 0, index))
+    while (got := s.recvfrom(2048))[0][0] != 134: pass
+    said, router = got[0], got[1][0].partition("%")[0]
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+    s.settimeout(5)
+    s.bind(("::", 546))
+    solicit = struct.pack(">HH", 1, 10) + bytes(range(10)) + struct.pack(">HHIII", 3, 12, 5, 0, 0)
+    s.sendto(b"\\1abc" + solicit, ("ff02::1:2", 547, 0, index))
+    offer = options(s.recv(2048)[4:])
+print(json.dumps({"router": router, "flags": said[5],
+                  "address": socket.inet_ntop(socket.AF_INET6, options(offer[3][12:])[5][:16]),
+                  "resolver": socket.inet_ntop(socket.AF_INET6, offer[23])}))
+"""
+
+
+def test_uf_02_a_guest_asks_for_its_ipv6_address_with_everything_closed(pair: Lab) -> None:
+    """UF-02, NET-12: router advertisement with the managed flag, DHCPv6 with the interface's address; no rule lets anything pass."""
+    vpc, prefix = pair.vpc("10.9.0.0/16", ipv6=True)
+    subnet = pair.subnet(vpc, "10.9.0.0/24", prefix)
+    pair.instance("six", subnet, pair.group(vpc, "closed6", egress=False), ipv6=True)
+    pair.running("six")
+    pair.wait()
+    done = python(pair, "six", DHCP6)
+    assert done.returncode == 0, done.stderr
+    address = pair.interface("six")["Ipv6Addresses"][0]["Ipv6Address"]
+    assert json.loads(done.stdout) == {
+        "router": "fe80::1",
+        "flags": 0xC0,
+        "address": address,
+        "resolver": "fd00:ec2::253",
+    }
+
+
 def test_user_data_and_stop_start(pair: Lab) -> None:
     """User data runs at launch and writes on the console; a stopped instance is gone from the network, a started one is back."""
     id = pair.names["a"]

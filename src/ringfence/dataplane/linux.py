@@ -11,7 +11,7 @@ import signal
 import socket
 import struct
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
@@ -119,6 +119,13 @@ def new_user_namespace(others: int = 0) -> None:
 def network_namespace_of(sock: socket.socket) -> int:
     """A descriptor of the network namespace a socket belongs to."""
     return int(fcntl.ioctl(sock.fileno(), _SIOCGSKNS))
+
+
+def hang_up(sock: socket.socket) -> None:
+    """Close a socket that another thread waits on: it wakes. Otherwise it, and its network namespace, would stay for ever."""
+    with suppress(OSError):  # it is not connected, but whoever waits is told all the same
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
 
 
 def packets_in_flight_pass() -> None:

@@ -29,7 +29,9 @@ from ringfence.dataplane.plan import (
     vpc_ns,
 )
 from ringfence.dataplane.sandbox import ImageError
+from ringfence.dataplane.services.advertise import Advertiser
 from ringfence.dataplane.services.dhcp import DhcpServer, Lease
+from ringfence.dataplane.services.dhcp6 import Dhcp6Server, Lease6
 from ringfence.dataplane.services.dns import DnsServer, Zone
 from ringfence.dataplane.services.imds import ImdsServer, Roles, Tokens
 from ringfence.dataplane.services.ntp import NtpServer
@@ -82,7 +84,8 @@ class Router:
     slice: VpcSlice | None = None
     zone: Zone | None = None
     names: nodes.Names | None = None
-    services: tuple[DnsServer | ImdsServer | DhcpServer | NtpServer, ...] = ()
+    services: tuple[DnsServer | ImdsServer | DhcpServer | Dhcp6Server | Advertiser | NtpServer, ...] = ()
+    dhcp6: Dhcp6Server | None = None
 
 
 @dataclass
@@ -205,7 +208,9 @@ class Network:
             dns = DnsServer(lambda: router.zone)
             imds = ImdsServer(lambda source: self._caller(vpc_id, source), self._tokens, self._roles)
             dhcp = DhcpServer(netns, lambda link_name: _lease(router, link_name))
-            router.services = (dns, imds, dhcp, NtpServer())
+            router.dhcp6 = Dhcp6Server(netns, lambda link_name: _lease6(router, link_name))
+            advertiser = Advertiser(netns, lambda: _links6(router), topology.MTU)
+            router.services = (dns, imds, dhcp, router.dhcp6, advertiser, NtpServer())
         self._routers[vpc_id] = router
         return router
 
@@ -315,6 +320,8 @@ class Network:
     def _pull(self, router: Router, eni: Interface) -> None:
         """Take an interface's link away, and what went with it."""
         _quietly(vpc_ns(router.vpc_id), f"link del {link(eni.number)}")
+        if router.dhcp6 is not None:
+            router.dhcp6.leave(link(eni.number))
         for routes in router.routes.values():
             routes.link_gone(link(eni.number))
         self._forget_connections(router, eni)
@@ -360,6 +367,8 @@ class Network:
         held, name = router.plugged.get(eni.eni_id), vpc_ns(router.vpc_id)
         if held is None:
             self._plug_in(name, eni, subnet, place, known=known)
+            if router.dhcp6 is not None:
+                router.dhcp6.join(link(eni.number))
         elif (held[0].ipv4, held[0].ipv6) != (eni.ipv4, eni.ipv6):
             self._readdress(name, held[0], eni, subnet, place)
         router.plugged[eni.eni_id] = (eni, place)
@@ -548,15 +557,37 @@ class Network:
         raise ValueError(f"{eni_id} is not plugged in: does its instance run?")
 
 
-def _lease(router: Router, link_name: str) -> Lease | None:
-    """What DHCP tells the interface at the other end of a link; None for one without IPv4, or that is being plugged in."""
+def _behind(router: Router, link_name: str) -> tuple[Interface, Subnet, Vpc] | None:
+    """The interface at the other end of a link; None for one that is being plugged in."""
     part = router.slice
     eni = next((eni for eni, _ in list(router.plugged.values()) if link(eni.number) == link_name), None)
     subnet = next((each for each in part.subnets if eni and each.subnet_id == eni.subnet_id), None) if part else None
-    if part is None or part.vpc is None or eni is None or subnet is None or subnet.ipv4 is None or not eni.ipv4:
+    if part is None or part.vpc is None or eni is None or subnet is None:
         return None
+    return eni, subnet, part.vpc
+
+
+def _lease(router: Router, link_name: str) -> Lease | None:
+    """What DHCP tells the interface at the other end of a link; None for one without IPv4."""
+    found = _behind(router, link_name)
+    if found is None or found[1].ipv4 is None or not found[0].ipv4:
+        return None
+    eni, subnet, vpc = found
+    assert subnet.ipv4 is not None
     hostname = f"ip-{str(eni.ipv4[0]).replace('.', '-')}"
-    return Lease(eni.mac, eni.ipv4[0], subnet.ipv4, hostname, topology.MTU, part.vpc.dhcp)
+    return Lease(eni.mac, eni.ipv4[0], subnet.ipv4, hostname, topology.MTU, vpc.dhcp)
+
+
+def _lease6(router: Router, link_name: str) -> Lease6 | None:
+    """What DHCPv6 tells it; None in a subnet without IPv6."""
+    found = _behind(router, link_name)
+    return Lease6(found[0].ipv6, found[2].dhcp) if found is not None and found[1].ipv6 else None
+
+
+def _links6(router: Router) -> Iterator[str]:
+    """The links to subnets with IPv6: there the router is advertised."""
+    subnets = {subnet.subnet_id for subnet in router.slice.subnets if subnet.ipv6} if router.slice else set()
+    return (link(eni.number) for eni, _ in list(router.plugged.values()) if eni.subnet_id in subnets)
 
 
 def _listening(address: Address) -> socket.socket:

@@ -37,6 +37,7 @@ from ringfence.policy.ir import Edge, Interface, Route, RouteTable, Subnet, Via,
 
 NETNS = Path("/run/netns")
 MTU, INTERNET_MTU = 9001, 1500  # IGW-09
+_ROUTER_LINK_LOCAL = "fe80:ec2::1"  # the router's other address on every link (NET-12)
 _LOOP_MACS = ("02:52:46:00:00:00", "02:52:46:00:00:01")
 _LOOP_HOP4, _LOOP_HOP6 = "169.254.255.1", "fe80::fffe"
 _GATEWAY_LINK = ("169.254.254.1", "169.254.254.2")  # VPC side, edge side
@@ -224,6 +225,7 @@ def plug(eni: Interface, subnet: Subnet, place: str, device: str) -> tuple[list[
         # a namespace has no defaults of its own for this: unset, proxy ARP answers up to 0.8 s late
         f"ntable change name arp_cache dev {dev} proxy_delay 0",
         f"addr replace fe80::1/64 dev {dev} nodad",
+        f"addr replace {_ROUTER_LINK_LOCAL}/128 dev {dev} nodad",
         f"link set {dev} up",
     ]
     return router + neighbours(eni), guest_side(eni, subnet, device)

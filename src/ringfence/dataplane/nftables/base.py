@@ -21,7 +21,7 @@ next packet in that direction would be let pass again and goes to `done` at once
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from ringfence.dataplane.nftables.fields import (
     ARP_SADDR_ETHER,
@@ -72,6 +72,7 @@ from ringfence.dataplane.nftables.terms import (
     SetMark,
     Term,
     Untrack,
+    Within,
     goto,
 )
 from ringfence.dataplane.plan import (
@@ -138,6 +139,16 @@ _ASKS_FOR_ADDRESS: Rule = (
     Is(META_L4PROTO, 17),
     Is(TH_DPORT, 67),
 )
+#: DHCPv6: all that clients ask, and what they are told, stays on their link (RFC 8415)
+ALL_DHCP6_SERVERS = IPv6Address("ff02::1:2")
+_ON_LINK = IPv6Network("fe80::/10")
+_ASKS_DHCP6: Rule = (
+    Within(IP6_SADDR, _ON_LINK),
+    Is(IP6_DADDR, ALL_DHCP6_SERVERS),
+    Is(META_L4PROTO, 17),
+    Is(TH_DPORT, 547),
+)
+_TELLS_DHCP6: Rule = (Within(IP6_SADDR, _ON_LINK), Within(IP6_DADDR, _ON_LINK), Is(META_L4PROTO, 17), Is(TH_SPORT, 547))
 _GUARD: tuple[Rule, ...] = (
     # only the loop keeps marks: the kernel clears them when a packet comes from another namespace
     (Bits(META_MARK, PASS_ONE, some=True), goto("pass-2")),
@@ -282,6 +293,7 @@ _INPUT: tuple[Rule, ...] = (
     (*_ASKS_FOR_ADDRESS, ACCEPT),
     (Bits(META_MARK, OWN_SOURCE, some=False), goto("refuse-router")),
     DISCOVERY,
+    (*_ASKS_DHCP6, ACCEPT),
     (Member((IP_DADDR, META_L4PROTO, TH_DPORT), LISTEN4.name), ACCEPT),
     (Member((IP6_DADDR, META_L4PROTO, TH_DPORT), LISTEN6.name), ACCEPT),
     (goto("refuse-router"),),
@@ -290,6 +302,7 @@ _INPUT: tuple[Rule, ...] = (
 _OUTPUT: tuple[Rule, ...] = (
     (Is(OIFNAME, "lo"), ACCEPT),
     DISCOVERY,
+    (*_TELLS_DHCP6, ACCEPT),
     (Member((IP_SADDR, META_L4PROTO, TH_SPORT), LISTEN4.name), ACCEPT),
     (Member((IP6_SADDR, META_L4PROTO, TH_SPORT), LISTEN6.name), ACCEPT),
     (Is(META_L4PROTO, 1), Is(TH_SPORT, 3 << 8 | 4), ACCEPT),

@@ -470,6 +470,7 @@ def services_piece(vpc: Vpc) -> Piece:
         addresses = dict.fromkeys(address for address, _, _ in mine)
         out.put(services, *(Element((address,)) for address in addresses))
         out.put(listen, *(Element(entry) for entry in mine))
+    out.put(base.SERVICES6, Element((base.ALL_DHCP6_SERVERS,)))  # untracked; the base chains let its port in
     return out.piece()
 
 

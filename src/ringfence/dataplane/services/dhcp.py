@@ -182,7 +182,7 @@ class DhcpServer:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
-        self._socket.close()
+        linux.hang_up(self._socket)
 
     def _serve(self) -> None:
         with linux.inside(self._netns):  # names of links are the namespace's

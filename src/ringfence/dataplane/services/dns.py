@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, ip_address
 
 from dnslib import AAAA, PTR, QTYPE, RCODE, RR, A, DNSRecord
 
+from ringfence.dataplane import linux
 from ringfence.model import endpoints
 from ringfence.policy.ir import Names
 
@@ -90,7 +91,7 @@ class DnsServer:
 
     def close(self) -> None:
         for sock in (*self._udp, *self._tcp):
-            sock.close()
+            linux.hang_up(sock)
 
     def _reply(self, data: bytes, source: str) -> bytes | None:
         zone = self._zone()
@@ -112,6 +113,8 @@ class DnsServer:
             try:
                 data, ancillary, _, peer = sock.recvmsg(4096, 256)
             except OSError:
+                return
+            if peer is None:  # hung up
                 return
             reply = self._reply(data, peer[0])
             if reply is not None:

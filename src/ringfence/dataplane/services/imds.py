@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler
 from types import MappingProxyType
 from typing import Any
 
+from ringfence.dataplane import linux
 from ringfence.policy.ir import Machine
 
 log = logging.getLogger("ringfence.imds")
@@ -185,7 +186,7 @@ class ImdsServer:
 
     def close(self) -> None:
         for sock in self._sockets:
-            sock.close()
+            linux.hang_up(sock)
 
     def _accept(self, sock: socket.socket) -> None:
         while True:

@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from ringfence.dataplane import linux
+
 log = logging.getLogger("ringfence.ntp")
 ADDRESSES = ("169.254.169.123", "fd00:ec2::123")
 PORT = 123
@@ -62,7 +64,7 @@ class NtpServer:
 
     def close(self) -> None:
         for sock in self._sockets:
-            sock.close()
+            linux.hang_up(sock)
 
     def _serve(self, sock: socket.socket) -> None:
         while True:
