@@ -30,7 +30,7 @@ import ringfence.api.ops.logs
 import ringfence.api.ops.organizations
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
-from ringfence import alarms, deliveries, expiry, keyfile, notes
+from ringfence import alarms, deliveries, expiry, flow_history, keyfile, notes
 from ringfence.accounts import Accounts
 from ringfence.api.images import Images
 from ringfence.api.instance_credentials import InstanceCredentials
@@ -60,6 +60,7 @@ from ringfence.model.world import Change, World, put
 from ringfence.settings import Root, Settings, SettingsError, root_of
 from ringfence.store.buckets import BucketFiles
 from ringfence.store.events import EventStore
+from ringfence.store.flows import FlowStore
 from ringfence.store.sqlite import SqliteStore
 from ringfence.store.store import Commit, Store
 from ringfence.unpacking import Unpacker
@@ -160,6 +161,9 @@ class Installation:
         end.callback(self.store.close)
         self.events = EventStore(self.data / "events.db", durable=not settings.ephemeral)
         end.callback(self.events.close)
+        self.flows = FlowStore(self.data / "flows.db")
+        end.callback(self.flows.close)
+        self.flow_history = flow_history.FlowHistory(self.flows)
         self.root = root_of(settings, self.data)
         self.sealer = keyfile.sealer_of(self.data)
         self.authority = Authority(self.data / "tls", settings.tls_names) if settings.tls_names else None
@@ -192,6 +196,7 @@ class Installation:
         end.callback(control.close)
         self.pipeline = self._pipeline()
         console.measures = self._measure().text
+        console.flows = lambda request: flow_history.answer(self.flow_history, self.flows, request)
         end.callback(self.pipeline.throttled.flush)
         context = self.certificate.context if self.certificate is not None else None
         running, application = server(
@@ -319,6 +324,7 @@ class Installation:
             self.store.reset()
             self.buckets.clear()
         self.events.clear()
+        self.flows.clear()
 
     def _start_housekeeping(self) -> Any:
         """Forgets terminated instances, old analyses and log events after their retention; writes down when keys were last

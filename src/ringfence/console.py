@@ -59,6 +59,7 @@ class Console:
     def __init__(self, store: Store, plane: Plane, endpoint: str, run: Path, accounts: Accounts) -> None:
         self._store, self._plane, self._endpoint, self._run = store, plane, endpoint, run
         self._accounts = accounts
+        self.flows: Callable[[Request], Reply] = lambda _: {"error": "this installation keeps no flows"}
         self.measures: Callable[[], str] = lambda: ""
         self._started, self._tracer, reporter = time.time(), Tracer(), Reporter()
         self._handlers: dict[str, Callable[[Request], Reply]] = {
@@ -76,6 +77,7 @@ class Console:
             "locate": self._locate,
             "probe": self._probe,
             "oidc-keys": self._oidc_keys,
+            "flows": lambda request: self.flows(request),
             "metrics": lambda _: {"text": self.measures()},
         }
 

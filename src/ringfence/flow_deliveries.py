@@ -12,14 +12,14 @@ import json
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ringfence.api.outside import Delivery
 from ringfence.flow_sinks import UNKNOWN, DestinationError, Sink
 from ringfence.insight.flowlogs.recorder import Recorder
-from ringfence.insight.flowlogs.records import Observations, Record, Services, Status
+from ringfence.insight.flowlogs.records import Observations, Record, Services, Status, Taken
 from ringfence.model.clock import Clock
 from ringfence.model.kinds import FLOW_LOG, NETWORK_INTERFACE
 from ringfence.model.nouns.flow_log import FlowLog
@@ -68,15 +68,15 @@ class Waiting:
 
 
 class FlowDeliverer:
-    """All flow logs of an installation. `folder` keeps how far each was delivered."""
+    """All flow logs of an installation. `folder` keeps how far each was delivered. `seen` is told of every reading."""
 
     def __init__(
         self, store: Store, observations: Observations, sinks: Mapping[str, Sink], folder: Path, clock: Clock, *,
-        services: Services = (), most: int = MOST_WAITING,
+        services: Services = (), most: int = MOST_WAITING, seen: Callable[[World, Taken], None] | None = None,
     ) -> None:  # fmt: skip
         self._store, self._observations, self._sinks = store, observations, sinks
         self._folder, self._clock, self._most = folder, clock, most
-        self._recorder = Recorder(services)
+        self._recorder, self._seen = Recorder(services), seen
         self._waiting: dict[str, Waiting] = {}
         self._counting: str | None = None  # what is wrong with the counters
         self._changes: deque[tuple[World, Change]] = deque()  # that delete interfaces
@@ -106,6 +106,8 @@ class FlowDeliverer:
                 self._counting = UNKNOWN
                 return
             self._counting, world = None, self._store.world
+            if self._seen is not None:
+                self._seen(world, taken)
             while self._changes:
                 self._recorder.remember(*self._changes.popleft())
             made = self._recorder.take(world, taken)

@@ -483,3 +483,78 @@ def test_odd_requests_are_refused_or_delivered(strange: Lab, names: set[str], da
         strange.ec2.delete_flow_logs(FlowLogIds=[id])
     strange.deliverer.deliver()
     assert {path.name for path in (strange.folder / "buckets").iterdir()} <= {"logs", ".objects"}
+
+
+# ---------------------------------------------------------------------- what else is told, and templates
+def test_every_reading_of_the_counters_is_told(lab: Lab) -> None:
+    told: list[int] = []
+    lab.deliverer = FlowDeliverer(
+        lab.front.store, lab.counter, {}, lab.folder / "other", lab, seen=lambda _world, taken: told.append(len(taken.observations))
+    )  # fmt: skip
+    lab.log()
+    lab.count(1, 2)
+    lab.collect()
+    lab.collect(120)
+    assert told == [2, 0]
+
+
+def _template(lab: Lab, log: str, **more: Any) -> dict[str, Any]:
+    integration = {"IntegrationResultS3DestinationArn": "arn:aws:s3:::results/athena", "PartitionLoadFrequency": "none"}
+    return {
+        "FlowLogId": log, "ConfigDeliveryS3DestinationArn": "arn:aws:s3:::logs/templates",
+        "IntegrateServices": {"AthenaIntegrations": [integration]}, **more,
+    }  # fmt: skip
+
+
+def test_the_integration_template_is_written_into_the_bucket(lab: Lab) -> None:
+    """FL-58"""
+    lab.front.pipeline.objects = lab.files
+    id = lab.log()
+    result = lab.ec2.get_flow_logs_integration_template(**_template(lab, id))["Result"]
+    key = result.removeprefix("https://logs.s3.us-east-1.amazonaws.com/")
+    whole = json.loads(lab.files.read("logs", key))
+    assert key.startswith(f"templates/VPCFlowLogsIntegrationTemplate_{id}_")
+    assert whole["Resources"]["WorkGroup"]["Properties"]["WorkGroupConfiguration"]["ResultConfiguration"] == {
+        "OutputLocation": "s3://results/athena/"
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"FlowLogId": "fl-00000000000000000"}, "InvalidFlowLogId.NotFound"),
+        ({"ConfigDeliveryS3DestinationArn": "arn:aws:s3:::none"}, "InvalidParameter"),
+        ({"ConfigDeliveryS3DestinationArn": "logs"}, "InvalidParameter"),
+        ({"IntegrateServices": {}}, "MissingParameter"),
+    ],
+)
+def test_templates_that_are_refused(lab: Lab, more: dict[str, Any], code: str) -> None:
+    lab.front.pipeline.objects = lab.files
+    id = lab.log()
+    with pytest.raises(ClientError) as caught:
+        lab.ec2.get_flow_logs_integration_template(**_template(lab, id, **more))
+    assert caught.value.response["Error"]["Code"] == code
+    assert lab.keys() == []
+
+
+def test_a_template_needs_permission_to_write_into_the_bucket(lab: Lab) -> None:
+    lab.front.pipeline.objects = lab.files
+    id, iam = lab.log(), lab.front.client("iam")
+    iam.create_user(UserName="eve")
+    key = iam.create_access_key(UserName="eve")["AccessKey"]
+    ec2 = lab.front.client("ec2", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+
+    def allow(*actions: str) -> None:
+        statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_user_policy(UserName="eve", PolicyName="p", PolicyDocument=document)
+
+    for actions in (("ec2:Describe*",), ("ec2:GetFlowLogsIntegrationTemplate",)):
+        allow(*actions)
+        with pytest.raises(ClientError) as caught:
+            ec2.get_flow_logs_integration_template(**_template(lab, id))
+        assert caught.value.response["Error"]["Code"] == "UnauthorizedOperation"
+        assert lab.keys() == []
+    allow("ec2:GetFlowLogsIntegrationTemplate", "s3:PutObject")
+    ec2.get_flow_logs_integration_template(**_template(lab, id))
+    assert len(lab.keys()) == 1
