@@ -115,6 +115,27 @@ def test_other_services_name_the_fault(front: Front, key: str, secret: str, code
     assert code_of(front.client("sts", key=key, secret=secret).get_caller_identity) == code
 
 
+@pytest.mark.parametrize(
+    ("service", "method", "end"),
+    [
+        (
+            "sts",
+            "get_caller_identity",
+            "Check your AWS Secret Access Key and signing method. Consult the service documentation for details.",
+        ),
+        ("s3", "list_buckets", "Check your key and signing method."),
+    ],
+)
+def test_a_wrong_signature_is_told_in_the_words_of_the_service(
+    front: Front, service: str, method: str, end: str
+) -> None:
+    """The sentences that moto's authors and others saw of AWS."""
+    with pytest.raises(ClientError) as caught:
+        getattr(front.client(service, secret="wrong"), method)()
+    text = "The request signature we calculated does not match the signature you provided. "
+    assert caught.value.response["Error"]["Message"] == text + end
+
+
 @pytest.mark.parametrize("minutes", [-16, 16])
 @pytest.mark.parametrize("service", ["ec2", "sts"])
 def test_a_stale_clock_is_refused(front: Front, service: str, minutes: int) -> None:

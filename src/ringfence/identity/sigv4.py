@@ -31,6 +31,15 @@ _NOBODY = "no secret"
 _EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 
 
+_WRONG = {
+    s3: f"The request signature we calculated does not match the signature you provided. Check your {rest}"
+    for s3, rest in (
+        (True, "key and signing method."),
+        (False, "AWS Secret Access Key and signing method. Consult the service documentation for details."),
+    )
+}
+
+
 class Reason(enum.Enum):
     """Why a signature was refused."""
 
@@ -180,11 +189,7 @@ def verify(request: Signed, signature: Signature, secret_of: Callable[[str], str
     if secret is None:
         raise SignatureFault(Reason.UNKNOWN_KEY, "The security token included in the request is invalid.")
     if not undecided and not hmac.compare_digest(expected, signature.signature):
-        raise SignatureFault(
-            Reason.MISMATCH,
-            "The request signature we calculated does not match the signature you provided. "
-            "Check your AWS Secret Access Key and signing method.",
-        )
+        raise SignatureFault(Reason.MISMATCH, _WRONG[signature.service == "s3"])
     if request.body is not None:
         _check_chunks(request, request.body, signature, secret)
 
