@@ -19,12 +19,14 @@ def asks(call: Call, world: World, params: Params) -> Iterator[Ask]:
     if about is None:
         yield Ask(name, ())
         return
-    arn = _trail(call, params) if any(use.type == "trail" for use in about.resources) else "*"
-    yield Ask(name, (Target(arn=arn, account_id=call.account_id),))
+    arns = _trails(call, params) if any(use.type == "trail" for use in about.resources) else ["*"]
+    yield Ask(name, tuple(Target(arn=arn, account_id=call.account_id) for arn in arns))
 
 
-def _trail(call: Call, params: Params) -> str:
-    named = str(params.get("Name") or params.get("TrailName") or params.get("ResourceId") or "*")
-    if named.startswith("arn:"):
-        return named
-    return f"arn:aws:cloudtrail:{call.region}:{call.account_id}:trail/{named}"
+def _trails(call: Call, params: Params) -> list[str]:
+    """Those that a request names, by name or ARN; all of them when it names none."""
+    named = params.get("ResourceIdList") or [
+        params.get("Name") or params.get("TrailName") or params.get("ResourceId") or "*"
+    ]
+    start = f"arn:aws:cloudtrail:{call.region}:{call.account_id}:trail/"
+    return [str(one) if str(one).startswith("arn:") else f"{start}{one}" for one in dict.fromkeys(named)]

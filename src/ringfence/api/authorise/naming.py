@@ -33,7 +33,7 @@ PARAMETERS: Mapping[str, str] = {
     "GroupId": "security-group", "GroupIds": "security-group", "Groups": "security-group",
     "SecurityGroupIds": "security-group", "AllocationId": "elastic-ip", "AllocationIds": "elastic-ip",
     "SecondaryAllocationIds": "elastic-ip", "NatGatewayId": "natgateway", "NatGatewayIds": "natgateway",
-    "FlowLogIds": "vpc-flow-log", "PeerVpcId": "vpc", "KeyPairId": "key-pair", "KeyName": "key-pair",
+    "FlowLogId": "vpc-flow-log", "FlowLogIds": "vpc-flow-log", "PeerVpcId": "vpc", "KeyPairId": "key-pair", "KeyName": "key-pair",
     "DhcpOptionsId": "dhcp-options", "ServiceIds": "vpc-endpoint-service", "ServiceId": "vpc-endpoint-service",
     "AddSubnetIds": "subnet", "RemoveSubnetIds": "subnet", "AddRouteTableIds": "route-table",
     "RemoveRouteTableIds": "route-table", "AddSecurityGroupIds": "security-group",
