@@ -7,7 +7,7 @@ written, so that the ARN which a policy was asked about is the ARN that is acted
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ringfence.api.ops.context import Call, Params
@@ -17,7 +17,7 @@ from ringfence.identity.principal import PrincipalKind
 from ringfence.model.errors import ApiError, fault
 from ringfence.model.kinds import GROUP, INSTANCE_PROFILE, ROLE, USER, Kind
 from ringfence.model.nouns.identity import Group, IamEntity, InstanceProfile, Role, User
-from ringfence.model.world import World
+from ringfence.model.world import Change, World, put
 
 E = TypeVar("E", bound=IamEntity)
 Identity = User | Group | Role
@@ -107,6 +107,26 @@ def editable_role(call: Call, world: World, name: str) -> Role:
             message=f"Cannot perform the operation on the protected role '{name}' - this role is only modifiable by AWS",
         )
     return found
+
+
+def renamed(call: Call, world: World, sort: Sort, params: Params) -> Change:
+    """Another name or path, as UpdateUser and UpdateGroup give it; what belongs to the entity knows it by its id, and stays.
+
+    ApiError NoSuchEntity, EntityAlreadyExists.
+    """
+    found = sort.named(call, world, params)
+    name = params.get(f"New{sort.parameter}") or found.name
+    if taken(world, sort.kind, call.account_id, name, by=found.id):
+        raise exists(sort.noun, name)
+    return put(sort.kind, replace(found, name=name, path=params.get("NewPath") or found.path))
+
+
+def check_bare(entity: Identity) -> None:
+    """ApiError DeleteConflict while the entity has policies."""
+    if entity.managed:
+        raise conflict("detach all policies")
+    if entity.inline:
+        raise conflict("delete policies")
 
 
 SORTS = (Sort("User", USER, user), Sort("Group", GROUP, group), Sort("Role", ROLE, editable_role))

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ringfence.api.ops.context import Call, Outcome, Params
-from ringfence.api.ops.iam.entities import conflict, exists, group, show_group, show_user, taken, user
+from ringfence.api.ops.iam.entities import (
+    GROUPS,
+    check_bare,
+    conflict,
+    exists,
+    group,
+    renamed,
+    show_group,
+    show_user,
+    taken,
+    user,
+)
 from ringfence.api.ops.iam.pages import by_name, now, page
 from ringfence.api.ops.iam.serve import iam
 from ringfence.identity.identifiers import unique_id
@@ -51,11 +62,7 @@ def list_groups_for_user(call: Call, world: World, params: Params) -> Outcome:
 @iam("UpdateGroup")
 def update_group(call: Call, world: World, params: Params) -> Outcome:
     """Another name or path; members and policies stay."""
-    found = group(call, world, params["GroupName"])
-    name = params.get("NewGroupName") or found.name
-    if taken(world, GROUP, call.account_id, name, by=found.id):
-        raise exists("Group", name)
-    return Outcome({}, put(GROUP, replace(found, name=name, path=params.get("NewPath") or found.path)))
+    return Outcome({}, renamed(call, world, GROUPS, params))
 
 
 @iam("DeleteGroup")
@@ -64,10 +71,7 @@ def delete_group(call: Call, world: World, params: Params) -> Outcome:
     found = group(call, world, params["GroupName"])
     if world.count(USER, "group", found.id):
         raise conflict("remove users from group")
-    if found.managed:
-        raise conflict("detach all policies")
-    if found.inline:
-        raise conflict("delete policies")
+    check_bare(found)
     return Outcome({}, delete(GROUP, found.id))
 
 

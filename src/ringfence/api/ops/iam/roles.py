@@ -9,6 +9,7 @@ from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.iam import documents, tagging
 from ringfence.api.ops.iam.entities import (
     boundary_member,
+    check_bare,
     conflict,
     editable_role,
     exists,
@@ -112,10 +113,7 @@ def delete_role(call: Call, world: World, params: Params) -> Outcome:
     found = editable_role(call, world, params["RoleName"])
     if world.count(INSTANCE_PROFILE, "role", found.id):
         raise conflict("remove roles from instance profile")
-    if found.managed:
-        raise conflict("detach all policies")
-    if found.inline:
-        raise conflict("delete policies")
+    check_bare(found)
     return Outcome({}, delete(ROLE, found.id))
 
 

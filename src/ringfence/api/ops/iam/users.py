@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.iam import tagging
-from ringfence.api.ops.iam.entities import USERS, caller_or, conflict, exists, show_user, taken, user
+from ringfence.api.ops.iam.entities import (
+    USERS,
+    caller_or,
+    check_bare,
+    conflict,
+    exists,
+    renamed,
+    show_user,
+    taken,
+    user,
+)
 from ringfence.api.ops.iam.pages import by_name, now, page
 from ringfence.api.ops.iam.policies import attachable
 from ringfence.api.ops.iam.serve import iam
@@ -50,11 +58,7 @@ def list_users(call: Call, world: World, params: Params) -> Outcome:
 @iam("UpdateUser")
 def update_user(call: Call, world: World, params: Params) -> Outcome:
     """Another name or path; the id stays, and with it groups, policies and keys."""
-    found = user(call, world, params["UserName"])
-    name = params.get("NewUserName") or found.name
-    if taken(world, USER, call.account_id, name, by=found.id):
-        raise exists("User", name)
-    return Outcome({}, put(USER, replace(found, name=name, path=params.get("NewPath") or found.path)))
+    return Outcome({}, renamed(call, world, USERS, params))
 
 
 @iam("DeleteUser")
@@ -63,10 +67,7 @@ def delete_user(call: Call, world: World, params: Params) -> Outcome:
     found = user(call, world, params["UserName"])
     if found.groups:
         raise conflict("remove users from group")
-    if found.managed:
-        raise conflict("detach all policies")
-    if found.inline:
-        raise conflict("delete policies")
+    check_bare(found)
     if world.count(ACCESS_KEY, "user", found.id):
         raise conflict("delete access keys")
     if found.password_hash is not None:

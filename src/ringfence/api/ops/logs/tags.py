@@ -48,8 +48,7 @@ def _resource(call: Call, world: World, arn: str) -> LogGroup:
 
 @logs("TagResource")
 def tag_resource(call: Call, world: World, params: Params) -> Outcome:
-    group = _resource(call, world, params["resourceArn"])
-    return Outcome({}, put(LOG_GROUP, replace(group, tags=checked_tags(group.tags, params["tags"]))))
+    return _with(_resource(call, world, params["resourceArn"]), params["tags"])
 
 
 @logs("UntagResource")
@@ -64,8 +63,7 @@ def list_tags_for_resource(call: Call, world: World, params: Params) -> Outcome:
 
 @logs("TagLogGroup")
 def tag_log_group(call: Call, world: World, params: Params) -> Outcome:
-    group = find_group(call, world, params["logGroupName"])
-    return Outcome({}, put(LOG_GROUP, replace(group, tags=checked_tags(group.tags, params["tags"]))))
+    return _with(find_group(call, world, params["logGroupName"]), params["tags"])
 
 
 @logs("UntagLogGroup")
@@ -76,6 +74,10 @@ def untag_log_group(call: Call, world: World, params: Params) -> Outcome:
 @logs("ListTagsLogGroup")
 def list_tags_log_group(call: Call, world: World, params: Params) -> Outcome:
     return Outcome({"tags": dict(find_group(call, world, params["logGroupName"]).tags)})
+
+
+def _with(group: LogGroup, tags: Mapping[str, str]) -> Outcome:
+    return Outcome({}, put(LOG_GROUP, replace(group, tags=checked_tags(group.tags, tags))))
 
 
 def _without(group: LogGroup, keys: list[str]) -> Outcome:
