@@ -48,6 +48,8 @@ from ringfence.certificates import Authority
 from ringfence.console import NO_PLANE, Console, Plane
 from ringfence.control import ControlServer
 from ringfence.identity.credentials import Chain, RootKeys, StoredKeys, Uses, root_key
+from ringfence.importing import start_with, with_account
+from ringfence.insight.imports.load import Network
 from ringfence.measures import Measures, read_token
 from ringfence.model import endpoints
 from ringfence.model.clock import SystemClock
@@ -145,6 +147,7 @@ class Installation:
     """Everything that runs in the API process. What must be undone is on `end`, in order of making."""
 
     def __init__(self, settings: Settings, end: ExitStack) -> None:
+        settings, network = with_account(settings)
         self.settings = settings
         try:
             self.limits = Limits({**(LAB if settings.lab else {}), **settings.quotas})
@@ -159,6 +162,9 @@ class Installation:
             self.data / "ringfence.db", durable=not settings.ephemeral, audit_key=keyfile.audit_key(self.data)
         )
         end.callback(self.store.close)
+        if network is not None:
+            start_with(self.store, network)
+            log.info("imported %s: %s", settings.imported, _imported(network))
         self.events = EventStore(self.data / "events.db", durable=not settings.ephemeral)
         end.callback(self.events.close)
         self.flows = FlowStore(self.data / "flows.db")
@@ -454,6 +460,12 @@ def _directories(data: Path) -> Path:
     if len(os.fsencode(run / "keeper.sock")) > 100:  # a unix socket's path has 107 bytes
         raise SettingsError(f"the path of the data directory is too long for unix sockets: {data}")
     return run
+
+
+def _imported(network: Network) -> str:
+    """What of the network will not be enforced as it was."""
+    away = sorted(network.notes.not_modelled)
+    return f"packets by way of {', '.join(away)} are dropped: not modelled" if away else "all of it is enforced"
 
 
 def _rates_line(factor: float | None) -> str:

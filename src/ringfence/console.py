@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ringfence.accounts import AccountProblem, Accounts
 from ringfence.api.outside import ConsoleOutput
 from ringfence.identity import oidc
+from ringfence.insight.imports import snapshot
 from ringfence.insight.reach.probe import place_of, probe_request
 from ringfence.insight.reach.report import Reporter
 from ringfence.insight.reach.trace import TargetError, Tracer, resolve
@@ -67,6 +68,7 @@ class Console:
             "wait": self._wait,
             "trace": lambda request: self._tracer.answer(self._store.world, request),
             "reach": lambda request: reporter.reach(self._store.world, request),
+            "snapshot": lambda _: snapshot.of_world(self._store.world),
             "exposure": lambda request: reporter.exposure(self._store.world, request),
             "audit": self._audit,
             "audit-verify": self._audit_verify,

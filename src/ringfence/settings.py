@@ -36,6 +36,8 @@ class Settings:
     images: tuple[Path, ...] = ()  # directories that hold images; none given: `images` in the data directory
     metrics_token: Path | None = None  # the file with the token that the measurements ask for
     trail_seconds: float = 300.0  # AWS: trails are delivered about every five minutes
+    imported: Path | None = None  # a network to start with
+    assume_defaults: bool = False  # what a Terraform state does not tell is as AWS made it
 
     @property
     def ephemeral(self) -> bool:

@@ -60,10 +60,18 @@ def test_json(asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -
 def test_for_people(asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trace", X, Y, "--port", "81"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "dropped at sg-ingress"
-    assert [line.split()[:2] for line in lines[:-1]] == [
+    group = ident("sg", "g")
+    assert [line.split()[1:3] for line in lines[2:6]] == [
         ["pass", "source-check"], ["pass", "sg-egress"], ["pass", "no-route"], ["DROP", "sg-ingress"],
     ]  # fmt: skip
+    assert lines[6:] == [
+        "dropped at sg-ingress",
+        f"why: no inbound rule of {group} allows tcp port 81 from 10.0.0.10",
+        f"  fix: aws ec2 authorize-security-group-ingress --group-id {group} --ip-permissions"
+        " 'IpProtocol=tcp,FromPort=81,ToPort=81,IpRanges=[{CidrIp=10.0.0.10/32}]'",
+        f"   or: aws ec2 authorize-security-group-ingress --group-id {group} --ip-permissions"
+        f" 'IpProtocol=tcp,FromPort=81,ToPort=81,UserIdGroupPairs=[{{GroupId={group}}}]'",
+    ]
 
 
 def test_arguments(asked: list[dict[str, Any]]) -> None:

@@ -9,10 +9,23 @@ import sys
 from collections.abc import Sequence
 
 from ringfence import __version__
-from ringfence.cli import account, audit, doctor, execute, flows, information, probe, providers, reach, trace, up
+from ringfence.cli import (
+    account,
+    audit,
+    doctor,
+    execute,
+    flows,
+    importing,
+    information,
+    probe,
+    providers,
+    reach,
+    trace,
+    up,
+)
 from ringfence.cli.common import CommandError
 
-GROUPS = (up, information, account, audit, execute, probe, trace, reach, flows, providers, doctor)
+GROUPS = (up, information, account, audit, execute, importing, probe, trace, reach, flows, providers, doctor)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ringfence.cli.common import add_endpoint, control, show_json
+from ringfence.cli.common import CommandError, add_endpoint, control, show_json
+from ringfence.cli.networks import add_from, imported
 
 
 def add(commands: Any) -> None:
@@ -13,6 +14,7 @@ def add(commands: Any) -> None:
     exposure = commands.add_parser("exposure", help="what the internet may say to interfaces", description=__doc__)
     for parser in (reach, exposure):
         add_endpoint(parser)
+        add_from(parser)
         parser.add_argument("--vpc", help="of one VPC only")
     exposure.add_argument("--within", metavar="CIDR", help="only this block of the internet")
     exposure.add_argument("--outbound", action="store_true", help="what interfaces may say to the internet instead")
@@ -22,19 +24,19 @@ def add(commands: Any) -> None:
 
 def run_reach(args: argparse.Namespace) -> int:
     """Exit 0."""
-    answer = control(args, {"do": "reach", "vpc": args.vpc})
+    answer = _answer(args, {"do": "reach", "vpc": args.vpc})
     if args.json:
         show_json(answer)
         return 0
     for row in answer["rows"]:
-        print(f"{','.join(row['from_groups'])} -> {','.join(row['to_groups'])}  IPv{row['family']}  {_text(row)}")
+        print(f"{_groups(row['from_groups'])} -> {_groups(row['to_groups'])}  IPv{row['family']}  {_text(row)}")
     return 0
 
 
 def run_exposure(args: argparse.Namespace) -> int:
     """Exit 0; 2 for a bad block."""
     request = {"do": "exposure", "vpc": args.vpc, "within": args.within, "outbound": args.outbound}
-    answer = control(args, request)
+    answer = _answer(args, request)
     if args.json:
         show_json(answer)
         return 0
@@ -44,9 +46,25 @@ def run_exposure(args: argparse.Namespace) -> int:
     return 0
 
 
+def _answer(args: argparse.Namespace, request: dict[str, Any]) -> dict[str, Any]:
+    """Of the running installation, or of files."""
+    if args.network is None:
+        return control(args, request)
+    from ringfence.insight.reach.report import Reporter
+
+    world, reporter = imported(args, args.network).world, Reporter()
+    ask = reporter.reach if request["do"] == "reach" else reporter.exposure
+    answer = ask(world, request)
+    if "error" in answer:
+        raise CommandError(str(answer["error"]), int(answer.get("status", 1)))
+    return answer
+
+
+def _groups(ids: list[str]) -> str:
+    return ",".join(ids) or "(no group)"
+
+
 def _text(row: dict[str, Any]) -> str:
     if "unknown" in row:
         return f"unknown: {row['unknown']['component']} ({row['unknown']['why']})"
-    return "; ".join(
-        f"{part['protocol']} {part.get('ports') or part.get('icmp') or ''}".strip() for part in row["allowed"]
-    )
+    return str(row["summary"])

@@ -1,29 +1,110 @@
-"""`ringfence trace`: the analysis, without packets."""
+"""`ringfence trace`: the analysis, without packets: hop by hop, why not, and what would let the packet through."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from ringfence.cli.common import control, show_json
+from ringfence.cli.common import CommandError, control, show_json
+from ringfence.cli.networks import add_from, imported
 from ringfence.cli.targets import add_packet, request_of
+
+#: exit status when something that is not known decides
+UNKNOWN = 3
 
 
 def add(commands: Any) -> None:
     parser = commands.add_parser("trace", help="which rule decides, by analysis", description=__doc__)
     add_packet(parser)
+    add_from(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit 0 when the packet and its answer arrive, 1 otherwise, 2 for bad usage."""
-    answer = control(args, request_of(args, "trace"))
+    """Exit 0 when the packet and its answer arrive, 1 otherwise, 2 for bad usage, 3 when it is not known."""
+    answer = _answer(args)
     if args.json:
         show_json(answer)
     else:
-        for hop in answer["hops"]:
-            rule = hop.get("rule") or {}
-            label = rule.get("id") or rule.get("number") or rule.get("destination") or ""
-            print(f"{'pass' if hop['allowed'] else 'DROP'}  {hop['layer']:16} {hop['component']} {label}")
-        print(answer["outcome"] + (f" at {answer['dropped_at']}" if "dropped_at" in answer else ""))
-    return 0 if answer["outcome"] == "ok" else 1
+        print("\n".join(lines(answer)))
+    return {"ok": 0, "unknown": UNKNOWN}.get(answer["outcome"], 1)
+
+
+def _answer(args: argparse.Namespace) -> dict[str, Any]:
+    request = request_of(args, "trace")
+    if args.network is None:
+        return control(args, request)
+    from ringfence.insight.reach.trace import trace_request
+
+    network = imported(args, args.network)
+    for end in ("source", "destination"):
+        request[end] = network.notes.names.get(request[end], request[end])
+    answer = trace_request(network.world, request)
+    if "error" in answer:
+        raise CommandError(str(answer["error"]), int(answer.get("status", 1)))
+    return answer
+
+
+# ---------------------------------------------------------------------- for people
+def lines(answer: dict[str, Any]) -> list[str]:
+    """The packet, a table of hops, the verdict with its reason, and what to do."""
+    packet = answer["packet"]
+    out = [f"{packet['source']} -> {packet['destination']}  {_service(packet)}"]
+    out += _table([_row(number, hop) for number, hop in enumerate(answer["hops"], 1)])
+    if answer["outcome"] == "unknown":
+        unknown = answer["unknown"]
+        return [*out, f"unknown: {unknown['component']}: {unknown['why']}"]
+    out.append(answer["outcome"] + (f" at {answer['dropped_at']}" if "dropped_at" in answer else ""))
+    if "reason" in answer:
+        out += [f"why: {answer['reason']}", *_fixes(answer["fix"])]
+    for other in answer.get("also_blocking", []):
+        out += [f"also, at {other['layer']}: {other['reason']}", *_fixes(other["fix"])]
+    return out
+
+
+def _fixes(commands: list[str]) -> list[str]:
+    return [f"  {'fix' if n == 0 else ' or'}: {command}" for n, command in enumerate(commands)]
+
+
+def _service(packet: dict[str, Any]) -> str:
+    if "port" in packet:
+        return f"{packet['protocol']} port {packet['port']} from port {packet['source_port']}"
+    if "icmp_type" in packet:
+        return f"{packet['protocol']} type {packet['icmp_type']} code {packet['icmp_code']}"
+    return f"protocol {packet['protocol']}"
+
+
+def _row(number: int, hop: dict[str, Any]) -> tuple[str, ...]:
+    passed = "pass" if hop["allowed"] else "DROP"
+    return str(number), passed, hop["layer"], hop.get("interface") or "", hop["component"], _rule(hop)
+
+
+def _rule(hop: dict[str, Any]) -> str:
+    rule = hop.get("rule") or {}
+    if "peer" in rule:
+        ports = "" if rule["from_port"] < 0 else f" {rule['from_port']}-{rule['to_port']}"
+        return f"{rule['id']}: {rule['protocol']}{ports} {'to' if rule['direction'] == 'egress' else 'from'} {rule['peer']}"
+    if "number" in rule:
+        ports = f" {rule['from_port']}-{rule['to_port']}" if "from_port" in rule else ""
+        what = (
+            f" {'all' if rule['protocol'] == '-1' else 'protocol ' + rule['protocol']}{ports} {rule['cidr']}"
+            if "cidr" in rule
+            else ""
+        )
+        return f"entry {rule['number']}: {rule['action']}{what}"
+    if "destination" in rule:
+        target = f" -> {rule['target']}" if "target" in rule else ""
+        return f"{rule['destination'] or 'no route'}{target}"
+    if rule.get("reason"):
+        return str(rule["reason"])
+    return str(rule.get("id") or "")
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    if not rows:
+        return []
+    head = ("#", "", "layer", "interface", "element", "rule")
+    widths = [max(len(row[n]) for row in (head, *rows)) for n in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
+    ]

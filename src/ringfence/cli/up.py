@@ -55,6 +55,11 @@ def add(commands: Any) -> None:
     )
     p.add_argument("--metrics-token-file", type=Path, metavar="F",
                    help="/_ringfence/metrics asks for the token in this file (default: it answers this machine alone)")  # fmt: skip
+    p.add_argument(
+        "--import", dest="imported", type=Path, metavar="PATH",
+        help="start with a network from files (see `ringfence import`); the installation must be new",
+    )  # fmt: skip
+    p.add_argument("--assume-defaults", action="store_true", help="with --import: as for `ringfence import`")
     p.set_defaults(run=run)
 
 
@@ -155,6 +160,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         lab=(args.quotas or ("lab" if args.ephemeral else "aws")) == "lab", home=default_home(),
         images=_image_directories(args.images), rate_factor=_factor(args),
         trail_seconds=args.trail_interval, metrics_token=args.metrics_token_file,
+        imported=args.imported, assume_defaults=args.assume_defaults,
     )  # fmt: skip
 
 

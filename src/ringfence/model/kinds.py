@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from ringfence.model.nouns.alarm import AlarmEvent, MetricAlarm
 from ringfence.model.nouns.flow_log import FlowLog
+from ringfence.model.nouns.gap import Gap
 from ringfence.model.nouns.identity import (
     AccessKey,
     Group,
@@ -268,6 +269,10 @@ TRAIL = _own(
     account=lambda t: (t.owner_id,),
 )  # fmt: skip
 DIGEST_KEY = _own("cloudtrail-digest-key", DigestKey, "cloudtrail", "ResourceNotFoundException")
+
+
+# ---------------------------------------------------------------------- imported networks
+GAP = _own("import-gap", Gap, "ringfence", "InvalidParameterValue", vpc=lambda g: (g.vpc_id,))
 
 
 # ---------------------------------------------------------------------- CloudWatch Logs

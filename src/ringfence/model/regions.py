@@ -70,12 +70,17 @@ class Region:
     @property
     def private_domain(self) -> str:
         """DNS-04."""
-        return "ec2.internal" if self.name == "us-east-1" else f"{self.name}.compute.internal"
+        return private_domain(self.name)
 
 
 def _region(name: str, prefix: str, letters: str, status: str) -> Region:
     zones = [Zone(name + letter, f"{prefix}-az{number}", name) for number, letter in enumerate(letters, 1)]
     return Region(name, status, tuple(sorted(zones, key=lambda zone: zone.name)))
+
+
+def private_domain(region: str) -> str:
+    """The domain of a Region's private names, also of one that is not served here, as imported networks may be (DNS-04)."""
+    return "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
 
 
 REGIONS: dict[str, Region] = {name: _region(name, *row) for name, row in _REGIONS.items()}

@@ -54,6 +54,15 @@ class Allow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A rule whose peer is a list with entries that are not known. Enforced as matching nothing, answered as unknown."""
+
+    list_id: str
+    egress: bool
+    match: Match
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
     """What a group opens entirely in one direction, for CT-03: (family, protocol) pairs among {4,6} x {6,17}."""
 
@@ -75,6 +84,7 @@ class Group:
     opens_ingress: Opening = Opening()
     opens_egress: Opening = Opening()
     associated: bool = False
+    unread: tuple[Unread, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +136,7 @@ class Via(enum.StrEnum):
     GATEWAY = "gateway"  # the VPC's internet gateway (`Edge`)
     INTERFACE = "interface"  # `target`: an ENI, whatever the destination
     BLACKHOLE = "blackhole"  # dropped (RT-12)
+    UNMODELLED = "unmodelled"  # `target`: an element of an imported network; enforced as BLACKHOLE, answered as unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,12 +150,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTable:
-    """Routes of one table; `number` (1..65535) is unique within the VPC. Longest prefix wins; destinations differ."""
+    """Routes of one table; `number` (1..65535) is unique within the VPC. Longest prefix wins; destinations differ.
+
+    `unread`: what adds routes that are not known.
+    """
 
     table_id: str
     vpc_id: str
     number: int
     routes: tuple[Route, ...]
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +198,7 @@ class Interface:
     instance_id: str | None = None
     device_index: int | None = None
     counted: Counting | None = None  # None: no flow log covers it
+    doubt: str | None = None  # why nothing can be said about its packets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +254,17 @@ class Machine:
     metadata: tuple[tuple[str, str], ...]
 
 
-Fragment = Group | GroupMembers | Acl | Subnet | RouteTable | Interface | Edge | Vpc | Names | Machine
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """What an imported network lacks (`model/nouns/gap.py`). Nothing to enforce; answers about its VPC are unknown."""
+
+    gap_id: str
+    vpc_id: str
+    element: str
+    why: str
+
+
+Fragment = Group | GroupMembers | Acl | Subnet | RouteTable | Interface | Edge | Vpc | Names | Machine | Gap
 
 
 def key_of(fragment: Fragment) -> Key:
@@ -268,6 +294,7 @@ _ID_FIELD: dict[type, str] = {
     Vpc: "vpc_id",
     Names: "vpc_id",
     Machine: "instance_id",
+    Gap: "gap_id",
 }
 
 

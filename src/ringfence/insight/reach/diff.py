@@ -141,13 +141,14 @@ def _within(
 ) -> Iterator[Shift]:
     """One VPC and family."""
     if old is new and not (changed.silent or changed.acls or changed.tables):
-        grid = Grid(after, new)
-        if grid.plain:
-            yield from _rules_alone(Grid(before, new), grid, changed)
+        grid, held = Grid(after, new), Grid(before, new)
+        if grid.plain and held.known:
+            yield from _rules_alone(held, grid, changed)
             return
     pairs: list[Pair] = [(each, each) for each in new] if old is new else _joint(old, new)
     detours = any(each.members[0][0] in (before.appliances | after.appliances) for each in (*old, *new))
-    everything = detours  # what an appliance lets through may change every pair
+    # what an appliance lets through may change every pair; so does what becomes known, or is no longer
+    everything = detours or _doubts(before, old or new) != _doubts(after, old or new)
     touched = [n for n, pair in enumerate(pairs) if everything or _touched(pair, changed)]
     if not touched:
         return
@@ -158,6 +159,13 @@ def _within(
         shift = _shift(after, memo, was.get(key), now.get(key))
         if shift is not None:
             yield shift
+
+
+def _doubts(engine: Engine, of: list[Endpoints]) -> object:
+    """What is not known about a VPC and its interfaces."""
+    vpc_id = of[0].vpc_id
+    ports = (port for port in engine.places.ports.values() if port.vpc_id == vpc_id and port.doubt is not None)
+    return engine.unknown_of(vpc_id), {(port.eni_id, port.doubt) for port in ports}
 
 
 def _rules_alone(was: Grid, grid: Grid, changed: _Changed) -> Iterator[Shift]:

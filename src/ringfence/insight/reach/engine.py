@@ -21,11 +21,13 @@ from ringfence.insight.reach.routes import Routes
 from ringfence.insight.reach.space import Space
 from ringfence.insight.reach.walk import Walk
 from ringfence.model.net import IPV6_POOL, UNROUTABLE, Address, Network
+from ringfence.model.nouns.gap import OUTSIDE
 from ringfence.policy.evaluate import INTERNET, SERVICE, UNROUTED
 from ringfence.policy.ir import (
     Acl,
     Edge,
     Fragment,
+    Gap,
     Group,
     GroupMembers,
     Interface,
@@ -258,11 +260,20 @@ class Engine:
         """Has the VPC an element the engine does not know?"""
         return vpc_id in self._foreign or None in self._foreign
 
+    def unknown_of(self, vpc_id: str) -> tuple[str, str] | None:
+        """The element of the VPC that the engine does not know, and why."""
+        return self._foreign.get(vpc_id) or self._foreign.get(None)
+
     def refuse_unknown(self, vpc_id: str) -> None:
         """Unmodelled when `has_unknown`."""
-        component = self._foreign.get(vpc_id) or self._foreign.get(None)
-        if component is not None:
-            raise Unmodelled(component, "this kind of element is not modelled")
+        found = self.unknown_of(vpc_id)
+        if found is not None:
+            raise Unmodelled(*found)
+
+    def refuse_unknown_outside(self) -> None:
+        """Unmodelled when an address that nobody is known to have may be somebody's all the same."""
+        if OUTSIDE in self._foreign:
+            raise Unmodelled(*self._foreign[OUTSIDE])
 
     # ------------------------------------------------------------------ questions
     def conversations(self, source: str, src: Address, dst: Address) -> Answer:
@@ -282,7 +293,7 @@ class Engine:
         try:
             return self._there_and_back(there, source, src, dst)
         except Unmodelled as problem:
-            unknown = Unknown(problem.component, problem.why)
+            unknown = Unknown(problem.component, problem.why) if there.alive else None  # nothing gets as far as there
             return Answer(source, src, dst, Space(self.services), steps=tuple(there.steps), unknown=unknown)
 
     def _there_and_back(self, there: There, source: str, src: Address, dst: Address) -> Answer:
@@ -319,7 +330,11 @@ class Engine:
             space = local.between(self, *key)
             if space is None:
                 answer = self.conversations(source, packet.src, packet.dst)
-                return answer.unknown or packet in answer.space
+                if answer.unknown is None:
+                    return packet in answer.space
+                return (
+                    False if answer.blocking(packet) else answer.unknown
+                )  # refused before it comes to what is unknown
             if len(self._spaces) >= _REMEMBERED:
                 self._spaces.clear()
             self._spaces[key] = space
@@ -331,6 +346,9 @@ def _matches(fragment: Any) -> Iterator[Match]:
     if isinstance(fragment, Group | Acl):
         for rule in (*fragment.ingress, *fragment.egress):
             yield rule.match
+    if isinstance(fragment, Group):
+        for unread in fragment.unread:
+            yield unread.match
 
 
 def _cuts(fragments: Iterable[Fragment]) -> set[int]:
@@ -353,10 +371,15 @@ def _blocks(fragments: Iterable[Fragment]) -> dict[int, set[int]]:
     return {family: {code_of(block) for block in found if block.version == family} for family in (4, 6)}
 
 
-def _foreign(ir: Ir) -> dict[str | None, str]:
-    """Elements of kinds that the engine does not know: VPC (None: any) -> the id of one."""
-    unknown = {key: fragment for key, fragment in ir.fragments.items() if type(fragment) not in MODELLED}
-    return {getattr(fragment, "vpc_id", None): id for (_, id), fragment in unknown.items()}
+def _foreign(ir: Ir) -> dict[str | None, tuple[str, str]]:
+    """Elements that the engine does not know: VPC (None: any) -> the id of one, and why."""
+    found: dict[str | None, tuple[str, str]] = {}
+    for (_, id), fragment in ir.fragments.items():
+        if isinstance(fragment, Gap):
+            found[fragment.vpc_id] = fragment.element, fragment.why
+        elif type(fragment) not in MODELLED:
+            found[getattr(fragment, "vpc_id", None)] = id, "this kind of element is not modelled"
+    return found
 
 
 def _appliances(ir: Ir) -> frozenset[str]:

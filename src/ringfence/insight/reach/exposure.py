@@ -12,6 +12,7 @@ from ipaddress import ip_network
 
 from ringfence.insight.reach.atoms import code_of
 from ringfence.insight.reach.engine import Answer, Engine, Unknown, number_to_address
+from ringfence.insight.reach.journey import Unmodelled
 from ringfence.insight.reach.places import WIDTH, Gateway, Port, inside, public
 from ringfence.insight.reach.space import Space
 from ringfence.model.net import Address, Network
@@ -96,25 +97,45 @@ def exposure(
     outside = Outside(engine, within)
     memo: dict[tuple[object, ...], Answer] = {}
     for port in outside.engine.places.ports.values():
-        gate = outside.engine.places.vpcs[port.vpc_id].gateway
-        if gate is None or not port.running or vpc_id not in (None, port.vpc_id):
+        if vpc_id not in (None, port.vpc_id):
             continue
-        for family, own, known in _addresses(port, gate):
-            yield from _of(outside, memo, port, gate, (family, own, known), inbound)
+        if outside.engine.has_unknown(port.vpc_id):
+            yield from _not_known(outside.engine, port, inbound)
+            continue
+        if not port.running:
+            continue
+        gate = outside.engine.places.vpcs[port.vpc_id].gateway
+        elsewhere = not inbound and outside.engine.routes(port.net.table_id).elsewhere
+        for at in _addresses(port, gate, elsewhere):
+            yield from _of(outside, memo, port, gate, at, inbound)
 
 
-def _addresses(port: Port, gate: Gateway) -> Iterator[tuple[int, int, int]]:
-    """(family, own address, the address that the outside knows)."""
+def _not_known(engine: Engine, port: Port, inbound: bool) -> Iterator[Exposed]:
+    """An interface of a VPC of which something is not known: it may be exposed, by any gateway."""
+    try:
+        engine.refuse_unknown(port.vpc_id)
+    except Unmodelled as problem:
+        unknown = Unknown(problem.component, problem.why)
+        for family in (4, 6):
+            for own in sorted(port.addresses[family])[:1]:
+                at = number_to_address(family, own)
+                yield Exposed(port.eni_id, at, at, inbound, (), at, Space(engine.services), unknown)
+
+
+def _addresses(port: Port, gate: Gateway | None, elsewhere: bool) -> Iterator[tuple[int, int, int]]:
+    """(family, own address, the address that the outside knows). `elsewhere`: there are other ways out than the gateway."""
+    outward = gate.outward if gate is not None else {}
     for own in sorted(port.addresses[4]):
-        if own in gate.outward:
-            yield 4, own, gate.outward[own]
-    for own in sorted(port.addresses[6]):
-        yield 6, own, own
+        if own in outward or elsewhere:
+            yield 4, own, outward.get(own, own)
+    if gate is not None or elsewhere:
+        for own in sorted(port.addresses[6]):
+            yield 6, own, own
 
 
 def _of(
-    outside: Outside, memo: dict[tuple[object, ...], Answer], port: Port, gate: Gateway, at: tuple[int, int, int],
-    inbound: bool,
+    outside: Outside, memo: dict[tuple[object, ...], Answer], port: Port, gate: Gateway | None,
+    at: tuple[int, int, int], inbound: bool,
 ) -> Iterator[Exposed]:  # fmt: skip
     """One address: the atoms of the outside by what they may say."""
     family, own, known = at
@@ -133,13 +154,15 @@ def _of(
 
 
 def _asked(
-    engine: Engine, memo: dict[tuple[object, ...], Answer], port: Port, gate: Gateway, at: tuple[int, int, int],
+    engine: Engine, memo: dict[tuple[object, ...], Answer], port: Port, gate: Gateway | None, at: tuple[int, int, int],
     there: tuple[int, int], inbound: bool,
 ) -> Answer:  # fmt: skip
     """Interfaces of one subnet with the same groups get the same answer, unless an appliance is on the way."""
     family, own, known = at
     code, address = there
-    key = (port.net.subnet_id, port.groups, family, code, inbound, engine.atom(family, own) if gate.table_id else None)
+    apart = engine.atom(family, own) if gate is not None and gate.table_id else None
+    public_too = own != known
+    key = (port.net.subnet_id, port.groups, port.doubt, family, code, inbound, apart, public_too)
     found = memo.get(key)
     if found is None or found.through or found.unknown or port.eni_id in engine.appliances:
         outer = number_to_address(family, address)

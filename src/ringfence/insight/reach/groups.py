@@ -86,10 +86,12 @@ def _inherited(blocks: dict[int, int]) -> dict[int, int]:
 class GroupTable:
     """One security group, both directions."""
 
-    __slots__ = ("egress", "ingress", "opens")
+    __slots__ = ("egress", "ingress", "opens", "unread")
 
     def __init__(self, services: Services, group: Group) -> None:
         self.egress, self.ingress = Way(services, group.egress), Way(services, group.ingress)
+        #: (egress?, what a list may let through, the list)
+        self.unread = [(rule.egress, services.of(rule.match), rule.list_id) for rule in group.unread]
         #: (egress?, family) -> protocols a flow of that direction is not tracked for, if a wide rule admits it (CT-03)
         protocols = {6: services.tcp, 17: services.udp}
         self.opens = {(egress, family): 0 for egress in (True, False) for family in FAMILIES}
@@ -102,6 +104,7 @@ class GroupTable:
         new = object.__new__(GroupTable)
         new.egress, new.ingress = self.egress.moved(move), self.ingress.moved(move)
         new.opens = {key: move(mask) for key, mask in self.opens.items()}
+        new.unread = [(egress, move(mask), id) for egress, mask, id in self.unread]
         return new
 
 
@@ -137,6 +140,15 @@ class GroupSet:
                 for group in carried:
                     out |= named.get(group, 0)
         return out
+
+    def unread(self, egress: bool) -> list[tuple[int, str]]:
+        """What lists that are not known may let through besides: (services, list)."""
+        return [(mask, id) for table in self.tables for way, mask, id in table.unread if way is egress]
+
+    @property
+    def certain(self) -> bool:
+        """Are the entries of all lists known?"""
+        return not any(table.unread for table in self.tables)
 
     def untracked(self, egress: bool, family: int) -> int:
         """What is not tracked if it is let through: everyone may, and everyone may answer (CT-03)."""

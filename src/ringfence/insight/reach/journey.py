@@ -52,6 +52,11 @@ class There:
 
     reply = False
 
+    def asks(self, form: Form, way: int) -> int:
+        """The services of packets on their way that a group's rules decide."""
+        state = self.flows.get(form)
+        return self.alive & ~(state[way] if state else 0)
+
     def filter(self, layer: Layer, component: tuple[str, ...], lets: int, eni: str | None = None) -> None:
         """An element without memory."""
         self.steps.append(Step(layer, component, eni, False, lets))
@@ -96,6 +101,16 @@ class Back:
     flows: dict[Form, list[int]] = field(default_factory=dict)
 
     reply = True
+
+    def asks(self, form: Form, way: int) -> int:
+        """The services of answers on their way that a group's rules may decide: all, unless state holds every one."""
+        eni, src, dst = form
+        asked = self.there.get((eni, dst, src))
+        held = asked[INWARD if way == OUTWARD else OUTWARD] if asked is not None else 0
+        wanted = self.plain
+        for services, _ in self.ports:
+            wanted |= services
+        return self.services.full if wanted & ~held else 0
 
     @staticmethod
     def of(there: There) -> Back:

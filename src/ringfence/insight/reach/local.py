@@ -26,6 +26,8 @@ def between(engine: Engine, source: str, family: int, src: int, dst: int) -> Spa
     b = place.owners[family].get(dst)
     if b is None or not b.running or b is a or router.keeps(place, family, dst):
         return None
+    if a.doubt or b.doubt or not all(engine.group_set(each.vpc_id, each.groups).certain for each in (a, b)):
+        return None
     to, from_ = engine.atom(family, dst), engine.atom(family, src)
     same = a.net is b.net
     if not same and not (_local(engine, a, family, dst, to) and _local(engine, b, family, src, from_)):
@@ -38,8 +40,9 @@ def _local(engine: Engine, port: Port, family: int, address: int, atom: int) -> 
     width = WIDTH[family]
     if inside(UNROUTED_CODES[family], width, address) or inside(port.net.blocks[family], width, address):
         return False
-    route = engine.routes(port.net.table_id).to(family, atom)
-    return route is not None and route.via is Via.LOCAL
+    routes = engine.routes(port.net.table_id)
+    route = routes.to(family, atom)
+    return route is not None and route.via is Via.LOCAL and not routes.uncertain
 
 
 def _space(engine: Engine, a: Port, b: Port, family: int, to: int, from_: int, *, same: bool) -> Space:

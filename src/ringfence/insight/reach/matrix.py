@@ -90,7 +90,8 @@ def _grouped(engine: Engine, vpc_id: str, alone: frozenset[str]) -> dict[tuple[s
         for family, addresses in port.addresses.items():
             for address in addresses:
                 atom = engine.atom(family, address)
-                key = (family, port.net.subnet_id, port.groups, atom, port.eni_id if port.eni_id in alone else "")
+                name = port.eni_id if port.eni_id in alone else port.doubt or ""
+                key = (family, port.net.subnet_id, port.groups, atom, name)
                 held = found.get(key)
                 if held is None:
                     held = found[key] = Endpoints(vpc_id, family, port.net, port.groups, atom, [])
@@ -143,6 +144,8 @@ class Grid:
         self._homewards: dict[str, list[bool]] = {}
         seen = [eni for c in everyone for eni, _ in c.members]
         self._several = len(seen) > len(set(seen))  # some interface has several addresses
+        self._walk_all = engine.has_unknown(self.vpc_id)
+        self._unsure = frozenset(n for n, c in enumerate(everyone) if not self._certain(c))
         self._local_rows: dict[str, _Lazy[bool]] = {}
         self._tables: dict[tuple[str, bool, int], _Lazy[int]] = {}
         self.outward: _Lazy[_Lazy[int]] = _Lazy(lambda own: self._row(True, own))
@@ -152,6 +155,11 @@ class Grid:
         """Let go of the tables, at once: they know each other, and would stay until they are collected."""
         for tables in (self.inward, self.outward, self._tables, self._passages, self._local_rows):
             tables.clear()
+
+    def _certain(self, of: Endpoints) -> bool:
+        """Is all known about the interfaces of a class and their groups?"""
+        port = self.engine.places.ports[of.members[0][0]]
+        return port.doubt is None and self.engine.group_set(self.vpc_id, of.groups).certain
 
     # ------------------------------------------------------------------ tables made when asked for
     def _table(self, kind: str, egress: bool, fixed: int, make: Callable[[int], int]) -> _Lazy[int]:
@@ -199,8 +207,9 @@ class Grid:
         away = WIDTH[self.family] + 1 - atom.bit_length()
         if inside(UNROUTED_CODES[self.family], WIDTH[self.family], (atom << away) - (1 << WIDTH[self.family])):
             return False
-        route = self.engine.routes(net.table_id).to(self.family, atom)
-        return route is not None and route.via is Via.LOCAL
+        routes = self.engine.routes(net.table_id)
+        route = routes.to(self.family, atom)
+        return route is not None and route.via is Via.LOCAL and not routes.uncertain
 
     def _locals(self, net: Net) -> _Lazy[bool]:
         """`_local` for every atom."""
@@ -268,6 +277,10 @@ class Grid:
     def row(self, number: int, sources: Iterable[int] | None = None) -> Iterator[Cell]:
         """Every cell of a destination that is not empty; of these sources only, if they are given."""
         there = self.everyone[number]
+        if self._walk_all or number in self._unsure:
+            for source in range(len(self.everyone)) if sources is None else sources:
+                yield from self.walked(source, number)
+            return
         own, atom, spot = self.places[number]
         silent, passage = self.engine.services.silent, self.passage(spot)
         inward, outward = self.inward, self.outward
@@ -276,7 +289,7 @@ class Grid:
         for source in range(len(self.everyone)) if sources is None else sources:
             mine, from_, start = self.places[source]
             passed = passage[start]
-            if passed is None:
+            if passed is None or source in self._unsure:
                 yield from self.walked(source, number)
                 continue
             wanted = (in_block[from_] | in_named[mine]) & (outward[mine][atom] | out_named[mine]) & passed[0]
@@ -294,6 +307,11 @@ class Grid:
 
     # ------------------------------------------------------------------ against another grid
     @property
+    def known(self) -> bool:
+        """Is everything about the VPC, its interfaces and their groups known?"""
+        return not (self._walk_all or self._unsure)
+
+    @property
     def plain(self) -> bool:
         """Do all classes reach each other by local routes, so that no cell is walked?"""
         width, owned = WIDTH[self.family], [(net, code) for net in self.nets for code in net.blocks[self.family]]
@@ -305,8 +323,10 @@ class Grid:
             not inside(c.net.blocks[self.family], width, address) for c in self.everyone for _, address in c.members
         )
         tables = {net.table_id: net for net in self.nets}.values()
-        return not (nested or strays or self.engine.has_unknown(self.vpc_id)) and all(
-            self._locals(net)[atom] for net in tables for atom in range(len(self.atoms))
+        return (
+            self.known
+            and not (nested or strays)
+            and all(self._locals(net)[atom] for net in tables for atom in range(len(self.atoms)))
         )
 
     def changed(self, was: Grid, rows: list[int], columns: list[int]) -> Iterator[Difference]:

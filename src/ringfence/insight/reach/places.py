@@ -64,6 +64,7 @@ class Port:
     check: bool
     running: bool
     addresses: dict[int, frozenset[int]]
+    doubt: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -137,7 +138,14 @@ class Places:
         addresses = {4: frozenset(map(int, eni.ipv4)), 6: frozenset(map(int, eni.ipv6))}
         runs = eni.instance_id is None or eni.instance_id in running
         port = Port(
-            eni.eni_id, eni.vpc_id, self.nets[eni.subnet_id], eni.groups, eni.source_dest_check, runs, addresses
+            eni.eni_id,
+            eni.vpc_id,
+            self.nets[eni.subnet_id],
+            eni.groups,
+            eni.source_dest_check,
+            runs,
+            addresses,
+            eni.doubt,
         )
         owners = self.vpcs[eni.vpc_id].owners
         for family in FAMILIES:

@@ -11,6 +11,7 @@ from ringfence.insight.reach.exposure import exposure
 from ringfence.insight.reach.matrix import all_pairs
 from ringfence.insight.reach.space import Space, readable
 from ringfence.insight.reach.trace import describe_packet
+from ringfence.insight.reach.words import brief
 from ringfence.model.net import Network
 from ringfence.model.world import World
 from ringfence.policy.compile import Compiler
@@ -72,7 +73,7 @@ class Reporter:
 
 
 def _set(space: Space, packet: Packet | None, unknown: Any) -> dict[str, Any]:
-    out: dict[str, Any] = {"allowed": readable(space)}
+    out: dict[str, Any] = {"summary": brief(space), "allowed": readable(space)}
     if packet is not None:
         out["example"] = describe_packet(packet)
     if unknown is not None:

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from ringfence.insight.reach.atoms import code_of
-from ringfence.policy.ir import Route, RouteTable
+from ringfence.insight.reach.journey import Unmodelled
+from ringfence.policy.ir import Route, RouteTable, Via
+
+#: the end of an unread list whose routes lead to a gateway endpoint
+ENDPOINT = " by way of an endpoint"
 
 
 class Routes:
     """One route table; an atom is inside or outside each destination as a whole."""
 
-    __slots__ = ("_by_block", "_memo")
+    __slots__ = ("_by_block", "_memo", "_unread")
 
     def __init__(self, table: RouteTable) -> None:
+        self._unread = table.unread
         self._by_block: dict[int, dict[int, Route]] = {4: {}, 6: {}}
         for route in table.routes:
             self._by_block[route.destination.version][code_of(route.destination)] = route
         self._memo: dict[tuple[int, int], Route | None] = {}
+
+    @property
+    def elsewhere(self) -> bool:
+        """Does it lead to what is not modelled, or may it?"""
+        return bool(self._unread) or any(
+            route.via is Via.UNMODELLED for routes in self._by_block.values() for route in routes.values()
+        )
+
+    @property
+    def uncertain(self) -> bool:
+        """May routes that are not known lead elsewhere?"""
+        return bool(self._unread)
 
     def to(self, family: int, atom: int) -> Route | None:
         """The route that leads to the addresses of an atom."""
@@ -26,3 +43,12 @@ class Routes:
                 atom >>= 1
             self._memo[key] = blocks.get(atom)
         return self._memo[key]
+
+    def refuse_unread(self, found: Route | None) -> None:
+        """Unmodelled when a route that is not known might lead elsewhere: it may be more specific than the one found.
+
+        The routes of a gateway endpoint (`vpce-…`, after its list) never lead to addresses of the VPC.
+        """
+        for id in self._unread:
+            if found is None or found.via is not Via.LOCAL or not id.endswith(ENDPOINT):
+                raise Unmodelled(id.removesuffix(ENDPOINT), "it adds routes that are not known")

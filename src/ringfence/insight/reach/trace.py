@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
+from ringfence.insight.reach.doubt import doubtful
+from ringfence.insight.reach.engine import Engine, Unknown
+from ringfence.insight.reach.explain import Refusal, reason, remedy
+from ringfence.insight.reach.journey import Step
 from ringfence.model.kinds import (
     ELASTIC_IP,
     INSTANCE,
@@ -19,7 +24,7 @@ from ringfence.model.nouns.network_interface import NetworkInterface
 from ringfence.model.world import World
 from ringfence.policy.compile import Compiler, compile_world
 from ringfence.policy.compile.edge import public_addresses
-from ringfence.policy.evaluate import INTERNET, CannotSend, exchange
+from ringfence.policy.evaluate import INTERNET, CannotSend, Index, exchange, network_acl
 from ringfence.policy.ir import Ir
 from ringfence.policy.packet import Hop, Layer, Packet, Verdict
 
@@ -127,14 +132,67 @@ def trace_request(world: World, request: dict[str, Any], ir: Ir | None = None) -
     try:
         source, sender, target, _ = endpoints(world, request)
         packet = packet_of(request, sender, target)
-        done = exchange(ir or compile_world(world), packet, source)
+        ir = ir or compile_world(world)
+        engine = Engine(ir) if doubtful(ir) else None
+        unknown = engine.ask(source, packet) if engine is not None else None
+        if isinstance(unknown, Unknown):
+            return _not_known(world, ir, source, packet, unknown)
+        done = exchange(ir, packet, source)
     except (TargetError, CannotSend, ValueError) as problem:
         return {"error": str(problem), "status": 2}
     out = answer(world, done.verdict)
     out |= {"packet": describe_packet(packet), "delivered_to": done.there.at}
+    if not done.verdict.allowed:
+        out |= _why_not(world, engine or Engine(ir), source, packet, done.verdict)
     if done.there.through:
         out["through"] = list(done.there.through)  # appliances, taken to pass packets on unchanged
     return out
+
+
+def _not_known(world: World, ir: Ir, source: str, packet: Packet, unknown: Unknown) -> dict[str, Any]:
+    """As far as the packet is known to come."""
+    try:
+        hops = exchange(ir, packet, source).verdict.hops
+    except KeyError:  # an element that the network lacks
+        hops = ()
+    return {
+        "outcome": "unknown",
+        "unknown": {"component": unknown.component, "why": unknown.why},
+        "hops": [_hop_view(world, hop) for hop in itertools.takewhile(lambda hop: hop.allowed, hops)],
+        "packet": describe_packet(packet),
+    }
+
+
+def _why_not(world: World, engine: Engine, source: str, packet: Packet, verdict: Verdict) -> dict[str, Any]:
+    """The reason at the element that refuses first, what would let the packet through, and what else refuses it."""
+    hop = next((hop for hop in verdict.hops if not hop.allowed), None)
+    if hop is None:
+        return {}
+    met = packet.reply() if hop.reply else packet
+    groups = _carried(world, hop)
+    first = Refusal(hop.layer, groups or (hop.by.component,), hop.interface, hop.reply, met, hop.by.rule)
+    out: dict[str, Any] = {"reason": reason(world, first), "fix": remedy(world, first)}
+    steps = engine.conversations(source, packet.src, packet.dst).blocking(packet)
+    others = [s for s in steps if (s.layer, s.reply, s.interface) != (hop.layer, hop.reply, hop.interface)]
+    if others:
+        out["also_blocking"] = [_also(world, engine, step, packet) for step in others]
+    return out
+
+
+def _carried(world: World, hop: Hop) -> tuple[str, ...]:
+    eni = world.find(NETWORK_INTERFACE, hop.interface)
+    return eni.groups if eni is not None and hop.layer in (Layer.SG_EGRESS, Layer.SG_INGRESS) else ()
+
+
+def _also(world: World, engine: Engine, step: Step, packet: Packet) -> dict[str, Any]:
+    met, rule = packet.reply() if step.reply else packet, None
+    if step.layer in (Layer.NACL_OUT, Layer.NACL_IN):
+        _, by = network_acl(Index(engine.ir), step.component[0], met, egress=step.layer is Layer.NACL_OUT)
+        rule = by.rule
+    refusal = Refusal(step.layer, step.component, step.interface, step.reply, met, rule)
+    layer = ("reply-" if step.reply else "") + step.layer.value
+    component = step.component[0] if step.component else step.interface
+    return {"layer": layer, "component": component, "reason": reason(world, refusal), "fix": remedy(world, refusal)}
 
 
 class Tracer:

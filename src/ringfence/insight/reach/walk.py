@@ -28,6 +28,12 @@ class Tables(Protocol):
     def routes(self, table_id: str) -> Routes: ...
     def carried(self, vpc_id: str, family: int, address: int) -> tuple[str, ...]: ...
     def refuse_unknown(self, vpc_id: str) -> None: ...
+    def refuse_unknown_outside(self) -> None: ...
+
+
+def _refuse_doubt(port: Port) -> None:
+    if port.doubt is not None:
+        raise Unmodelled(port.eni_id, port.doubt)
 
 
 class Walk:
@@ -58,12 +64,16 @@ class Walk:
         if egress or direct:
             rules |= groups.by_group(egress, family, tables.carried(port.vpc_id, family, remote))
         form, way = (port.eni_id, self.src, self.dst), OUTWARD if egress else INWARD
+        for services, list_id in groups.unread(egress):
+            if services & ~rules & self.phase.asks(form, way):
+                raise Unmodelled(list_id, "the entries of this prefix list are not known")
         self.phase.group(layer, port.groups, form, way, rules, groups.untracked(egress, family))
 
     # ------------------------------------------------------------------ from an interface
     def from_interface(self, port: Port) -> str | None:
         """A packet an interface sends, or an appliance passes on."""
         self.tables.refuse_unknown(port.vpc_id)
+        _refuse_doubt(port)
         if not port.running:
             self._nothing(Layer.SOURCE_CHECK, port.eni_id, port.eni_id)
             return None
@@ -97,7 +107,9 @@ class Walk:
         """Where a table leads (RT-01..RT-12)."""
         route = None
         if not inside(UNROUTED_CODES[self.family], WIDTH[self.family], self.dst):
-            route = self.tables.routes(table_id).to(self.family, self.tables.atom(self.family, self.dst))
+            routes = self.tables.routes(table_id)
+            route = routes.to(self.family, self.tables.atom(self.family, self.dst))
+            routes.refuse_unread(route)
         via = Via.BLACKHOLE if route is None else route.via
         target: Port | Gateway | None = None
         if via is Via.LOCAL:
@@ -108,7 +120,7 @@ class Walk:
             appliance = self.tables.places.ports.get(route.target)
             target = appliance if appliance is not None and appliance.running else None
         elif via is not Via.BLACKHOLE:
-            raise Unmodelled((route.target if route else None) or table_id, f"routes by way of {via} are not modelled")
+            raise Unmodelled((route.target if route else None) or table_id, "routes by way of it are not modelled")
         if target is None:
             self._nothing(Layer.NO_ROUTE, table_id)
         return target
@@ -116,6 +128,7 @@ class Walk:
     # ------------------------------------------------------------------ to an interface
     def _arrive(self, port: Port, *, direct: bool, within: bool) -> str | None:
         """Into an interface; one that is not the destination is an appliance and passes the packet on unchanged."""
+        _refuse_doubt(port)
         if not within:
             self._acl(Layer.NACL_IN, port, egress=False)
         self._groups(Layer.SG_INGRESS, port, egress=False, direct=direct)
@@ -151,6 +164,7 @@ class Walk:
         """A packet an outside host sends."""
         end = self._on_internet(outside=True)
         if end == INTERNET:
+            self.tables.refuse_unknown_outside()
             self._nothing(Layer.NO_ROUTE, INTERNET)
             return None
         return end

@@ -56,6 +56,8 @@ class NetworkInterface(Row):
     associate_public_ip: bool = False
     #: None = never set by the user: the defaults apply and Describe does not list them
     timeouts: ConnectionTimeouts | None = None
+    #: only imports have it: why nothing can be said about what it sends and receives
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ class RouteTarget(enum.StrEnum):
     LOCAL = "local"  # the VPC itself; no id
     INTERNET_GATEWAY = "internet-gateway"
     NETWORK_INTERFACE = "network-interface"
+    UNMODELLED = "unmodelled"  # only imports have it: an element that is not modelled, named by `target_id`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +40,13 @@ class RouteTableAssociation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTable(Row):
-    """A route table. `number` (1..65535) is unique within its VPC; the data plane uses it as a table number."""
+    """A route table. `number` (1..65535) is unique within its VPC; the data plane uses it as a table number.
+
+    `unread`: only imports have it: what adds routes that are not known (a prefix list without its entries).
+    """
 
     vpc_id: str
     number: int
     routes: tuple[Route, ...] = ()
     associations: tuple[RouteTableAssociation, ...] = ()
+    unread: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from typing import Any
 
 from ringfence.model.kinds import KINDS
 from ringfence.model.world import Place, World
-from ringfence.policy.compile import edge, interfaces, machines, names, network_acls, routing, security_groups
+from ringfence.policy.compile import edge, gaps, interfaces, machines, names, network_acls, routing, security_groups
 from ringfence.policy.compile.rows import Maker, Reader
 from ringfence.policy.ir import Delta, Fragment, Ir, Key, key_of
 
@@ -27,6 +27,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "network-acl": (network_acls.acl,),
     "network-interface": (interfaces.interface,),
     "instance": (machines.machine,),
+    "import-gap": (gaps.gap,),
 }
 #: a maker and the row it is for
 Node = tuple[Maker, str, str]

@@ -25,6 +25,7 @@ def interface(rows: Rows, row: NetworkInterface) -> Interface:
         instance_id=row.attachment.instance_id if row.attachment else None,
         device_index=row.attachment.device_index if row.attachment else None,
         counted=_counting(rows, row),
+        doubt=row.doubt,
     )
 
 

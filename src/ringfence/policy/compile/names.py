@@ -9,7 +9,7 @@ from ringfence.model.kinds import NETWORK_INTERFACE
 from ringfence.model.net import Address
 from ringfence.model.nouns.network import Vpc
 from ringfence.model.nouns.network_interface import NetworkInterface
-from ringfence.model.regions import REGIONS
+from ringfence.model.regions import private_domain
 from ringfence.policy.compile.edge import public_addresses
 from ringfence.policy.compile.rows import Rows
 from ringfence.policy.ir import Names
@@ -21,7 +21,7 @@ def _dashed(address: IPv4Address) -> str:
 
 def private_name(region: str, address: IPv4Address) -> str:
     """`ip-10-0-0-5.ec2.internal`."""
-    return f"ip-{_dashed(address)}.{REGIONS[region].private_domain}"
+    return f"ip-{_dashed(address)}.{private_domain(region)}"
 
 
 def public_name(region: str, address: IPv4Address) -> str:
@@ -46,7 +46,7 @@ def _order(record: tuple[str, Address]) -> tuple[str, int, int]:
 
 def _records(rows: Rows, vpc: Vpc, eni: NetworkInterface) -> Iterator[tuple[str, Address]]:
     """An interface's names. A public name resolves to the private address inside the VPC (DNS-02)."""
-    domain = REGIONS[vpc.region].private_domain
+    domain = private_domain(vpc.region)
     for address in eni.addresses:
         yield f"ip-{_dashed(address)}.{domain}", address
     if eni.attachment is not None and eni.attachment.device_index == 0:

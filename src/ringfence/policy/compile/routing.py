@@ -12,7 +12,7 @@ from ringfence.model.nouns.network import Vpc as VpcRow
 from ringfence.model.nouns.routing import Route as RouteRow
 from ringfence.model.nouns.routing import RouteTable as RouteTableRow
 from ringfence.model.nouns.routing import RouteTarget
-from ringfence.model.regions import REGIONS
+from ringfence.model.regions import private_domain
 from ringfence.policy.compile.rows import Rows
 from ringfence.policy.ir import Route, RouteTable, Subnet, Via, Vpc
 
@@ -29,7 +29,7 @@ def vpc(rows: Rows, row: VpcRow) -> Vpc:
         ipv6=tuple(a.block for a in row.ipv6 if isinstance(a.block, IPv6Network)),
         dns_support=row.dns_support,
         dns_hostnames=row.dns_hostnames,
-        domain=REGIONS[row.region].private_domain,
+        domain=private_domain(row.region),
         dhcp=_dhcp(rows, row),
     )
 
@@ -68,7 +68,7 @@ def route_table(rows: Rows, row: RouteTableRow) -> RouteTable:
     )
     never = (Route(destination=block, via=Via.BLACKHOLE) for block in RESERVED)
     routes = (*local, *(_route(rows, row, route) for route in row.routes), *never)
-    return RouteTable(table_id=row.id, vpc_id=row.vpc_id, number=row.number, routes=routes)
+    return RouteTable(table_id=row.id, vpc_id=row.vpc_id, number=row.number, routes=routes, unread=row.unread)
 
 
 def _route(rows: Rows, table: RouteTableRow, route: RouteRow) -> Route:
@@ -79,6 +79,8 @@ def _route(rows: Rows, table: RouteTableRow, route: RouteRow) -> Route:
         return Route(destination=route.destination, via=Via.GATEWAY, target=route.target_id)
     if route.target is RouteTarget.NETWORK_INTERFACE and _forwards(rows, table, route):
         return Route(destination=route.destination, via=Via.INTERFACE, target=route.target_id)
+    if route.target is RouteTarget.UNMODELLED:
+        return Route(destination=route.destination, via=Via.UNMODELLED, target=route.target_id)
     return Route(destination=route.destination, via=Via.BLACKHOLE)
 
 

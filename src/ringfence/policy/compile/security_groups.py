@@ -10,7 +10,7 @@ from ringfence.model.kinds import NETWORK_INTERFACE, SECURITY_GROUP
 from ringfence.model.net import ICMP_FAMILY, PORTED, PortRange, Protocol
 from ringfence.model.nouns.security_group import GroupAssociation, SecurityGroup, SecurityGroupRule
 from ringfence.policy.compile.rows import Rows
-from ringfence.policy.ir import Allow, Group, GroupMembers, Match, Opening
+from ringfence.policy.ir import Allow, Group, GroupMembers, Match, Opening, Unread
 
 
 def group(_: Rows, row: SecurityGroup) -> Group:
@@ -22,6 +22,11 @@ def group(_: Rows, row: SecurityGroup) -> Group:
         egress=tuple(_allow(rule) for rule in row.egress_rules if _matches_something(rule)),
         opens_ingress=_opening(row.ingress_rules),
         opens_egress=_opening(row.egress_rules),
+        unread=tuple(
+            Unread(list_id=rule.prefix_list_id, egress=rule.egress, match=_match(rule))
+            for rule in row.rules
+            if rule.prefix_list_id is not None
+        ),
     )
 
 

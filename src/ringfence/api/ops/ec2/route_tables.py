@@ -32,7 +32,7 @@ def all_routes(world: World, table: RouteTable) -> list[Route]:
 
 
 def route_state(world: World, table: RouteTable, route: Route) -> str:
-    """`blackhole` when the target is gone, detached, or its instance does not run (RT-12)."""
+    """`blackhole` when the target is gone, detached, not modelled, or its instance does not run (RT-12)."""
     if route.target is RouteTarget.INTERNET_GATEWAY:
         gateway = world.find(INTERNET_GATEWAY, route.target_id)
         return "active" if gateway is not None and gateway.vpc_id == table.vpc_id else "blackhole"
@@ -40,7 +40,14 @@ def route_state(world: World, table: RouteTable, route: Route) -> str:
         eni = world.find(NETWORK_INTERFACE, route.target_id)
         instance = world.find(INSTANCE, eni.attachment.instance_id) if eni is not None and eni.attachment else None
         return "active" if instance is not None and instance.state in RUNNABLE else "blackhole"
-    return "active"
+    return "blackhole" if route.target is RouteTarget.UNMODELLED else "active"
+
+
+#: where a route shows a target that is not modelled (imported networks), by the prefix of its id
+_UNMODELLED = {
+    "nat": "NatGatewayId", "tgw": "TransitGatewayId", "pcx": "VpcPeeringConnectionId", "cagw": "CarrierGatewayId",
+    "eigw": "EgressOnlyInternetGatewayId", "lgw": "LocalGatewayId",
+}  # fmt: skip
 
 
 def _route_view(world: World, table: RouteTable, route: Route) -> dict[str, Any]:
@@ -50,6 +57,8 @@ def _route_view(world: World, table: RouteTable, route: Route) -> dict[str, Any]
         out["GatewayId"] = "local"
     elif route.target is RouteTarget.INTERNET_GATEWAY:
         out["GatewayId"] = route.target_id
+    elif route.target is RouteTarget.UNMODELLED:
+        out[_UNMODELLED.get((route.target_id or "").split("-")[0], "GatewayId")] = route.target_id
     else:
         out["NetworkInterfaceId"] = route.target_id
         eni = world.find(NETWORK_INTERFACE, route.target_id)

@@ -1,0 +1,61 @@
+"""Which network a command is about: the running installation's, or one from files (`--from`)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ringfence.cli.common import CommandError, control
+from ringfence.insight.imports.draft import Options, is_region
+from ringfence.insight.imports.load import Network, from_documents, load
+from ringfence.insight.imports.notes import ImportProblem
+
+
+def add_import_options(parser: argparse.ArgumentParser) -> None:
+    """What an import may be told."""
+    parser.add_argument("--account-id", metavar="N", help="the account of records that do not name theirs")
+    parser.add_argument("--region", help="the Region of records that do not tell theirs")
+    parser.add_argument(
+        "--assume-defaults",
+        action="store_true",
+        help="default network ACLs, groups and main route tables that a Terraform state does not manage are as AWS made them",
+    )
+
+
+def add_from(parser: argparse.ArgumentParser) -> None:
+    """`--from`, with what an import may be told."""
+    parser.add_argument(
+        "--from",
+        dest="network",
+        type=Path,
+        metavar="PATH",
+        help="of a network in files instead of the running one: recorded output, Terraform plan or state, snapshot",
+    )
+    add_import_options(parser)
+
+
+def options_of(args: argparse.Namespace) -> Options:
+    """The options. CommandError for what makes no sense."""
+    if args.account_id and not (args.account_id.isascii() and args.account_id.isdigit() and len(args.account_id) == 12):
+        raise CommandError("--account-id takes 12 digits", 2)
+    if args.region and not is_region(args.region):
+        raise CommandError(f"unknown Region {args.region!r}", 2)
+    return Options(args.account_id, args.region, args.assume_defaults)
+
+
+def imported(args: argparse.Namespace, path: Path) -> Network:
+    """The network of a path. CommandError, status 2, when there is none."""
+    try:
+        return load(path, options_of(args))
+    except ImportProblem as problem:
+        raise CommandError(str(problem), 2) from None
+
+
+def of_installation(args: argparse.Namespace) -> Network:
+    """The network of the running installation."""
+    return from_documents([("the running installation", control(args, {"do": "snapshot"}, timeout=300))])
+
+
+def network_of(args: argparse.Namespace) -> Network:
+    """The network a command is about."""
+    return imported(args, args.network) if args.network is not None else of_installation(args)

@@ -1,0 +1,272 @@
+"""Security groups, network ACLs and prefix lists of an import (SG-30..SG-48, ACL-01..ACL-28)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ringfence.insight.imports.draft import Draft, Source, made_id
+from ringfence.insight.imports.record import Damaged, Record
+from ringfence.model.net import ICMP_FAMILY, PORTED, Network, PortRange, parse_network, parse_protocol
+from ringfence.model.nouns.network import Vpc
+from ringfence.model.nouns.network_acl import FINAL_RULE_IPV4, NetworkAcl, NetworkAclEntry
+from ringfence.model.nouns.security_group import GroupAssociation, GroupReference, SecurityGroup, SecurityGroupRule
+
+Lists = dict[str, tuple[Network, ...]]
+
+
+def prefix_lists(draft: Draft) -> Lists:
+    """Prefix lists whose entries are in the import: `describe-prefix-lists` has AWS's own ones with theirs."""
+    found: Lists = {}
+
+    def make(record: Record, _: Source) -> None:
+        id = record.need("PrefixListId")
+        record.ignore("PrefixListName")
+        if record.has("Cidrs"):
+            found[id] = tuple(_block(text) for text in record.texts("Cidrs"))
+
+    draft.each("PrefixLists", "PrefixListId", make)
+    return found
+
+
+def _block(text: str) -> Network:
+    try:
+        return parse_network(text)
+    except ValueError as problem:
+        raise Damaged(str(problem)) from None
+
+
+# ---------------------------------------------------------------------- security groups
+def groups(draft: Draft, lists: Lists) -> None:
+    """Groups with their rules; rule ids from `describe-security-group-rules` where they are recorded."""
+    ids = _rule_ids(draft)
+
+    def make(record: Record, source: Source) -> None:
+        id, vpc_id = record.need("GroupId"), record.text("VpcId")
+        vpc = draft.find(Vpc, vpc_id)
+        if vpc is None:
+            why = f"its VPC {vpc_id} is not in the import" if vpc_id else "EC2-Classic is not modelled"
+            draft.leave_out(id, why)
+            record.ignore(*record.data)
+            return
+        rules: dict[Any, SecurityGroupRule] = {}
+        for key, egress in (("IpPermissions", False), ("IpPermissionsEgress", True)):
+            for permission in record.items(key):
+                for rule in _rules(draft, permission, id, vpc.owner_id, egress, lists):
+                    named = ids.get((id, rule.permission))
+                    if named is None:
+                        draft.notes.made_up["ids of security group rules (describe-security-group-rules has them)"] += 1
+                    rules.setdefault(rule.permission, rule if named is None else named)
+        record.ignore("SecurityGroupArn")
+        draft.put(
+            SecurityGroup(
+                id=id, **draft.owned(record, source, vpc.region), tags=record.tags(), vpc_id=vpc.id,
+                name=record.text("GroupName") or id, description=record.text("Description") or "",
+                rules=tuple(rules.values()), egress_unmodified=False,
+            )
+        )  # fmt: skip
+
+    draft.each("SecurityGroups", "GroupId", make)
+    for group_id in {group_id for group_id, _ in ids} - {group.id for group in draft.all(SecurityGroup)}:
+        draft.leave_out(group_id, "its rules are in the import, the group is not (describe-security-groups)")
+    _missing_rules(draft, ids)
+
+
+def _missing_rules(draft: Draft, ids: dict[Any, SecurityGroupRule]) -> None:
+    """Two recordings of the same rules must agree."""
+    for (group_id, permission), rule in ids.items():
+        group = draft.find(SecurityGroup, group_id)
+        listed = rule.prefix_list_id is not None  # may have been expanded
+        if group is not None and not listed and permission not in {each.permission for each in group.rules}:
+            draft.problem(
+                group.vpc_id, rule.id, f"it is not among the permissions of {group_id}: recorded at another time?"
+            )
+
+
+def _rules(
+    draft: Draft, record: Record, group_id: str, owner: str, egress: bool, lists: Lists
+) -> Iterator[SecurityGroupRule]:
+    """A permission is a service with peers (SG-30)."""
+    service = _service(record)
+
+    def rule(peer: Record, **fields: Any) -> SecurityGroupRule:
+        named = fields.get("cidr") or fields.get("prefix_list_id") or fields["group"].group_id
+        id = fields.pop("id", None) or made_id("sgr-", group_id, egress, *service, named)
+        protocol, first, last = service
+        return SecurityGroupRule(
+            id=id, egress=egress, protocol=protocol, from_port=first, to_port=last,
+            description=peer.text("Description"), **fields,
+        )  # fmt: skip
+
+    for key, field in (("IpRanges", "CidrIp"), ("Ipv6Ranges", "CidrIpv6")):
+        for peer in record.items(key):
+            block = peer.block(field)
+            if block is None:
+                raise Damaged(f"{peer.shape} has no {field}")
+            yield rule(peer, cidr=block)
+    for peer in record.items("PrefixListIds"):
+        yield from _listed(draft, peer, peer.need("PrefixListId"), lists, rule)
+    for peer in record.items("UserIdGroupPairs"):
+        yield rule(peer, group=_reference(draft, peer, owner, group_id))
+
+
+def _listed(draft: Draft, peer: Record, id: str, lists: Lists, rule: Any) -> Iterator[SecurityGroupRule]:
+    """A rule for each entry of a list that is known; else one that is answered as unknown."""
+    if id in lists:
+        draft.notes.made_up["rules for the entries of prefix lists"] += len(lists[id])
+        for block in lists[id]:
+            yield rule(peer, cidr=block)
+        peer.ignore("Description")
+    else:
+        draft.notes.not_modelled[id] = "a prefix list without its entries"
+        yield rule(peer, prefix_list_id=id)
+
+
+def _reference(draft: Draft, peer: Record, owner: str, group_id: str) -> GroupReference:
+    peer.ignore("PeeringStatus", "GroupName")
+    id, account = peer.text("GroupId"), peer.text("UserId") or owner
+    if id is None:
+        id = _by_name(draft, str(peer.data.get("GroupName")), group_id)
+    return GroupReference(
+        group_id=id, owner_id=account, vpc_id=peer.text("VpcId"),
+        peering_connection_id=peer.text("VpcPeeringConnectionId"),
+    )  # fmt: skip
+
+
+def _by_name(draft: Draft, name: str, group_id: str) -> str:
+    """Old recordings name the groups of rules instead of giving their ids."""
+    records = [record.data for record, _ in draft.archive.records.get("SecurityGroups", [])]
+    vpc_id = next((data.get("VpcId") for data in records if data.get("GroupId") == group_id), None)
+    found = {d["GroupId"] for d in records if (d.get("GroupName"), d.get("VpcId")) == (name, vpc_id) and "GroupId" in d}
+    if len(found) != 1:
+        raise Damaged(f"a rule names the group {name!r}, and the import has {len(found)} of that name")
+    return str(found.pop())
+
+
+def _service(record: Record) -> tuple[int, int, int]:
+    """Protocol and ports, or ICMP type and code (SG-39..SG-42)."""
+    protocol = _protocol(record, "IpProtocol")
+    first, last = record.number("FromPort"), record.number("ToPort")
+    if protocol in PORTED:
+        if first is None or last is None or not 0 <= first <= last <= 65535:
+            raise Damaged(f"{record.shape} has the ports {first} to {last}")
+        return protocol, first, last
+    if protocol in ICMP_FAMILY:
+        kind, code = -1 if first is None else first, -1 if last is None else last
+        if not (-1 <= kind <= 255 and -1 <= code <= 255):
+            raise Damaged(f"{record.shape} has the ICMP type {kind} and code {code}")
+        return protocol, kind, code
+    return protocol, -1, -1
+
+
+def _protocol(record: Record, key: str) -> int:
+    text = record.number(key) if isinstance(record.data.get(key), int) else record.need(key)
+    try:
+        return parse_protocol({"all": "-1", "icmpv6": "58"}.get(str(text).lower(), str(text)))
+    except ValueError as problem:
+        raise Damaged(f"{record.shape}.{key}: {problem}") from None
+
+
+def _rule_ids(draft: Draft) -> dict[Any, SecurityGroupRule]:
+    """(group, permission) → the rule of `describe-security-group-rules`."""
+    found: dict[Any, SecurityGroupRule] = {}
+
+    def make(record: Record, _: Source) -> None:
+        group_id, owner = record.need("GroupId"), record.text("GroupOwnerId") or ""
+        protocol, first, last = _service(record)
+        record.ignore("SecurityGroupRuleArn")
+        peer = record.child("ReferencedGroupInfo")
+        rule = SecurityGroupRule(
+            id=record.need("SecurityGroupRuleId"), egress=record.flag("IsEgress"), protocol=protocol, from_port=first,
+            to_port=last, cidr=record.block("CidrIpv4") or record.block("CidrIpv6"),
+            prefix_list_id=record.text("PrefixListId"), description=record.text("Description"), tags=record.tags(),
+            group=_reference(draft, peer, owner, group_id) if peer is not None else None,
+        )  # fmt: skip
+        found[group_id, rule.permission] = rule
+
+    draft.each("SecurityGroupRules", "SecurityGroupRuleId", make)
+    return found
+
+
+def associations(draft: Draft) -> None:
+    """Groups that further VPCs may use (SG-70)."""
+
+    def make(record: Record, source: Source) -> None:
+        group_id, vpc_id = record.need("GroupId"), record.need("VpcId")
+        record.ignore("VpcOwnerId", "StateReason")
+        state = record.text("State") or "associated"
+        group, vpc = draft.find(SecurityGroup, group_id), draft.find(Vpc, vpc_id)
+        own = draft.owned(record, source, vpc.region if vpc else None)
+        owner = record.text("GroupOwnerId")
+        if group is None or vpc is None:
+            draft.leave_out(f"{group_id}@{vpc_id}", "the group or the VPC of this association is not in the import")
+        elif state == "associated":
+            id = GroupAssociation.id_of(group_id, vpc_id)
+            draft.put(
+                GroupAssociation(
+                    id=id, **{**own, "owner_id": owner or own["owner_id"]}, group_id=group_id, vpc_id=vpc_id
+                )
+            )
+
+    draft.each("SecurityGroupVpcAssociations", None, make)
+
+
+# ---------------------------------------------------------------------- network ACLs
+def acls(draft: Draft) -> dict[str, tuple[str, str]]:
+    """Network ACLs; subnet → its ACL and the association's id."""
+    found: dict[str, tuple[str, str]] = {}
+
+    def make(record: Record, source: Source) -> None:
+        id, vpc_id = record.need("NetworkAclId"), record.need("VpcId")
+        vpc = draft.find(Vpc, vpc_id)
+        if vpc is None:
+            draft.leave_out(id, f"its VPC {vpc_id} is not in the import")
+            record.ignore(*record.data)
+            return
+        for each in record.items("Associations"):
+            each.ignore("NetworkAclId")
+            subnet_id = each.need("SubnetId")
+            association = each.text("NetworkAclAssociationId") or draft.made(
+                "aclassoc-", subnet_id, what="ids of associations"
+            )
+            if found.setdefault(subnet_id, (id, association))[0] != id:
+                draft.problem(vpc_id, subnet_id, f"it is associated with {found[subnet_id][0]} and {id}")
+        entries = [entry for each in record.items("Entries") if (entry := _entry(each)) is not None]
+        places = [(entry.number, entry.egress) for entry in entries]
+        if len(set(places)) != len(places):
+            raise Damaged("two entries have the same number")
+        draft.put(
+            NetworkAcl(
+                id=id, **draft.owned(record, source, vpc.region), tags=record.tags(), vpc_id=vpc_id,
+                is_default=record.flag("IsDefault"), entries=tuple(entries), ingress_unmodified=False,
+                egress_unmodified=False,
+            )
+        )  # fmt: skip
+
+    draft.each("NetworkAcls", "NetworkAclId", make)
+    return found
+
+
+def _entry(record: Record) -> NetworkAclEntry | None:
+    """None for the final one, which always denies (ACL-06)."""
+    number = record.number("RuleNumber")
+    if number is None:
+        raise Damaged("an entry has no RuleNumber")
+    protocol, action = _protocol(record, "Protocol"), record.need("RuleAction").lower()
+    egress = record.flag("Egress")
+    block = record.block("CidrBlock") or record.block("Ipv6CidrBlock")
+    ports, icmp = record.child("PortRange"), record.child("IcmpTypeCode")
+    span = (ports.number("From"), ports.number("To")) if ports is not None else (None, None)
+    kind = (icmp.number("Type"), icmp.number("Code")) if icmp is not None else (None, None)
+    if number >= FINAL_RULE_IPV4:
+        return None
+    if action not in ("allow", "deny") or block is None:
+        raise Damaged(f"entry {number} has the action {action!r} and the block {block}")
+    if protocol in PORTED and (span[0] is None or span[1] is None or not 0 <= span[0] <= span[1] <= 65535):
+        raise Damaged(f"entry {number} has the ports {span[0]} to {span[1]}")
+    return NetworkAclEntry(
+        number=number, egress=egress, protocol=protocol, allow=action == "allow", cidr=block,
+        ports=PortRange(span[0] or 0, span[1] or 0) if protocol in PORTED else None,
+        icmp=(-1 if kind[0] is None else kind[0], -1 if kind[1] is None else kind[1])
+        if protocol in ICMP_FAMILY else None,
+    )  # fmt: skip

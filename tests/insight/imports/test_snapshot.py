@@ -1,0 +1,77 @@
+"""Our own form: a network written and read again is the same network; a damaged one is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ringfence.insight.imports import snapshot
+from ringfence.insight.imports.notes import ImportProblem
+from ringfence.model.world import World
+from ringfence.policy.compile import compile_world
+from tests import builders as b
+from tests.differential.compare import Run
+from tests.insight.imports.recording import imported, site
+
+
+def again(world: World) -> World:
+    return imported({"s": json.loads(snapshot.text(world))}).world
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_network_comes_back_as_it_was(seed: int) -> None:
+    """CFG-08: every row of the network, and so every fragment that packets are judged by."""
+    world = Run(seed).api.world
+    read = again(world)
+    for kind in snapshot.KINDS:
+        assert read.all(kind) == world.all(kind)
+    mine = {k: f for k, f in compile_world(world).fragments.items() if k[0] != "Machine"}  # images are not in it
+    assert {k: f for k, f in compile_world(read).fragments.items() if k[0] != "Machine"} == mine
+    assert snapshot.text(read) == snapshot.text(world), "stable"
+
+
+def test_an_import_comes_back_with_what_it_lacks() -> None:
+    documents = site()
+    del documents["acls"]
+    documents["tables"]["RouteTables"][0]["Routes"][1] = {"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1"}
+    world = imported(documents).world
+    assert compile_world(again(world)).fragments == compile_world(world).fragments
+
+
+def test_nothing_secret_is_in_it() -> None:
+    """User data may hold passwords."""
+    world = b.world(b.vpc(), b.subnet("a", "10.0.0.0/24"), b.instance("x", user_data="aHVudGVyMg=="))
+    assert "aHVudGVyMg" not in snapshot.text(world)
+    assert '"i-' in snapshot.text(world)
+
+
+def _whole() -> dict[str, Any]:
+    return dict(json.loads(snapshot.text(b.world(b.vpc(), b.subnet("a", "10.0.0.0/24")))))
+
+
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        (lambda s: s.update(version=2), "version 2"),
+        (lambda s: s.update(rows=[]), "no rows"),
+        (lambda s: s["rows"].update(secret=[]), "unknown kind 'secret'"),
+        (lambda s: s["rows"].update(vpc={}), "no list"),
+        (lambda s: s["rows"]["vpc"][0].update(colour="blue"), "colour"),
+        (lambda s: s["rows"]["vpc"][0].pop("ipv4"), "is damaged"),
+        (lambda s: s["rows"]["subnet"][0].update(cidr="x"), "is damaged"),
+        (lambda s: s["rows"]["vpc"].append(s["rows"]["vpc"][0]), "twice"),
+        (lambda s: s["rows"]["vpc"].append(7), "is damaged"),
+    ],
+)
+def test_damage_is_named(edit: Any, why: str) -> None:
+    document = _whole()
+    edit(document)
+    with pytest.raises(ImportProblem, match=why):
+        imported({"s": document})
+
+
+def test_a_snapshot_stands_alone() -> None:
+    with pytest.raises(ImportProblem, match="alone"):
+        imported({"s": _whole(), **site()})
