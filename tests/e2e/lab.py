@@ -201,7 +201,7 @@ class Lab:
             interface["Ipv6AddressCount"] = 1
         image = self.ec2.describe_images(Owners=["amazon", "self"])["Images"][0]["ImageId"]
         id = self.ec2.run_instances(
-            ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1, NetworkInterfaces=[interface]
+            ImageId=image, InstanceType="m5.4xlarge", MinCount=1, MaxCount=1, NetworkInterfaces=[interface]
         )["Instances"][0]["InstanceId"]
         self.names[name] = id
         return str(id)

@@ -98,6 +98,7 @@ _GENERAL: dict[str, ErrorKind] = {
 _EC2: dict[str, ErrorKind] = {
     "AnalysisExistsForNetworkInsightsPath": _bad("{message}"),
     "AddressLimitExceeded": _bad("The maximum number of addresses has been reached."),
+    "AttachmentLimitExceeded": _bad("{message}"),
     "CannotDelete": _bad('the specified group: "{id}" name: "default" cannot be deleted by a user'),
     "CidrLimitExceeded": _bad("This network {vpc} has met its maximum number of allowed CIDRs: {limit}"),
     "ClientInvalidParameterValue": _bad("{message}"),

@@ -10,11 +10,12 @@ from typing import Any
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.ec2.instance_describe import named_instances
 from ringfence.api.ops.ec2.instance_metadata import metadata_options, metadata_view
-from ringfence.api.ops.ec2.instance_types import instance_types
+from ringfence.api.ops.ec2.instance_types import check_interfaces
 from ringfence.api.ops.ec2.instances import check_user_data
 from ringfence.api.ops.ec2.interfaces import group_identifiers, groups_of
 from ringfence.api.ops.registry import operation
 from ringfence.model.errors import fault
+from ringfence.model.instance_types import instance_types
 from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE
 from ringfence.model.nouns.instance import Instance, InstanceState
 from ringfence.model.nouns.network_interface import NetworkInterface
@@ -102,11 +103,12 @@ def _source_dest_check(_call: Call, world: World, instance: Instance, value: Any
     return put(NETWORK_INTERFACE, replace(eni, source_dest_check=_plain(value) in (True, "true", "True")))
 
 
-def _instance_type(_call: Call, _world: World, instance: Instance, value: Any) -> Change:
+def _instance_type(_call: Call, world: World, instance: Instance, value: Any) -> Change:
     _stopped(instance, "instanceType")
     wanted = str(_plain(value))
     if wanted not in instance_types():
         raise fault("InvalidInstanceAttributeValue", message=f"Invalid value '{wanted}' for InstanceType.")
+    check_interfaces(wanted, world.by(NETWORK_INTERFACE, "instance", instance.id))
     return put(INSTANCE, replace(instance, instance_type=wanted))
 
 

@@ -13,6 +13,7 @@ from ringfence.api.ops.ec2.addressing import new_public_ip
 from ringfence.api.ops.ec2.images import visible_image
 from ringfence.api.ops.ec2.instance_metadata import metadata_options, options_of_new
 from ringfence.api.ops.ec2.instance_profiles import profile_of, with_profile
+from ringfence.api.ops.ec2.instance_types import check_interfaces, check_type
 from ringfence.api.ops.ec2.instance_views import reservation_view
 from ringfence.api.ops.ec2.interfaces import (
     groups_of,
@@ -63,6 +64,9 @@ _ONLY: tuple[tuple[str, str, Any], ...] = (
 )
 
 
+DEFAULT_TYPE = "m1.small"  # EC2 API Reference, RunInstances: InstanceType
+
+
 # ---------------------------------------------------------------------- running
 @operation("ec2:RunInstances")
 def run_instances(call: Call, world: World, params: Params) -> Outcome:
@@ -73,6 +77,7 @@ def run_instances(call: Call, world: World, params: Params) -> Outcome:
         raise fault("InvalidParameterValue", message=f"Value ({low}/{high}) for MinCount/MaxCount is invalid.")
     if not params.get("ImageId"):
         raise fault("MissingParameter", name="ImageId")
+    check_type(params.get("InstanceType") or DEFAULT_TYPE)
     template = _template(call, world, params)
     profile = profile_of(call, world, params.get("IamInstanceProfile"))
     change, now = Change(), world
@@ -133,7 +138,7 @@ def _template(call: Call, world: World, params: Params) -> Instance:
         tags=tags_on_create(call, params, INSTANCE, NETWORK_INTERFACE, "volume"),
         reservation_id=call.ids.new("r-"),
         image_id=image.id,
-        instance_type=params.get("InstanceType") or "m1.small",
+        instance_type=params.get("InstanceType") or DEFAULT_TYPE,
         state=InstanceState.PENDING,
         launch_time=call.timestamp,
         vpc_id="",
@@ -177,6 +182,7 @@ def _launch(call: Call, world: World, params: Params, template: Instance, index:
         interfaces.append(eni)
         step = put(NETWORK_INTERFACE, eni)
         change, now = change + step, now.apply(step)
+    check_interfaces(template.instance_type, interfaces)
     primary = interfaces[0]
     if any(eni.vpc_id != primary.vpc_id or eni.availability_zone != primary.availability_zone for eni in interfaces):
         raise fault("InvalidParameterCombination", message="All interfaces must be in one VPC and Availability Zone")

@@ -11,6 +11,7 @@ from ringfence.api.ops.describe import Values, describe
 from ringfence.api.ops.ec2 import lifecycle
 from ringfence.api.ops.ec2.addresses import unassociated
 from ringfence.api.ops.ec2.addressing import allocate_ipv4, allocate_ipv6
+from ringfence.api.ops.ec2.instance_types import check_interfaces
 from ringfence.api.ops.ec2.interfaces import (
     MAX_ADDRESSES,
     attachment_view,
@@ -223,8 +224,10 @@ def attach_network_interface(call: Call, world: World, params: Params) -> Outcom
         id=call.ids.new("eni-attach-"), instance_id=instance.id, device_index=index, attach_time=call.timestamp,
         delete_on_termination=False,
     )  # fmt: skip
+    attached = replace(eni, attachment=attachment)
+    check_interfaces(instance.instance_type, (*others, attached))
     reply = {"AttachmentId": attachment.id, "NetworkCardIndex": 0}
-    return Outcome(reply, put(NETWORK_INTERFACE, replace(eni, attachment=attachment)))
+    return Outcome(reply, put(NETWORK_INTERFACE, attached))
 
 
 @operation("ec2:DetachNetworkInterface")
@@ -259,11 +262,18 @@ def assign_private_ip_addresses(call: Call, world: World, params: Params) -> Out
     added = allocate_ipv4(world.apply(change) if change else world, subnet, count or len(set(named)), wanted=named)
     if len(eni.addresses) + len(added) > MAX_ADDRESSES:
         raise fault("PrivateIpAddressLimitExceeded", message=f"At most {MAX_ADDRESSES} private addresses per interface")
+    _fits(world, replace(eni, addresses=(*eni.addresses, *added)))
     reply = {
         "NetworkInterfaceId": eni.id,
         "AssignedPrivateIpAddresses": [{"PrivateIpAddress": str(address)} for address in added],
     }
     return Outcome(reply, change + put(NETWORK_INTERFACE, replace(eni, addresses=(*eni.addresses, *added))))
+
+
+def _fits(world: World, eni: NetworkInterface) -> None:
+    """Its addresses, on the instance it is attached to. PrivateIpAddressLimitExceeded."""
+    if eni.attachment is not None:
+        check_interfaces(world.get(INSTANCE, eni.attachment.instance_id).instance_type, [eni])
 
 
 def _taken_over(world: World, eni: NetworkInterface, named: Any) -> Change:
@@ -311,6 +321,7 @@ def assign_ipv6_addresses(call: Call, world: World, params: Params) -> Outcome:
         raise fault("MissingParameter", message="Either ipv6Addresses or ipv6AddressCount must be given.")
     subnet = world.get(SUBNET, eni.subnet_id)
     added = allocate_ipv6(call, world, subnet, len(named) + count, wanted=named, taken=eni.ipv6)
+    _fits(world, replace(eni, ipv6=(*eni.ipv6, *added)))
     reply = {"NetworkInterfaceId": eni.id, "AssignedIpv6Addresses": [str(address) for address in added]}
     return Outcome(reply, put(NETWORK_INTERFACE, replace(eni, ipv6=(*eni.ipv6, *added))))
 
