@@ -239,6 +239,17 @@ def test_two_vpcs_meet_only_on_the_internet() -> None:
     assert str(done.there.packet.src) == PUBLIC
 
 
+def test_rt_16_routes_do_not_apply_inside_a_subnet() -> None:
+    """RT-16: neighbours talk directly, also where the whole block of their subnet is routed to an appliance (RT-08)."""
+    neighbour, sent = host("a2", "10.0.0.11", groups=["open"]), packet(A, "10.0.0.11", "tcp", 80)
+    w = site(route("10.0.0.0/24", TO_BOX), route("10.0.1.0/24", TO_BOX), extra=(neighbour,))
+    done = exchange(compile_world(w), sent, ident("eni", "a"))
+    assert done.verdict.dropped_at is None
+    assert TO_BOX not in {hop.interface for hop in done.verdict.hops}
+    across = exchange(compile_world(w), packet(A, B, "tcp", 80), ident("eni", "a"))
+    assert TO_BOX in {hop.interface for hop in across.verdict.hops}
+
+
 def test_rt_13_and_rt_14_gateway_route_table() -> None:
     """RT-14: traffic from the internet passes the appliance first; RT-15: the answer's way is its own."""
     edge = table("edge", route("10.0.0.0/24", TO_BOX), edge="igw")
