@@ -6,7 +6,7 @@
 PORT ?= 4566
 VENV := .venv/bin
 
-.PHONY: setup run test check format lock docs differential iam-differential reach-differential bench clean
+.PHONY: setup run test check format lock docs differential iam-differential reach-differential reach-smt bench clean
 
 setup:
 	@scripts/setup.sh
@@ -38,6 +38,9 @@ differential: setup
 
 reach-differential: setup
 	$(VENV)/python -m tests.differential.run_reach
+
+reach-smt: setup
+	$(VENV)/python -m tests.differential.run_smt
 
 iam-differential: setup
 	$(VENV)/python -m tests.differential.iam_run
