@@ -12,6 +12,7 @@ from ringfence import __version__
 from ringfence.cli import (
     account,
     audit,
+    difference,
     doctor,
     execute,
     flows,
@@ -25,7 +26,21 @@ from ringfence.cli import (
 )
 from ringfence.cli.common import CommandError
 
-GROUPS = (up, information, account, audit, execute, importing, probe, trace, reach, flows, providers, doctor)
+GROUPS = (
+    up,
+    information,
+    account,
+    audit,
+    execute,
+    importing,
+    probe,
+    trace,
+    reach,
+    difference,
+    flows,
+    providers,
+    doctor,
+)
 
 
 def parser() -> argparse.ArgumentParser:

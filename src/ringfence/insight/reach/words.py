@@ -5,6 +5,7 @@ from __future__ import annotations
 from ringfence.insight.reach.atoms import BASES, END, OTHER
 from ringfence.insight.reach.space import Space
 from ringfence.model.net import Protocol, protocol_name
+from ringfence.policy.packet import Packet
 
 _ECHO = {Protocol.ICMP: 8 << 8, Protocol.ICMPV6: 128 << 8}
 _WHOLE = 0xFFFF
@@ -59,3 +60,15 @@ def _joined(name: str, what: list[str]) -> str:
         return "ping" if name == "icmp" else "ping6"
     many = len(what) > 6
     return f"{name} {', '.join(what[:5] if many else what)}{f' and {len(what) - 5} more' if many else ''}"
+
+
+def packet_line(sender: str, packet: Packet) -> str:
+    """`eni-1 sends 10.0.0.5 -> 10.0.1.9 tcp port 22 from port 40000`."""
+    name, end = protocol_name(packet.protocol), ""
+    if packet.protocol in (Protocol.TCP, Protocol.UDP):
+        end = f" port {packet.dport} from port {packet.sport}"
+    elif packet.protocol in (Protocol.ICMP, Protocol.ICMPV6):
+        end = f" type {packet.icmp_type} code {packet.icmp_code}"
+    else:
+        name = f"protocol {name}"
+    return f"{sender} sends {packet.src} -> {packet.dst} {name}{end}"

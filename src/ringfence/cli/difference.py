@@ -1,0 +1,77 @@
+"""`ringfence diff A B`: what became possible between two networks, what impossible; made for CI."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ringfence.cli.common import CommandError
+from ringfence.cli.networks import add_import_options, imported, of_installation
+from ringfence.insight.imports.load import Network
+
+RUNNING = "running"
+_FORMATS = ("text", "json", "markdown", "junit", "sarif")
+#: what --fail-on may name. What is opened or exposed may hide in what is unknown, so that fails as well
+THRESHOLDS = ("opened", "exposed", "closed", "unknown", "any")
+
+
+def add(commands: Any) -> None:
+    parser = commands.add_parser(
+        "diff",
+        help="what became possible between two networks, what impossible",
+        description="Compare two networks: exact sets of packets, an example of each, and the rules that decide. "
+        f"A and B are files or directories (see `ringfence import`), {RUNNING}, or {RUNNING}@ENDPOINT.",
+    )
+    parser.add_argument("before", metavar="A")
+    parser.add_argument("after", metavar="B")
+    parser.add_argument("--format", choices=_FORMATS, default="text")
+    parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="instead of the standard output")
+    parser.add_argument(
+        "--fail-on",
+        action="append",
+        choices=THRESHOLDS,
+        default=[],
+        help="exit 1 for such a change; exposed: opened to the internet; opened and exposed fail on unknown, too. Repeatable",
+    )
+    parser.add_argument("--allow-unknown", action="store_true", help="opened and exposed do not fail on unknown")
+    add_import_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit 0, 1 for a change that --fail-on names, 2 for bad usage."""
+    from ringfence.insight.compare.changes import compare
+    from ringfence.insight.compare.formats import FORMATS, Comparison
+
+    before, after = (_operand(args, name) for name in (args.before, args.after))
+    entries = compare(before.world, after.world)
+    failing = frozenset(n for n, entry in enumerate(entries) if _fails(args, entry))
+    shown = FORMATS[args.format](Comparison(args.before, args.after, entries, failing))
+    _write(args.output, shown)
+    return 1 if failing else 0
+
+
+def _operand(args: argparse.Namespace, name: str) -> Network:
+    if name == RUNNING or name.startswith(RUNNING + "@"):
+        args.endpoint = name.partition("@")[2] or None
+        return of_installation(args)
+    return imported(args, Path(name))
+
+
+def _fails(args: argparse.Namespace, entry: Any) -> bool:
+    wanted = set(args.fail_on)
+    if wanted & {"opened", "exposed"} and not args.allow_unknown:
+        wanted.add("unknown")
+    return "any" in wanted or entry.kind.value in wanted or ("exposed" in wanted and entry.exposes)
+
+
+def _write(path: Path | None, text: str) -> None:
+    if path is None:
+        sys.stdout.write(text)
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise CommandError(f"cannot write {path}: {problem.strerror}", 2) from None
