@@ -16,7 +16,7 @@ from ringfence.model.kinds import NETWORK_INTERFACE, SECURITY_GROUP
 from ringfence.model.nouns.instance import InstanceState, MetadataOptions
 from ringfence.model.row import Row
 from ringfence.model.world import World
-from ringfence.policy.compile import Compiler, apply_delta, compile_world, diff
+from ringfence.policy.compile import Compiler, apply_delta, compile_world, diff, differences
 from ringfence.policy.ir import Fragment, Ir, Key, key_of
 from tests.builders import (
     ANY,
@@ -63,7 +63,7 @@ PUTS: list[Row] = [
     table("t", route("10.0.1.0/24", ident("eni", "x")), route(ANY, ident("igw", "igw"))),
     table("main", route(ANY, ident("eni", "loose"))), table("main"),
     group("web", *OPEN), group("web", ingress("db"), egress(ANY)), group("db"), group("db", ingress("new", "udp", 53)),
-    group("new", ingress(ANY)),
+    group("new", ingress(ANY)), replace(group("web"), name="web by another name"), replace(group("db"), name="data"),
     eni("x", "10.0.0.10", groups=["db"], instance="x"), eni("x", ["10.0.0.10", "10.0.0.11"], groups=["web"], instance="x"),
     eni("x", "10.0.0.10", groups=["web"]), eni("x", "10.0.0.10", groups=["web", "db"], instance="x", check=False),
     eni("x", "10.0.0.10", groups=["web"], instance="x", public="198.18.7.7", ipv6=["2001:db8:1::10"]),
@@ -242,5 +242,31 @@ def test_one_rule_remakes_few_fragments(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Compiler, "_make", counted)
     row = w.get(SECURITY_GROUP, ident("sg", "g3"))
     compiler.compile(changed(w, replace(row, rules=(*row.rules, ingress("10.1.0.0/16")))))
-    assert len(made) <= 2 + 10  # the group, its members, and the machines that tell their groups' names
+    assert len(made) == 2  # the group and its members; the machines tell its name, which is the same
     assert len(w.by(NETWORK_INTERFACE, "group", row.id)) == 10
+
+
+def test_a_group_of_another_name_remakes_what_tells_it() -> None:
+    """AWS never renames a group, but what is remembered of a part must notice when it is another."""
+    compiler = Compiler()
+    before = compiler.compile(START)
+    w = changed(START, replace(START.get(SECURITY_GROUP, ident("sg", "db")), name="data"))
+    after = compiler.compile(w)
+    assert {key_of(fragment) for fragment in diff(before, after).put} == {("Machine", ident("i", "y"))}
+    assert after.fragments == compile_world(w).fragments
+
+
+def test_differences_of_fragments() -> None:
+    """New, changed and gone; an equal one that is another object is none, whatever the sizes."""
+    one, two = compile_world(BASE).fragments, compile_world(START).fragments
+    same = compile_world(BASE).fragments
+    assert differences(one, same) == ([], [])
+    some = dict(list(one.items())[1:])
+    assert differences(one, some) == ([], [next(iter(one))])
+    assert differences(some, one) == ([next(iter(one.values()))], [])
+    key, other = next((key, fragment) for key, fragment in two.items() if key not in one)
+    assert differences(one, {**some, key: other}) == ([other], [next(iter(one))])  # as many as before
+    for left, right in ((one, two), (two, one)):
+        put, drop = differences(left, right)
+        assert {key_of(f): f for f in put} == {key: f for key, f in right.items() if left.get(key) != f}
+        assert set(drop) == left.keys() - right.keys()

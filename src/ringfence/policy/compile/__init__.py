@@ -8,12 +8,13 @@ What it gives depends on the World alone: tests compare it with a fresh compiler
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ringfence.model.kinds import KINDS
 from ringfence.model.world import Place, World
 from ringfence.policy.compile import edge, gaps, interfaces, machines, names, network_acls, routing, security_groups
-from ringfence.policy.compile.rows import Maker, Reader
+from ringfence.policy.compile.rows import Glance, Maker, Reader
 from ringfence.policy.ir import Delta, Fragment, Ir, Key, key_of
 
 #: noun of a row → the fragments made for it; a maker may also say that there is none (None)
@@ -33,12 +34,31 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
 Node = tuple[Maker, str, str]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made:
+    """What a maker gave, and what that was made from."""
+
+    read: frozenset[Place] = frozenset()
+    glances: tuple[Glance, ...] = ()
+    fragment: Fragment | None = None
+
+    def places(self) -> frozenset[Place]:
+        return self.read.union(glance.place for glance in self.glances)
+
+    def minds(self, place: Place, world: World) -> bool:
+        """Was anything that the place now shows otherwise made use of?"""
+        return place in self.read or any(each.place == place and each.differs(world) for each in self.glances)
+
+
+_NEVER = _Made()
+
+
 class Compiler:
     """Compiles one World after another; quick when each is a descendant of the one before. Not for several threads."""
 
     def __init__(self) -> None:
         self._world: World | None = None
-        self._made: dict[Node, tuple[frozenset[Place], Fragment | None]] = {}
+        self._made: dict[Node, _Made] = {}
         self._readers: dict[Place, set[Node]] = {}
         self._fragments: dict[Key, Fragment] = {}
 
@@ -48,7 +68,7 @@ class Compiler:
         # a maker that fails leaves nothing half remembered: the next compilation starts from scratch
         self._world = None
         self._fragments = dict(self._fragments)
-        for node in self._all(world) if touched is None else self._affected(touched):
+        for node in self._all(world) if touched is None else self._affected(world, touched):
             self._make(world, node)
         self._world = world
         return Ir(world.generation, self._fragments)
@@ -62,10 +82,10 @@ class Compiler:
         }
         return nodes | self._made.keys()
 
-    def _affected(self, touched: frozenset[Place]) -> set[Node]:
+    def _affected(self, world: World, touched: frozenset[Place]) -> set[Node]:
         nodes: set[Node] = set()
         for place in touched:
-            nodes |= self._readers.get(place, set())
+            nodes.update(node for node in self._readers.get(place, ()) if self._made[node].minds(place, world))
             if len(place) == 2:  # a row: new ones have no reader yet
                 nodes.update((maker, place[0], place[1]) for maker in MAKERS.get(place[0], ()))
         return nodes
@@ -75,25 +95,28 @@ class Compiler:
         reader = Reader(world)
         row = reader.find(KINDS[noun], id)
         fragment: Fragment | None = maker(reader, row) if row is not None else None
-        read, before = self._made.get(node, (frozenset[Place](), None))
+        held = self._made.get(node, _NEVER)
+        before = held.fragment
         if before is not None and fragment == before:
             fragment = before
         elif before is not None:
             self._fragments.pop(key_of(before), None)
         if fragment is not None:
             self._fragments[key_of(fragment)] = fragment
-        self._remember(node, read, frozenset(reader.read) if row is not None else frozenset(), fragment)
+        now = _Made(frozenset(reader.read), tuple(reader.glances), fragment) if row is not None else _NEVER
+        self._remember(node, held, now)
 
-    def _remember(self, node: Node, old: frozenset[Place], new: frozenset[Place], fragment: Fragment | None) -> None:
-        for place in old - new:
+    def _remember(self, node: Node, old: _Made, new: _Made) -> None:
+        was, now = old.places(), new.places()
+        for place in was - now:
             readers = self._readers[place]
             readers.discard(node)
             if not readers:
                 del self._readers[place]
-        for place in new - old:
+        for place in now - was:
             self._readers.setdefault(place, set()).add(node)
-        if new:
-            self._made[node] = (new, fragment)
+        if now:
+            self._made[node] = new
         else:
             self._made.pop(node, None)
 
@@ -105,14 +128,19 @@ def compile_world(world: World) -> Ir:
 
 def diff(old: Ir | None, new: Ir) -> Delta:
     """What must be put and dropped to get from one IR to another; everything from None."""
-    before: dict[Key, Any] = old.fragments if old else {}
-    put = tuple(
-        fragment
-        for key, fragment in new.fragments.items()
-        if before.get(key) is not fragment and before.get(key) != fragment
-    )
-    drop = tuple(key for key in before if key not in new.fragments)
-    return Delta(old.generation if old else None, new.generation, put, drop)
+    put, drop = differences(old.fragments if old else {}, new.fragments)
+    return Delta(old.generation if old else None, new.generation, tuple(put), tuple(drop))
+
+
+def differences(before: Mapping[Key, Fragment], after: Mapping[Key, Fragment]) -> tuple[list[Fragment], list[Key]]:
+    """The fragments that are new or changed, and the keys that are gone. Most fragments are the same objects, and asking
+    just that is quick."""
+    held = before.get
+    other = [(key, fragment) for key, fragment in after.items() if held(key) is not fragment]
+    put = [fragment for key, fragment in other if held(key) != fragment]
+    came = sum(key not in before for key, _ in other)
+    drop = [key for key in before if key not in after] if len(before) + came != len(after) else []
+    return put, drop
 
 
 def apply_delta(old: Ir | None, delta: Delta) -> Ir:

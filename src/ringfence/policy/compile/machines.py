@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from operator import attrgetter
 
 from ringfence.model.kinds import IMAGE, KEY_PAIR, NETWORK_INTERFACE, SECURITY_GROUP, SUBNET, VPC
 from ringfence.model.nouns.instance import RUNNABLE, Image, Instance, KeyPair
@@ -70,7 +71,7 @@ def _metadata(
         "meta-data/placement/availability-zone-id": subnet.availability_zone_id,
         "meta-data/placement/region": instance.region,
         "meta-data/reservation-id": instance.reservation_id,
-        "meta-data/security-groups": "\n".join(rows.get(SECURITY_GROUP, id).name for id in primary.groups),
+        "meta-data/security-groups": _group_names(rows, primary),
         "meta-data/services/domain": "amazonaws.com",
         "meta-data/services/partition": "aws",
     }
@@ -93,6 +94,14 @@ def _metadata(
     return out
 
 
+def _group_names(rows: Rows, eni: NetworkInterface) -> str:
+    """The names alone: a change of their rules is nothing to the instance."""
+    return "\n".join(rows.part(SECURITY_GROUP, id, _NAME) for id in eni.groups)
+
+
+_NAME = attrgetter("name")
+
+
 def _interface_metadata(rows: Rows, eni: NetworkInterface) -> dict[str, str]:
     at = f"meta-data/network/interfaces/macs/{eni.mac}/"
     vpc, subnet = rows.get(VPC, eni.vpc_id), rows.get(SUBNET, eni.subnet_id)
@@ -104,7 +113,7 @@ def _interface_metadata(rows: Rows, eni: NetworkInterface) -> dict[str, str]:
         "mac": eni.mac,
         "owner-id": eni.owner_id,
         "security-group-ids": "\n".join(eni.groups),
-        "security-groups": "\n".join(rows.get(SECURITY_GROUP, id).name for id in eni.groups),
+        "security-groups": _group_names(rows, eni),
         "subnet-id": eni.subnet_id,
         "subnet-ipv4-cidr-block": str(subnet.cidr),
         "vpc-id": eni.vpc_id,

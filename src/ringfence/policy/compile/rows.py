@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from ringfence.model.kinds import Kind
@@ -10,6 +11,7 @@ from ringfence.model.row import Row
 from ringfence.model.world import Place, World
 
 R = TypeVar("R", bound=Row)
+V = TypeVar("V")
 
 
 class Rows(Protocol):
@@ -27,13 +29,35 @@ class Rows(Protocol):
         """The rows of an index, in order of creation."""
         ...
 
+    def part(self, kind: Kind[R], id: str, of: Callable[[R], V]) -> V:
+        """What `of` takes from the row, where the rest of it does not matter; ApiError when there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Glance:
+    """A part of a row that was read, and what it was."""
+
+    place: Place
+    kind: Kind[Any]
+    id: str
+    of: Callable[[Any], Any]
+    value: Any
+
+    def differs(self, world: World) -> bool:
+        """Would it be another now?"""
+        row = world.find(self.kind, self.id)
+        return row is None or self.of(row) != self.value
+
 
 class Reader:
-    """A World that notes each place it is read at. INVARIANT: a value made through a Reader depends on `read` only."""
+    """A World that notes each place it is read at. INVARIANT: a value made through a Reader depends on `read` and the
+    parts in `glances` only."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.read: set[Place] = set()
+        self.glances: list[Glance] = []
 
     def find(self, kind: Kind[R], id: str | None) -> R | None:
         if id is None:
@@ -48,6 +72,11 @@ class Reader:
     def by(self, kind: Kind[R], index: str, key: str) -> list[R]:
         self.read.add((kind.noun, index, key))
         return self._world.by(kind, index, key)
+
+    def part(self, kind: Kind[R], id: str, of: Callable[[R], V]) -> V:
+        value = of(self._world.get(kind, id))
+        self.glances.append(Glance((kind.noun, id), kind, id, of, value))
+        return value
 
 
 Maker = Callable[[Rows, Any], Any]
