@@ -86,6 +86,9 @@ class NoPlane:
     def status(self) -> dict[str, Any]:
         return {"applied_generation": self._store.world.generation}
 
+    def reached(self, generation: int, timeout: float) -> bool:
+        return True
+
     def probe(self, request: dict[str, Any], *, timeout: float) -> dict[str, Any]:
         return {"error": NO_PLANE}
 

@@ -41,6 +41,10 @@ class Plane(Protocol):
         """At least `applied_generation`; `problem` when something is wrong."""
         ...
 
+    def reached(self, generation: int, timeout: float) -> bool:
+        """Wait until the packets obey this generation; False after `timeout` seconds."""
+        ...
+
     def probe(self, request: Request, *, timeout: float) -> Reply:
         """Real packets."""
         ...
@@ -103,16 +107,12 @@ class Console:
     def _wait(self, request: Request) -> Reply:
         """Until the generation of now is applied."""
         wanted = self._store.world.generation
-        started = time.monotonic()
-        while True:
-            status = self._plane.status()
-            applied = status["applied_generation"]
-            if applied >= wanted:
-                return {"generation": wanted, "applied_generation": applied}
-            waited = time.monotonic() - started
-            if waited > float(request.get("timeout", 30)):
-                return {"error": f"generation {applied} of {wanted} applied: {status.get('problem', 'still working')}"}
-            time.sleep(0.002 if waited < 0.2 else 0.02)
+        reached = self._plane.reached(wanted, float(request.get("timeout", 30)))
+        status = self._plane.status()
+        applied = status["applied_generation"]
+        if reached:
+            return {"generation": wanted, "applied_generation": applied}
+        return {"error": f"generation {applied} of {wanted} applied: {status.get('problem', 'still working')}"}
 
     def _audit(self, request: Request) -> Reply:
         """The newest calls that fit, oldest first."""

@@ -104,6 +104,7 @@ class NftablesPlane:
         self._link: socket.socket | None = None
         self._agent: subprocess.Popen[bytes] | None = None
         self._applied, self._problem = -1, ""
+        self._news = threading.Condition()  # of `_applied`
         self._running: set[str] = set()
         self._answers: dict[int, queue.Queue[dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
@@ -122,6 +123,11 @@ class NftablesPlane:
         """How far the packets are."""
         out: dict[str, Any] = {"applied_generation": self._applied}
         return out | ({"problem": self._problem} if self._problem else {})
+
+    def reached(self, generation: int, timeout: float) -> bool:
+        """Wait until the packets obey this generation; False after `timeout` seconds."""
+        with self._news:
+            return self._news.wait_for(lambda: self._applied >= generation, timeout)
 
     def probe(self, request: dict[str, Any], *, timeout: float) -> dict[str, Any]:
         """Ask the agent for real packets."""
@@ -263,7 +269,9 @@ class NftablesPlane:
     def _event(self, event: dict[str, Any], descriptors: Sequence[int]) -> None:
         kind = event["event"]
         if kind == "applied":
-            self._applied, self._problem = event["generation"], ""
+            with self._news:
+                self._applied, self._problem = event["generation"], ""
+                self._news.notify_all()
         elif kind == "problem":
             self._problem = event["message"]
             log.error("data plane: %s", event["message"])

@@ -6,10 +6,9 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from itertools import chain
 from typing import Any
 
 from ringfence.dataplane import linux, topology
@@ -35,6 +34,7 @@ from ringfence.dataplane.services.dhcp6 import Dhcp6Server, Lease6
 from ringfence.dataplane.services.dns import DnsServer, Zone
 from ringfence.dataplane.services.imds import ImdsServer, Roles, Tokens
 from ringfence.dataplane.services.ntp import NtpServer
+from ringfence.dataplane.slices import Slices, VpcSlice
 from ringfence.dataplane.topology import Routes, TopologyError, run_batch
 from ringfence.model import endpoints
 from ringfence.model.net import Address
@@ -43,30 +43,9 @@ from ringfence.policy.ir import Edge, Interface, Ir, Machine, Subnet, Vpc
 
 log = logging.getLogger("ringfence.network")
 BACKLOG = 128
+Machines = dict[str, Machine]
 #: gives the sockets that listen on the APIs' addresses away
 Announce = Callable[[Sequence[socket.socket]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class VpcSlice:
-    """The fragments of one VPC."""
-
-    interfaces: tuple[Interface, ...]
-    groups: tuple[nodes.Group, ...]
-    members: tuple[nodes.GroupMembers, ...]
-    acls: tuple[nodes.Acl, ...]
-    subnets: tuple[Subnet, ...]
-    edge: Edge | None
-    tables: tuple[nodes.RouteTable, ...]
-    vpc: Vpc | None = None
-    names: nodes.Names | None = None
-
-    def filtered(self) -> Iterator[nodes.Fragment]:
-        """What the packet filter is made of."""
-        groups: tuple[tuple[nodes.Fragment, ...], ...]
-        groups = (self.interfaces, self.groups, self.members, self.acls, self.subnets, self.tables)
-        yield from chain.from_iterable(groups)
-        yield from (part for part in (self.edge, self.vpc) if part is not None)
 
 
 @dataclass
@@ -82,6 +61,7 @@ class Router:
     addresses: set[str] = field(default_factory=set)
     plugged: dict[str, tuple[Interface, str]] = field(default_factory=dict)  # ENI -> (as plugged, place)
     slice: VpcSlice | None = None
+    laid: tuple[VpcSlice, Machines] | None = None  # what links and routes were brought to; None: they may be anything
     zone: Zone | None = None
     names: nodes.Names | None = None
     services: tuple[DnsServer | ImdsServer | DhcpServer | Dhcp6Server | Advertiser | NtpServer, ...] = ()
@@ -96,7 +76,7 @@ class EdgeState:
     netns: int
     filter: Filter
     routes: Routes
-    outside: set[str] = field(default_factory=set)
+    outside: set[str]  # the internet's routes to it
 
 
 class Network:
@@ -115,30 +95,33 @@ class Network:
         self._hosts: set[str] = set()
         self._host_routes: set[str] = set()  # written when the hosts are made; kept while they are
         self._hosts_lock = threading.Lock()
+        self._slices = Slices()
+        self._guests_left = True  # an earlier agent's
         self.ir: Ir | None = None
         self._first = True
 
     # ------------------------------------------------------------------ the whole
     def bring(self, ir: Ir) -> Iterator[dict[str, Any]]:
         """Bring the kernel to an IR; yields events for the API process."""
-        parts = _slices(ir)
-        machines = {f.instance_id: f for f in ir.fragments.values() if isinstance(f, Machine)}
+        self._slices.take(ir)
+        parts, machines = self._slices.parts, self._slices.machines
         wanted = {id: part for id, part in parts.items() if part.interfaces}
         present = topology.namespaces()
         self._internet_up(present)
-        yield from self._stop_guests(machines)
+        running = yield from self._stop_guests(machines)
         for vpc_id in set(self._routers) - wanted.keys():
             self._drop_router(vpc_id)
         for vpc_id, part in wanted.items():
-            self._router(vpc_id, present)
-            self._unplug(vpc_id, part, machines)
+            router = self._router(vpc_id, present)
+            if not _stands(router, part, machines, present):
+                router.laid = None
+                self._unplug(vpc_id, part, machines)
         self._edges_down(wanted)
         self.ir = ir
-        for vpc_id, part in wanted.items():
-            router = self._routers[vpc_id]
-            if router.slice is None or part != router.slice:
-                router.filter.sync(part.filtered())
-        yield from self._start_guests(wanted, machines)
+        for vpc_id in wanted:
+            self._routers[vpc_id].filter.follow(self._slices.filtered[vpc_id])
+        if (yield from self._start_guests(wanted, machines, running)):
+            running = self.guests.running_ids()
         failures = [text for vpc_id, part in wanted.items() if (text := self._connect(vpc_id, part, machines))]
         self._sync_internet()
         for instance_id in machines:
@@ -146,12 +129,15 @@ class Network:
         if self._first:
             self._sweep(wanted, machines)
             self._first = False
-        yield from self._report(machines)
+        self._guests_left = bool(machines)
+        yield {"event": "guests", "running": sorted(running & machines.keys()), "wanted": sorted(machines)}
         if failures:
             raise TopologyError("; ".join(failures))
 
-    def _connect(self, vpc_id: str, part: VpcSlice, machines: dict[str, Machine]) -> str:
-        """Links and routes of one VPC. Says what went wrong, or nothing: one VPC's trouble stops no other VPC."""
+    def _connect(self, vpc_id: str, part: VpcSlice, machines: Machines) -> str:
+        """Links and routes of one VPC, unless they stand. Says what went wrong, or nothing: one VPC's trouble stops no other."""
+        if self._routers[vpc_id].laid is not None:
+            return ""
         try:
             try:
                 self._lay(vpc_id, part, machines)
@@ -163,19 +149,16 @@ class Network:
             return str(problem)
         return ""
 
-    def _lay(self, vpc_id: str, part: VpcSlice, machines: dict[str, Machine]) -> None:
+    def _lay(self, vpc_id: str, part: VpcSlice, machines: Machines) -> None:
         self._plug(vpc_id, part, machines)
         if part.edge is not None:
             self._edge_up(part)
         self._route(vpc_id, part)
         self._resolve(vpc_id, part)
-        self._routers[vpc_id].slice = part
+        router = self._routers[vpc_id]
+        router.slice, router.laid = part, (part, machines)
 
-    def _report(self, machines: dict[str, Machine]) -> Iterator[dict[str, Any]]:
-        running = self.guests.running_ids()
-        yield {"event": "guests", "running": sorted(running & machines.keys()), "wanted": sorted(machines)}
-
-    def _sweep(self, wanted: dict[str, VpcSlice], machines: dict[str, Machine]) -> None:
+    def _sweep(self, wanted: dict[str, VpcSlice], machines: Machines) -> None:
         """What an earlier agent left and nobody wants."""
         keep = {vpc_ns(id) for id in wanted} | {INTERNET_NS} | {guest_ns(id) for id in machines} | self._hosts
         keep |= {edge_ns(part.edge.gateway_id) for part in wanted.values() if part.edge}
@@ -256,7 +239,6 @@ class Network:
     def _route(self, vpc_id: str, part: VpcSlice) -> None:
         """Addresses, policy rules and routes of a VPC."""
         router, name = self._routers[vpc_id], vpc_ns(vpc_id)
-        assert part.vpc is not None
         addresses = topology.router_addresses(part.vpc, part.subnets)
         lines = [f"addr replace {address} dev lo" for address in sorted(addresses - router.addresses)]
         lines += [f"addr del {address} dev lo" for address in sorted(router.addresses - addresses)]
@@ -291,20 +273,19 @@ class Network:
     def _resolve(self, vpc_id: str, part: VpcSlice) -> None:
         """The names the VPC's resolver answers (DNS-01, DNS-02)."""
         router = self._routers[vpc_id]
-        assert part.vpc is not None
         if not part.vpc.dns_support:
             router.zone, router.names = None, None
         elif part.names is not None and part.names is not router.names:
             router.zone, router.names = Zone(part.names), part.names
 
     # ------------------------------------------------------------------ interfaces
-    def _place(self, eni: Interface, machines: dict[str, Machine]) -> str | None:
+    def _place(self, eni: Interface, machines: Machines) -> str | None:
         """The namespace an interface belongs in; None for one of an instance that does not run."""
         if eni.instance_id is None:
             return eni_ns(eni.eni_id)
         return guest_ns(eni.instance_id) if eni.instance_id in machines else None
 
-    def _unplug(self, vpc_id: str, part: VpcSlice, machines: dict[str, Machine]) -> None:
+    def _unplug(self, vpc_id: str, part: VpcSlice, machines: Machines) -> None:
         """Links of interfaces that are gone or have moved."""
         router = self._routers[vpc_id]
         wanted = {eni.eni_id: eni for eni in part.interfaces}
@@ -339,7 +320,7 @@ class Network:
         """The connections of an interface end with it: its number may be another's tomorrow."""
         router.filter.forget(eni.number)
 
-    def _plug(self, vpc_id: str, part: VpcSlice, machines: dict[str, Machine]) -> None:
+    def _plug(self, vpc_id: str, part: VpcSlice, machines: Machines) -> None:
         router, name = self._routers[vpc_id], vpc_ns(vpc_id)
         subnets = {subnet.subnet_id: subnet for subnet in part.subnets}
         there = self._left_links(name, part) if self._first else set()
@@ -405,27 +386,36 @@ class Network:
             _quietly(place, f"addr del {address}/{width[address.version]} dev {device}")
 
     # ------------------------------------------------------------------ guests
-    def _stop_guests(self, machines: dict[str, Machine]) -> Iterator[dict[str, Any]]:
-        for instance_id, guest in self.guests.running().items():
+    def _stop_guests(self, machines: Machines) -> Generator[dict[str, Any], None, set[str]]:
+        """Returns which guests run on."""
+        running = self.guests.running() if machines or self._guests_left else {}
+        for instance_id, guest in list(running.items()):
             wanted = machines.get(instance_id)
             if wanted is None or wanted.boots != guest.boots:
                 self.guests.stop(instance_id)
+                del running[instance_id]
                 if wanted is None:
                     yield {"event": "stopped", "instance": instance_id}
+        return set(running)
 
-    def _start_guests(self, parts: dict[str, VpcSlice], machines: dict[str, Machine]) -> Iterator[dict[str, Any]]:
-        running = self.guests.running_ids()
+    def _start_guests(
+        self, parts: dict[str, VpcSlice], machines: Machines, running: set[str]
+    ) -> Generator[dict[str, Any], None, bool]:
+        """Returns whether any was started; its VPC's links are laid anew."""
+        started = False
         for instance_id, machine in machines.items():
             if instance_id in running:
                 continue
-            part = parts[machine.vpc_id]
-            assert part.vpc is not None
+            vpc = parts[machine.vpc_id].vpc
             try:
-                resolver = str(part.vpc.ipv4[0].network_address + 2)
-                self.guests.start(machine, resolver=resolver, domain=part.vpc.domain)
+                resolver = str(vpc.ipv4[0].network_address + 2)
+                self.guests.start(machine, resolver=resolver, domain=vpc.domain)
             except (OSError, ImageError) as problem:
                 log.warning("%s does not start: %s", instance_id, problem)
                 yield {"event": "failed", "instance": instance_id, "message": str(problem)}
+            else:
+                self._routers[machine.vpc_id].laid, started = None, True
+        return started
 
     # ------------------------------------------------------------------ gateways and the internet
     def _internet_up(self, present: set[str]) -> None:
@@ -473,13 +463,12 @@ class Network:
     def _edge_up(self, part: VpcSlice) -> None:
         edge, vpc = part.edge, part.vpc
         assert edge is not None
-        assert vpc is not None
         held = self._edges.get(edge.gateway_id)
         if held is None:
             held = self._new_edge(edge, vpc)
         held.filter.sync((edge, vpc))
         held.routes.sync(topology.edge_routes(edge, vpc))
-        held.edge = edge
+        held.edge, held.outside = edge, topology.internet_routes(edge)
 
     def _new_edge(self, edge: Edge, vpc: Vpc) -> EdgeState:
         name = edge_ns(edge.gateway_id)
@@ -492,7 +481,8 @@ class Network:
         if fresh:
             topology.make_namespace(name)
         netns = topology.open_namespace(name)
-        state = EdgeState(edge, netns, Filter(netns, EdgeTables), Routes(name, "main", set() if fresh else None))
+        routes = Routes(name, "main", set() if fresh else None)
+        state = EdgeState(edge, netns, Filter(netns, EdgeTables), routes, topology.internet_routes(edge))
         if fresh:
             topology.write_sysctls(netns, topology.ROUTER_SYSCTLS | {"net/ipv4/conf/default/proxy_arp": "0"})
             state.filter.sync((edge, vpc))  # rules before links
@@ -505,7 +495,7 @@ class Network:
 
     def _sync_internet(self) -> None:
         assert self._internet is not None
-        routes = {route for held in self._edges.values() for route in topology.internet_routes(held.edge)}
+        routes = set[str]().union(*(held.outside for held in self._edges.values()))
         self._internet.sync(routes | self._host_routes | topology.NOWHERE_ELSE)
 
     def _known_host_routes(self) -> set[str]:
@@ -557,12 +547,20 @@ class Network:
         raise ValueError(f"{eni_id} is not plugged in: does its instance run?")
 
 
+def _stands(router: Router, part: VpcSlice, machines: Machines, present: set[str]) -> bool:
+    """Do links, routes and services stand as they were brought to, by these very objects?"""
+    laid = router.laid
+    if laid is None or laid[0] is not part or laid[1] is not machines:
+        return False
+    return all(place in present for _, place in router.plugged.values())
+
+
 def _behind(router: Router, link_name: str) -> tuple[Interface, Subnet, Vpc] | None:
     """The interface at the other end of a link; None for one that is being plugged in."""
     part = router.slice
     eni = next((eni for eni, _ in list(router.plugged.values()) if link(eni.number) == link_name), None)
     subnet = next((each for each in part.subnets if eni and each.subnet_id == eni.subnet_id), None) if part else None
-    if part is None or part.vpc is None or eni is None or subnet is None:
+    if part is None or eni is None or subnet is None:
         return None
     return eni, subnet, part.vpc
 
@@ -606,22 +604,3 @@ def _quietly(netns: str, line: str) -> None:
         run_batch(netns, [line])
     except TopologyError as problem:
         log.debug("%s", problem)
-
-
-def _slices(ir: Ir) -> dict[str, VpcSlice]:
-    """The fragments by VPC."""
-    held: dict[str, dict[type, list[Any]]] = {}
-    for fragment in ir.fragments.values():
-        held.setdefault(fragment.vpc_id, {}).setdefault(type(fragment), []).append(fragment)
-    out = {}
-    for vpc_id, by in held.items():
-        if nodes.Vpc not in by:
-            continue
-        edges = by.get(nodes.Edge, [None])
-        out[vpc_id] = VpcSlice(
-            interfaces=tuple(by.get(nodes.Interface, ())), groups=tuple(by.get(nodes.Group, ())),
-            members=tuple(by.get(nodes.GroupMembers, ())), acls=tuple(by.get(nodes.Acl, ())),
-            subnets=tuple(by.get(nodes.Subnet, ())), edge=edges[0], tables=tuple(by.get(nodes.RouteTable, ())),
-            vpc=by[nodes.Vpc][0], names=by.get(nodes.Names, [None])[0],
-        )  # fmt: skip
-    return out

@@ -107,7 +107,7 @@ def listed(netns: str, *what: str) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------------- namespaces
 def namespaces() -> set[str]:
     """The namespaces there are."""
-    return {path.name for path in NETNS.iterdir()}
+    return set(os.listdir(NETNS))
 
 
 def make_namespace(name: str) -> None:

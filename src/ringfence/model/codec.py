@@ -13,7 +13,7 @@ import json
 import types
 import typing
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -202,7 +202,7 @@ def _optional(args: tuple[Any, ...], build: Callable[[Any], _Code]) -> _Code:
     if set(kinds) <= _ADDRESSES:
         inner: _Code = str if build is encoder else _from_text(ip_address)
     elif set(kinds) <= _NETWORKS:
-        inner = network_text if build is encoder else _from_text(ip_network)
+        inner = network_text if build is encoder else _from_text(_block(ip_network))
     elif len(kinds) == 1:
         inner = build(kinds[0])
     else:
@@ -238,8 +238,10 @@ def decoder(kind: Any) -> _Code:
         return _tuple_decoder(args)
     if kind is bytes:
         return _from_text(lambda text: base64.b64decode(text, validate=True))
-    if kind in _ADDRESSES or kind in _NETWORKS:
+    if kind in _ADDRESSES:
         return _from_text(kind)
+    if kind in _NETWORKS:
+        return _from_text(_block(kind))
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return kind
     if kind in (str, int, bool, float):
@@ -263,6 +265,12 @@ def _from_text(parse: _Code) -> _Code:
     """Only text is parsed: the constructors of addresses take numbers as well."""
     check = _exactly(str)
     return lambda value: parse(check(value))
+
+
+@cache
+def _block(parse: Any) -> _Code:
+    """The same few blocks stand in most rules."""
+    return lru_cache(8192)(parse)
 
 
 def _list(value: Any) -> Any:

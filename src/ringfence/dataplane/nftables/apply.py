@@ -11,7 +11,7 @@ import logging
 import os
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -25,6 +25,7 @@ from ringfence.dataplane.nftables.counts import Counts
 from ringfence.dataplane.nftables.netlink import Netlink, NetlinkError
 from ringfence.dataplane.nftables.objects import INET, Table
 from ringfence.dataplane.nftables.steps import Unit
+from ringfence.policy.compile import differences
 from ringfence.policy.ir import Fragment, Interface, Key, key_of
 
 log = logging.getLogger(__name__)
@@ -91,14 +92,16 @@ class Filter:
         return self._plan.desired.tables()
 
     def sync(self, fragments: Iterable[Fragment]) -> None:
-        """Bring the tables to these fragments: the first time from whatever there is, then by what changed."""
+        """`follow` these fragments."""
+        self.follow({key_of(fragment): fragment for fragment in fragments})
+
+    def follow(self, wanted: Mapping[Key, Fragment]) -> None:
+        """Bring the tables to these fragments: the first time, and after a failure, from whatever there is; then by what
+        changed."""
         if not self._converged:
-            self.converge(fragments)
+            self.converge(wanted.values())
             return
-        held = self._fragments
-        wanted = {key_of(fragment): fragment for fragment in fragments}
-        put = [f for key, f in wanted.items() if (old := held.get(key)) is not f and old != f]
-        drop = [key for key in held if key not in wanted]
+        put, drop = differences(self._fragments, wanted)
         if put or drop:
             self.update(put, drop)
 
@@ -213,6 +216,7 @@ class Filter:
         for key in drop:
             self._fragments.pop(key, None)
         self._fragments.update((key_of(fragment), fragment) for fragment in put)
+        self._converged = False  # until this is done: whatever stops it half-way, the next attempt looks what there is
         try:
             coming = [f for f in put if isinstance(f, Interface) and self._owners.get(f.number) != f.eni_id]
             if isinstance(self._plan, VpcTables) and self._plan.passes_on(put):
@@ -220,6 +224,7 @@ class Filter:
             if any(interface.number in self._owners for interface in coming):
                 self._step([], [key for key in drop if key[0] == "Interface"])
             self._step(put, drop)
+            self._converged = True
         except NetlinkError:
             log.exception("an update was refused: starting over from what the kernel holds")
             self.converge(self._fragments.values())

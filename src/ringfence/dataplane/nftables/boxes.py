@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 
 from ringfence.model.net import Network
 
 Range = tuple[int, int]
+_Block = tuple[int, int, int]  # version, prefix length, the bits of the prefix
 FULL: Range = (0, 65535)
 ALL_PROTOCOLS: Range = (0, 255)
 
@@ -29,7 +29,7 @@ class Box:
 
 def layers(boxes: Iterable[Box]) -> tuple[tuple[Box, ...], ...]:
     """The boxes' union as layers of pairwise disjoint boxes; the same set of boxes always gives the same layers."""
-    placed: dict[Network, list[tuple[Box, int]]] = defaultdict(list)
+    placed: dict[_Block, list[tuple[Box, int]]] = defaultdict(list)
     result: list[list[Box]] = []
     lengths: set[int] = set()
     for box in sorted(set(boxes), key=_widest_first):
@@ -41,7 +41,7 @@ def layers(boxes: Iterable[Box]) -> tuple[tuple[Box, ...], ...]:
         if layer == len(result):
             result.append([])
         result[layer].append(box)
-        placed[box.block].append((box, layer))
+        placed[_block(box.block, box.block.prefixlen)].append((box, layer))
         lengths.add(box.block.prefixlen)
     return tuple(tuple(layer) for layer in result)
 
@@ -52,14 +52,15 @@ def _widest_first(box: Box) -> tuple[int, int, int, int, Range, Range]:
     return (box.block.prefixlen, -width[0], -width[1], int(box.block.network_address), protocols, values)
 
 
-def _supernets(block: Network, lengths: set[int]) -> Iterator[Network]:
+def _block(block: Network, length: int) -> _Block:
+    """The block around this one that has that prefix length, as numbers: to make it an object takes a hundred times as long."""
+    kept = block.max_prefixlen - length
+    return block.version, length, int(block.network_address) >> kept
+
+
+def _supernets(block: Network, lengths: set[int]) -> Iterator[_Block]:
     """The block itself and the blocks around it, of the prefix lengths that occur."""
-    address = int(block.network_address)
-    for length in lengths:
-        if length <= block.prefixlen:
-            kept = block.max_prefixlen - length
-            base = address >> kept << kept
-            yield IPv4Network((base, length)) if block.version == 4 else IPv6Network((base, length))
+    return (_block(block, length) for length in lengths if length <= block.prefixlen)
 
 
 def _inside(inner: Range, outer: Range) -> bool:
