@@ -449,3 +449,22 @@ def test_no_packet_meets_an_acl_without_its_sets() -> None:
                 bed.change(acl() if number % 2 else long)
         assert sent[0] > 20_000
         assert "counter packets 0 " in bed.vpc.command("nft", "list", "chain", "inet", "ringfence", "refuse-acl-in")
+
+
+def test_no_packet_meets_an_acl_without_its_sets_when_an_agent_starts() -> None:
+    """The same when the ACL grew while no agent ran: the next finds the short one in the kernel, and writes every chain anew."""
+    rules = [allow("udp", "53", HERE)]
+    long = acl(ingress=[*(entry(n, "deny", "tcp", str(n)) for n in range(1, 30)), *OPEN_ENTRIES])
+    with Testbed(pair(rules)) as bed:
+        bed.unwatch()
+        for command in ("add table ip heard", "add chain ip heard pre { type filter hook prerouting priority 0; }",
+                        "add rule ip heard pre udp dport 53 counter"):  # fmt: skip
+            bed.guests[B].command("nft", command)
+        with flood(bed.guests[A], A4, B4, 53) as sent:
+            time.sleep(0.2)
+            for number in range(60):
+                agent = Filter(bed.vpc.fd, VpcTables)
+                agent.sync([*pair(rules), *([] if number % 2 else [long])])
+                agent.close()
+        assert sent[0] > 10_000
+        assert f"counter packets {sent[0]} " in bed.guests[B].command("nft", "list", "chain", "ip", "heard", "pre")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ringfence.dataplane.nftables import netlink as nl
 from ringfence.dataplane.nftables import steps, wire
 from ringfence.dataplane.nftables.assembly import VpcTables
+from ringfence.dataplane.nftables.readback import Kernel, definition_of, hook_of, wanted
 from ringfence.dataplane.nftables.steps import Unit
 from ringfence.policy.ir import Fragment, key_of
 from tests.dataplane.nftables.test_assembly import VARIANTS
@@ -32,20 +33,51 @@ def touched(phase: Iterable[Unit], *kinds: int) -> set[str]:
     return {name.rstrip(b"\0").decode() for name in found}
 
 
-def check(plan: VpcTables, put: Iterable[Fragment]) -> int:
+def ranges_of(plan: VpcTables) -> set[str]:
+    return {s.name for t in plan.desired.tables() for s in t.sets.values() if s.interval}
+
+
+def check(phase: list[Unit], ranges: set[str]) -> None:
+    """One transaction does not both bring something that the kernel shows late, and lead packets to it."""
+    new = touched(phase, nl.NEWCHAIN)
+    shown_late = touched(phase, nl.NEWSETELEM) & ranges - touched(phase, nl.DELSETELEM)
+    switched = (touched(phase, nl.DELRULE, nl.NEWRULE) - new) | touched(phase, nl.DELSETELEM)
+    assert not (switched and (new or shown_late)), (switched, new, shown_late)
+
+
+def changed(plan: VpcTables, put: Iterable[Fragment]) -> int:
     """Every phase of the change; how many there are."""
-    ranges = {s.name for t in plan.desired.tables() for s in t.sets.values() if s.interval}
+    ranges = ranges_of(plan)
     (*changes,) = plan.change(put, ())
-    ranges |= {s.name for t in plan.desired.tables() for s in t.sets.values() if s.interval}
+    ranges |= ranges_of(plan)
     longest = 0
     for change in changes:
         phases = steps.units_of(change)
         longest = max(longest, len(phases))
         for phase in phases:
-            new = touched(phase, nl.NEWCHAIN)
-            shown_late = touched(phase, nl.NEWSETELEM) & ranges - touched(phase, nl.DELSETELEM)
-            switched = (touched(phase, nl.DELRULE, nl.NEWRULE) - new) | touched(phase, nl.DELSETELEM)
-            assert not (switched and (new or shown_late)), (switched, new, shown_late)
+            check(phase, ranges)
+    return longest
+
+
+def converged(before: VpcTables, after: VpcTables) -> int:
+    """The same when an agent finds what another left; how many phases the larger table takes."""
+    left, longest = {table.family: table for table in before.desired.tables()}, 0
+    for table in after.desired.tables():
+        was = left[table.family]
+        kernel = Kernel(
+            {name: hook_of(table.family, chain) for name, chain in was.chains.items()},
+            {name: definition_of(kind) for name, kind in was.sets.items()}, set(was.timeouts),
+        )  # fmt: skip
+        assert steps.fits(table, kernel)
+        held = {
+            name: {w[0] + w[1]: w for w in (wanted(table.sets[name], e) for e in was.elements.get(name, {}))}
+            for name in was.sets
+            if name in table.sets
+        }
+        phases = steps.converging(table, kernel, held)
+        for phase in phases:
+            check(phase, ranges_of(before) | ranges_of(after))
+        longest = max(longest, len(phases))
     return longest
 
 
@@ -63,7 +95,7 @@ def check(plan: VpcTables, put: Iterable[Fragment]) -> int:
 def test_what_is_new_comes_first(before: list[Fragment], after: list[Fragment], phases: int) -> None:
     plan = VpcTables()
     plan.change([*pair(TENS), *before], ())
-    assert check(plan, after) == phases
+    assert changed(plan, after) == phases
 
 
 @settings(max_examples=150, deadline=None)
@@ -72,11 +104,29 @@ def test_no_change_leads_to_what_is_not_there(puts: list[Fragment]) -> None:
     plan = VpcTables()
     plan.change(pair(TENS), ())
     for put in puts:
-        check(plan, [put])
+        changed(plan, [put])
+
+
+@settings(max_examples=80, deadline=None)
+@given(*(2 * [st.lists(st.sampled_from(VARIANTS), max_size=12)]))
+def test_an_agent_that_starts_leads_to_nothing_that_is_not_there(one: list[Fragment], two: list[Fragment]) -> None:
+    """What changed while no agent ran comes in the same phases."""
+    before, after = VpcTables(), VpcTables(2)
+    before.change([*pair(TENS), *one], ())
+    after.change([*pair(TENS), *two], ())
+    converged(before, after)
+
+
+def test_an_acl_that_grew_while_no_agent_ran() -> None:
+    before, after = VpcTables(), VpcTables(2)
+    before.change([*pair(TENS), SHORT], ())
+    after.change([*pair(TENS), LONG], ())
+    assert converged(before, after) == 2  # its sets; then its chain
+    assert converged(after, before) == 1
 
 
 def test_a_new_interface_takes_one_transaction() -> None:
     """Nothing that packets pass already leads to it."""
     plan = VpcTables()
     plan.change([f for f in pair(TENS) if key_of(f) != ("Interface", B)], ())
-    assert check(plan, [eni(B, 2, 2, 10, ["sg-b"])]) == 1
+    assert changed(plan, [eni(B, 2, 2, 10, ["sg-b"])]) == 1

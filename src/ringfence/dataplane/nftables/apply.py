@@ -24,6 +24,7 @@ from ringfence.dataplane.nftables.counting import FLOWS, KINDS, Epoch, Room, epo
 from ringfence.dataplane.nftables.counts import Counts
 from ringfence.dataplane.nftables.netlink import Netlink, NetlinkError
 from ringfence.dataplane.nftables.objects import INET, Table
+from ringfence.dataplane.nftables.pieces import Named
 from ringfence.dataplane.nftables.steps import Unit
 from ringfence.policy.compile import differences
 from ringfence.policy.ir import Fragment, Interface, Key, key_of
@@ -137,26 +138,31 @@ class Filter:
         if isinstance(plan, VpcTables):
             conntrack.sweep(self._open.connections, same | frozenset(before))
             conntrack.empty(self._open.connections, frozenset(owners) - frozenset(before))
+        left: list[Unit] = []
         for table in plan.desired.tables():
-            self._send(self._units(table))
+            phases, superfluous = self._phases(table)
+            for phase in phases:
+                self._send(phase)
+            left += steps.deletions(table.family, superfluous)
         if isinstance(plan, VpcTables):
             conntrack.empty(self._open.connections, frozenset(before) - same)
         plan.desired.changes()
         self._plan, self._owners = plan, owners
         self._seal_found(found)
-        self._ask_again()
+        self._ask_again(left)
         self._fragments = {key_of(fragment): fragment for fragment in fragments}
         self._converged = True
 
-    def _units(self, table: Table) -> list[Unit]:
+    def _phases(self, table: Table) -> tuple[list[list[Unit]], list[Named]]:
+        """How the kernel's table becomes ours, and what is then left over."""
         kernel = readback.read(self._open.tables, table.family)
         if not kernel.chains and not kernel.sets:
-            return steps.from_scratch(table, replace=False)
+            return [steps.from_scratch(table, replace=False)], []
         if not steps.fits(table, kernel):
             log.warning("the %s table found in the kernel does not fit this version: replaced", table.family)
-            return steps.from_scratch(table, replace=True)
+            return [steps.from_scratch(table, replace=True)], []
         held = {n: readback.held(self._open.tables, table.family, n) for n in kernel.sets if n in table.sets}
-        return steps.converging(table, kernel, held)
+        return steps.converging(table, kernel, held), steps.superfluous(table, kernel)
 
     def _known_interfaces(self) -> dict[int, str]:
         """Number → ENI id, as the kernel's zone map remembers them."""
@@ -196,11 +202,12 @@ class Filter:
 
         What marked a flow while the rules changed may have seen some of them in the old and some in the new state.
         """
+        renewal: list[Unit] = []
         if isinstance(self._plan, VpcTables):
             self._wait()
             self._plan.renew(self._next_generation())
             renewal = [unit for c in self._plan.desired.changes() for phase in steps.units_of(c) for unit in phase]
-            self._send([*renewal, *tidying])
+        self._send([*renewal, *tidying])
 
     def _wait(self) -> None:
         with linux.inside(self._namespace):

@@ -7,13 +7,13 @@ the state before or the state after, except that a network ACL is either the old
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ringfence.dataplane.nftables import netlink as nl
 from ringfence.dataplane.nftables.base import DISPATCH
 from ringfence.dataplane.nftables.counting import epoch_of
-from ringfence.dataplane.nftables.objects import Chain, Set, Table, Timeout
+from ringfence.dataplane.nftables.objects import Chain, Element, Set, Table, Timeout
 from ringfence.dataplane.nftables.pieces import Named, TableChange
 from ringfence.dataplane.nftables.readback import Held, Kernel, definition_of, hook_of, wanted
 from ringfence.dataplane.nftables.wire import Message
@@ -21,52 +21,69 @@ from ringfence.dataplane.nftables.wire import Message
 Unit = list[Message]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moves:
+    """What to do to a table's objects, rules and elements; what is to be removed, as the kernel knows it."""
+
+    family: str
+    create: Sequence[Named] = ()
+    fill: Sequence[Chain] = ()
+    add: Mapping[str, Sequence[Element]] = field(default_factory=dict)
+    remove: Mapping[str, Sequence[tuple[bytes, bytes]]] = field(default_factory=dict)
+    delete: Sequence[Named] = ()
+    kinds: Mapping[str, Set]
+
+
 def units_of(change: TableChange, *, tidy: bool = True) -> list[list[Unit]]:
-    """A change as one to three phases, each one transaction: build what is new, switch to it, clean up.
+    """A change as one to three phases: build what is new, switch to it, clean up.
+
+    Without `tidy` nothing is deleted: that is left to `deletions`, once no packet can be looking at it any more.
+    """
+    remove = {name: list(nl.keys_of(change.kinds[name], elements)) for name, elements in change.remove.items()}
+    return _phases(
+        _Moves(
+            family=change.family, create=change.create, fill=change.fill, add=change.add, remove=remove,
+            delete=change.delete if tidy else (), kinds=change.kinds,
+        )
+    )  # fmt: skip
+
+
+def _phases(moves: _Moves) -> list[list[Unit]]:
+    """Each one transaction, where the kernel takes it.
 
     A packet is never to be led to something that is not there yet for it (docs/adr/0004): when the kernel brings a
     transaction into force, rules and elements of hashed sets change with the generation, but a set with ranges shows its new
     ones a moment later, and a packet that began just before finds a new chain empty. So both come in a transaction of their
-    own, if anything that packets pass already could lead there. Without `tidy` nothing is deleted: that is left to
-    `deletions`, once no packet can be looking at it any more.
+    own, if anything that packets pass already could lead there.
     """
-    doomed = change.delete if tidy else []
-    moves = [name for name, kind in change.kinds.items() if kind.interval]
-    fills = {n for n in moves if n in change.add and n not in change.remove}
-    clears = {n for n in moves if n in change.remove and n not in change.add}
-    new = {named.name for named in change.create if isinstance(named, Chain)}
-    turns = [chain for chain in change.fill if chain.name not in new]
-    if not (fills or new) or not (turns or change.remove or doomed):
-        return [list(_ordered(replace(change, delete=doomed), set(change.add), set(change.remove)))]
-    first = TableChange(
-        change.family,
-        create=change.create,
-        fill=[chain for chain in change.fill if chain.name in new],
-        add=change.add, kinds=change.kinds,
-    )  # fmt: skip
-    second = TableChange(
-        change.family, fill=turns, add=change.add, remove=change.remove, delete=doomed, kinds=change.kinds
-    )
-    third = TableChange(change.family, remove=change.remove, kinds=change.kinds)
+    ranges = [name for name, kind in moves.kinds.items() if kind.interval]
+    fills = {n for n in ranges if n in moves.add and n not in moves.remove}
+    clears = {n for n in ranges if n in moves.remove and n not in moves.add}
+    new = {named.name for named in moves.create if isinstance(named, Chain)}
+    turns = [chain for chain in moves.fill if chain.name not in new]
+    if not (fills or new) or not (turns or moves.remove or moves.delete):
+        return [list(_ordered(moves, set(moves.add), set(moves.remove)))]
+    first = replace(moves, fill=[chain for chain in moves.fill if chain.name in new], delete=())
+    second = replace(moves, create=(), fill=turns)
+    third = replace(moves, create=(), fill=(), delete=())
     phases = [
         list(_ordered(first, fills, set())),
-        list(_ordered(second, set(change.add) - fills, set(change.remove) - clears)),
+        list(_ordered(second, set(moves.add) - fills, set(moves.remove) - clears)),
         list(_ordered(third, set(), clears)),
     ]
     return [phase for phase in phases if phase]
 
 
-def _ordered(change: TableChange, adding: set[str], removing: set[str]) -> Iterator[Unit]:
-    family = change.family
+def _ordered(moves: _Moves, adding: set[str], removing: set[str]) -> Iterator[Unit]:
+    family = moves.family
     for name in sorted(removing):
-        kind = change.kinds[name]
-        yield from _each(nl.del_elements(family, name, nl.keys_of(kind, change.remove[name])))
-    yield from _creations(family, change.create)
-    for chain in change.fill:
+        yield from _each(nl.del_elements(family, name, moves.remove[name]))
+    yield from _creations(family, moves.create)
+    for chain in moves.fill:
         yield refill(family, chain)
     for name in sorted(adding, key=_dispatch_last):
-        yield from _each(nl.add_elements(family, change.kinds[name], change.add[name]))
-    yield from deletions(family, change.delete)
+        yield from _each(nl.add_elements(family, moves.kinds[name], moves.add[name]))
+    yield from deletions(family, moves.delete)
 
 
 def _dispatch_last(name: str) -> tuple[bool, str]:
@@ -133,26 +150,28 @@ def _named(table: Table) -> list[Named]:
     return [*table.timeouts.values(), *table.sets.values(), *table.chains.values()]
 
 
-def converging(table: Table, kernel: Kernel, held: Mapping[str, dict[bytes, Held]]) -> list[Unit]:
-    """From what the kernel holds to the table: all chains anew, elements by difference. `held`: elements of the sets
-    that stay."""
-    family = table.family
-    units: list[Unit] = []
-    additions: list[Unit] = []
-    for name in sorted(table.sets, key=_dispatch_last):
+def converging(table: Table, kernel: Kernel, held: Mapping[str, dict[bytes, Held]]) -> list[list[Unit]]:
+    """From what the kernel holds to the table, in phases: all chains anew, elements by difference. `held`: elements of the
+    sets that stay. What else the kernel holds is left to `deletions`: see `superfluous`."""
+    add: dict[str, list[Element]] = {}
+    remove: dict[str, list[tuple[bytes, bytes]]] = {}
+    for name, kind in table.sets.items():
         have = held.get(name, {})
-        want = {(w := wanted(table.sets[name], e))[0] + w[1]: (w, e) for e in table.elements.get(name, {})}
-        stale = [(have[key][0], have[key][1]) for key in have if key not in want or want[key][0] != have[key]]
-        missing = [element for key, (form, element) in want.items() if have.get(key) != form]
-        units += _each(nl.del_elements(family, name, stale))
-        additions += _each(nl.add_elements(family, table.sets[name], missing))
+        want = {(w := wanted(kind, e))[0] + w[1]: (w, e) for e in table.elements.get(name, {})}
+        add[name] = [element for key, (form, element) in want.items() if have.get(key) != form]
+        remove[name] = [have[key][:2] for key in have if key not in want or want[key][0] != have[key]]
     present = {*kernel.chains, *kernel.sets, *kernel.timeouts}
-    units += _creations(family, (each for each in _named(table) if each.name not in present))
-    units += [refill(family, chain) for chain in table.chains.values()]
-    return [*units, *additions, *deletions(family, _superfluous(table, kernel))]
+    return _phases(
+        _Moves(
+            family=table.family, create=[each for each in _named(table) if each.name not in present],
+            fill=list(table.chains.values()), add={n: e for n, e in add.items() if e},
+            remove={n: k for n, k in remove.items() if k}, kinds=table.sets,
+        )
+    )  # fmt: skip
 
 
-def _superfluous(table: Table, kernel: Kernel) -> list[Named]:
+def superfluous(table: Table, kernel: Kernel) -> list[Named]:
+    """What the kernel's table holds and ours does not."""
     chains: list[Named] = [Chain(name, ()) for name in kernel.chains if name not in table.chains]
     sets: list[Named] = [Set(name, ()) for name in kernel.sets if name not in table.sets]
     timeouts: list[Named] = [Timeout(name, 0, ()) for name in kernel.timeouts if name not in table.timeouts]
