@@ -11,7 +11,7 @@ from ringfence.model.nouns.instance import RUNNABLE, Image, Instance, KeyPair
 from ringfence.model.nouns.network_interface import NetworkInterface
 from ringfence.policy.compile.edge import public_addresses
 from ringfence.policy.compile.names import private_name, public_name
-from ringfence.policy.compile.rows import Rows
+from ringfence.policy.compile.rows import Parts, Rows
 from ringfence.policy.ir import Machine
 
 
@@ -25,7 +25,7 @@ def _key(rows: Rows, instance: Instance) -> KeyPair | None:
     return next((key for key in keys if key.owner_id == instance.owner_id and key.region == instance.region), None)
 
 
-def machine(rows: Rows, instance: Instance) -> Machine | None:
+def machine(rows: Parts, instance: Instance) -> Machine | None:
     """The instance as the data plane starts it; None unless it is pending or running, with its primary interface."""
     if instance.state not in RUNNABLE:
         return None
@@ -51,7 +51,7 @@ def machine(rows: Rows, instance: Instance) -> Machine | None:
 
 
 def _metadata(
-    rows: Rows, instance: Instance, interfaces: list[NetworkInterface], image: Image | None, hostname: str
+    rows: Parts, instance: Instance, interfaces: list[NetworkInterface], image: Image | None, hostname: str
 ) -> dict[str, str]:
     """Path under /latest/ → text."""
     primary = interfaces[0]
@@ -94,7 +94,7 @@ def _metadata(
     return out
 
 
-def _group_names(rows: Rows, eni: NetworkInterface) -> str:
+def _group_names(rows: Parts, eni: NetworkInterface) -> str:
     """The names alone: a change of their rules is nothing to the instance."""
     return "\n".join(rows.part(SECURITY_GROUP, id, _NAME) for id in eni.groups)
 
@@ -102,7 +102,7 @@ def _group_names(rows: Rows, eni: NetworkInterface) -> str:
 _NAME = attrgetter("name")
 
 
-def _interface_metadata(rows: Rows, eni: NetworkInterface) -> dict[str, str]:
+def _interface_metadata(rows: Parts, eni: NetworkInterface) -> dict[str, str]:
     at = f"meta-data/network/interfaces/macs/{eni.mac}/"
     vpc, subnet = rows.get(VPC, eni.vpc_id), rows.get(SUBNET, eni.subnet_id)
     out = {

@@ -29,6 +29,10 @@ class Rows(Protocol):
         """The rows of an index, in order of creation."""
         ...
 
+
+class Parts(Rows, Protocol):
+    """Rows, and parts of rows."""
+
     def part(self, kind: Kind[R], id: str, of: Callable[[R], V]) -> V:
         """What `of` takes from the row, where the rest of it does not matter; ApiError when there is none."""
         ...
@@ -79,4 +83,4 @@ class Reader:
         return value
 
 
-Maker = Callable[[Rows, Any], Any]
+Maker = Callable[[Parts, Any], Any]
