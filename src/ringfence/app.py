@@ -47,6 +47,7 @@ from ringfence.api.wire import model
 from ringfence.certificates import Authority
 from ringfence.console import NO_PLANE, Console, Plane
 from ringfence.control import ControlServer
+from ringfence.free_text_warnings import FreeTextWarner
 from ringfence.identity.credentials import Chain, RootKeys, StoredKeys, Uses, root_key
 from ringfence.importing import start_with, with_account
 from ringfence.insight.imports.load import Network
@@ -179,6 +180,7 @@ class Installation:
         self.gate = Authority(self.data / "endpoints", endpoints.CERTIFICATE_NAMES)  # where instances reach the APIs
         self.door: InstanceDoor | None = None
         self.uses = Uses()
+        self.free_texts = FreeTextWarner()
         self.buckets = BucketFiles(self.data / "buckets")
         self.deliverer = self._make_deliverer()
         self.note = notes.Note(
@@ -221,6 +223,7 @@ class Installation:
         evaluator = alarms.Evaluator(self.store, self.events.metrics, SystemClock(), RandomIds())
         end.callback(deliveries.every(alarms.SECONDS, evaluator.run, "alarms"))
         self.store.subscribe(lambda _before, after, _change: self.plane.publish(after))
+        self.store.subscribe(self.free_texts.note)
         self.plane.publish(self.store.world)
         if isinstance(self.plane, NoPlane):
             self.plane.settle()  # what a crash left in transition
@@ -351,6 +354,7 @@ class Installation:
                 self._renew()
                 self.pipeline.throttled.flush(clock.now().timestamp())
                 self._expire(clock.now())
+                self.free_texts.tell()
 
         thread = threading.Thread(target=keep, name="housekeeping", daemon=True)
         thread.start()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from ringfence.accounts import AccountProblem, Accounts
 from ringfence.api.outside import ConsoleOutput
 from ringfence.identity import oidc
+from ringfence.insight.hygiene import free_text
 from ringfence.insight.imports import snapshot
 from ringfence.insight.reach.probe import place_of, probe_request
 from ringfence.insight.reach.report import Reporter
@@ -83,6 +84,7 @@ class Console:
             "locate": self._locate,
             "probe": self._probe,
             "oidc-keys": self._oidc_keys,
+            "free-text": lambda _: {"findings": [asdict(found) for found in free_text.in_world(self._store.world)]},
             "flows": lambda request: self.flows(request),
             "metrics": lambda _: {"text": self.measures()},
         }

@@ -16,6 +16,7 @@ from ringfence.cli import (
     doctor,
     execute,
     flows,
+    free_text,
     importing,
     information,
     probe,
@@ -39,6 +40,7 @@ GROUPS = (
     difference,
     flows,
     providers,
+    free_text,
     doctor,
 )
 

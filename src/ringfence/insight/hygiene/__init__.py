@@ -1,0 +1,1 @@
+"""What is stored that had better not be."""
