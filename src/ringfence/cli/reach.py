@@ -68,3 +68,12 @@ def _text(row: dict[str, Any]) -> str:
     if "unknown" in row:
         return f"unknown: {row['unknown']['component']} ({row['unknown']['why']})"
     return str(row["summary"])
+
+
+def packet_text(packet: dict[str, Any]) -> str:
+    """A packet as `describe_packet` gives it."""
+    if "port" in packet:
+        end = f"port {packet['port']} from port {packet['source_port']}"
+    else:
+        end = f"type {packet['icmp_type']} code {packet['icmp_code']}" if "icmp_type" in packet else ""
+    return f"{packet['source']} -> {packet['destination']} {packet['protocol']} {end}".rstrip()
