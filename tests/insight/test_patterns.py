@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.insight.patterns import PatternError, compile_pattern
+from ringfence.insight.patterns import PatternError, Sieve, compile_pattern
+from ringfence.insight.patterns.parts import needle_in, regex
+from ringfence.store.events import Words
 
 APACHE = '127.0.0.1 - frank [10/Oct/2000:13:25:15 -0700] "GET /index.html HTTP/1.0" 404 1534'
 FLOW = "2 123456789010 eni-1235b8ca 10.0.2.15 172.31.16.21 20641 22 6 20 4249 1418530010 1418530070 REJECT OK"
@@ -278,3 +281,83 @@ def test_columns_stand_where_they_are_written(tokens: list[str], left: int, righ
     assert [values[f"${name}"] for name in names[0]] == tokens[:left]
     assert [values[f"${name}"] for name in names[1]] == tokens[len(tokens) - right :]
     assert len(values) == len(tokens)
+
+
+# ---------------------------------------------------------------------- what a search may pass over
+@pytest.mark.parametrize(
+    ("pattern", "sieve"),
+    [
+        ("ERROR", Sieve(("ERROR",), exact=True)),
+        ('A "b c" -D', Sieve(("A", "b c"), none=("D",), exact=True)),
+        ("?A ?B", Sieve(some=("A", "B"), exact=True)),
+        ("?A ?%b%", Sieve()),
+        ("A ?B", Sieve(("A",), (), exact=True)),
+        (r"%10\.0\.[0-9]+\.7 %", Sieve(("10.0.",))),
+        ("[a, b=REJECT, c=22, d=10.0.2.*]", Sieve(("10.0.2.", "REJECT"))),
+        ("[a=x || a=y, b=z]", Sieve(("z",))),
+        ("[a, b!=x, c>5]", Sieve()),
+        ('{ $.a.b = "x y" && $.n > 5 }', Sieve(("a", "b", "n", "x y"), escaped=True)),
+        ('{ $.a = "5" || $.a IS TRUE }', Sieve(("a",), escaped=True)),
+        ("{ $.a NOT EXISTS }", Sieve(escaped=True)),
+    ],
+)
+def test_what_every_match_has(pattern: str, sieve: Sieve) -> None:
+    assert compile_pattern(pattern).sieve == sieve
+
+
+@pytest.mark.parametrize(
+    ("source", "needle"),
+    [
+        ("abc", "abc"), ("ab?cd", "cd"), ("ab*c", "a"), ("ab+cd", "ab"), ("a|b", ""), ("[abc]def", "def"), ("[]x]yz", "yz"),
+        ("[[:alpha:]x]long", ""), (r"\d{3}ab", "ab"), (r"\x41bcd", ""), (r"a\.b", "a.b"), (".{3}a", "a"), ("[0-9]{12}-x", "-x"),
+        ("^abc$", "abc"), ("a{2,3}b", "b"), (r"\pNabc", ""), (r"\Qab\E", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_the_needle_of_an_expression(source: str, needle: str) -> None:
+    assert needle_in(source) == needle
+
+
+@given(st.text(alphabet="ab1[]{}?*+.^$\\-,:dx", min_size=1, max_size=12), st.text(alphabet="ab1-,:x.]\\", max_size=8))
+def test_what_an_expression_matches_has_its_needle(source: str, text: str) -> None:
+    try:
+        matches = regex(source)
+    except PatternError:
+        return
+    assert not matches(text) or needle_in(source) in text
+
+
+_WORDS = st.sampled_from(
+    ["a", "b", "ab", "5", "5.0", "1e1", "x y", "\\u0061", "%a.b%", "%b+%", "*a*", "a*", "10", "true"]
+)
+_VALUES = st.one_of(st.floats(), st.booleans(), st.text("ab15.0ä", max_size=5))
+_MESSAGES = st.one_of(
+    st.text(alphabet="ab5 .01x\\[]\"", max_size=12),
+    st.builds(lambda k, v: json.dumps({k: v}), st.sampled_from("ab"), _VALUES),
+    st.sampled_from(['{"a": 5.00}', '{"a": 1e1}', '{"\\u0061": "\\u0061b"}', '{"a": "a\\"b"}', '{"a": 10}']),
+)  # fmt: skip
+
+
+@given(st.sampled_from(["{0}", "-{0}", "?{0} ?{1}", "{0} {1}", "[x={0}, ...]", "[x={0} || x={1}, y]", "[..., x!={0}]",
+                        "{{ $.a = {0} }}", "{{ $.a = {0} || $.b = {1} }}", "{{ $.a != {0} && $.a EXISTS }}"]),
+       _WORDS, _WORDS, st.booleans(), _MESSAGES)  # fmt: skip
+def test_the_store_passes_over_nothing_that_matches(form: str, one: str, two: str, quoted: bool, message: str) -> None:
+    values = [f'"{word}"' if quoted and "%" not in word else word for word in (one, two)]
+    try:
+        pattern = compile_pattern(form.format(*values))
+    except PatternError:
+        return
+    sieve = pattern.sieve
+    passes = _passes(sieve, message)
+    assert passes or not pattern.matches(message)
+    assert not sieve.exact or passes == pattern.matches(message)
+
+
+def _passes(sieve: Sieve, message: str) -> bool:
+    """As the store asks SQLite."""
+    condition, given = Words(sieve.every, sieve.some, sieve.none, sieve.escaped).condition()
+    query = f"select {condition} from (select ? as message)"
+    found: int = _DB.execute(query, (*given, message)).fetchone()[0]
+    return bool(found)
+
+
+_DB = sqlite3.connect(":memory:", check_same_thread=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import signal
 import sqlite3
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.model.errors import ApiError
-from ringfence.store.events import FIRST, LAST, OVERHEAD, EventStore
+from ringfence.store.events import FIRST, LAST, OVERHEAD, EventStore, Words
 from ringfence.store.metrics import Metric, of_values
 
 
@@ -142,6 +143,28 @@ def test_any_span_of_any_puts(
     found = [(e.at, e.number, e.stream) for e in store.scan([1, 2, 3], (low, -1), (high, -1), newest=newest)]
     store.close()
     assert found == sorted((row for row in expected if low <= row[0] < high), reverse=newest)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.lists(st.integers(0, 50), min_size=1, max_size=20)), max_size=8),
+    st.integers(1, 7), st.booleans(),
+)  # fmt: skip
+def test_a_search_with_words_finds_the_same_in_the_same_order(
+    tmp_path_factory: pytest.TempPathFactory, puts: list[tuple[int, list[int]]], size: int, newest: bool
+) -> None:
+    """And its marks tell how far it looked: nothing comes after a mark that stands before it."""
+    store = EventStore(tmp_path_factory.mktemp("e") / "events.db", durable=False)
+    for stream, times in puts:
+        store.put(stream, [(at, f"{'hit' if at % 3 == 0 else 'miss'} {at}") for at in sorted(times)], 1)
+    plain = [e for e in store.scan([1, 2, 3], FIRST, LAST, newest=newest) if e.message.startswith("hit")]
+    runs = [store._sieved(n, FIRST, LAST, Words(("hit",)), size, newest=newest) for n in (1, 2, 3)]
+    found = list(heapq.merge(*runs, key=lambda e: e.position, reverse=newest))
+    store.close()
+    assert [e for e in found if e.ingested >= 0] == plain
+    places = [e.position for e in found]
+    assert places == sorted(places, reverse=newest)
+    assert sum(-e.ingested for e in found if e.ingested < 0) <= sum(len(times) for _, times in puts)
 
 
 _WRITER = """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ringfence.model.errors import fault
-from ringfence.store.events import LogEvent, Position, Summary
+from ringfence.store.events import LogEvent, Position, Summary, Words
 from ringfence.store.metrics import Metric, Point, Sample, Series
 
 
@@ -60,9 +60,10 @@ class LogEvents(Protocol):
         ...
 
     def scan(
-        self, streams: Iterable[int], after: Position, before: Position, *, newest: bool = False
-    ) -> Iterator[LogEvent]:
-        """Events of several streams strictly between two positions, in order."""
+        self, streams: Iterable[int], after: Position, before: Position, *, newest: bool = False,
+        words: Words | None = None,
+    ) -> Iterator[LogEvent]:  # fmt: skip
+        """Events of several streams strictly between two positions, in order. With `words` only those that have them, and marks."""
         ...
 
 
@@ -133,8 +134,9 @@ class NoLogEvents:
         return []
 
     def scan(
-        self, streams: Iterable[int], after: Position, before: Position, *, newest: bool = False
-    ) -> Iterator[LogEvent]:
+        self, streams: Iterable[int], after: Position, before: Position, *, newest: bool = False,
+        words: Words | None = None,
+    ) -> Iterator[LogEvent]:  # fmt: skip
         return iter(())
 
 

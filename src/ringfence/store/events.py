@@ -8,6 +8,7 @@ INVARIANT: `number` never repeats in a file; with the time it is the order of ev
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import json
 import operator
@@ -15,7 +16,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,9 +48,15 @@ on conflict (stream) do update set first = min(first, excluded.first), last = ma
     ingested = excluded.ingested, bytes = bytes + excluded.bytes, number = excluded.number
 """
 _READ = """
-select at, number, ingested, message from event
+select stream, at, number, ingested, message from event
 where stream = ? and (at, number) > (?, ?) and (at, number) < (?, ?) order by at {order}, number {order} limit ?
 """
+_LAST_READ = """
+select at, number from event
+where stream = ? and (at, number) > (?, ?) and (at, number) < (?, ?) order by at {order}, number {order} limit 1 offset ?
+"""
+#: events that a search with words reads of each stream at once, and of all streams together
+_SIEVED_LEAST, _SIEVED = 256, 50_000
 
 
 class LogEvent(NamedTuple):
@@ -75,6 +82,24 @@ class Summary:
     ingested: int
     bytes: int
     number: int
+
+
+class Words(NamedTuple):
+    """What messages must have: all of `every`, one of `some` if there are any, none of `none`. `escaped`: those with a backslash
+    pass without."""
+
+    every: tuple[str, ...] = ()
+    some: tuple[str, ...] = ()
+    none: tuple[str, ...] = ()
+    escaped: bool = False
+
+    def condition(self) -> tuple[str, list[str]]:
+        """SQL, and its values."""
+        has = "(instr(message, ?) > 0 or instr(message, '\\') > 0)" if self.escaped else "instr(message, ?) > 0"
+        parts = [has for _ in self.every] + ["instr(message, ?) = 0" for _ in self.none]
+        if self.some:
+            parts.append("(" + " or ".join([has for _ in self.some]) + ")")
+        return " and ".join(parts) or "1", [*self.every, *self.none, *self.some]
 
 
 class EventStore:
@@ -195,16 +220,65 @@ class EventStore:
         query = _READ.format(order="desc" if newest else "asc")
         with self._read_lock:
             rows = self._reader.execute(query, (stream, *after, *before, limit)).fetchall()
-        return [LogEvent(stream, *row) for row in rows]
+        return list(map(LogEvent._make, rows))
 
     def scan(
-        self, streams: Iterable[int], after: Position, before: Position, *, newest: bool = False
-    ) -> Iterator[LogEvent]:
-        """Events of several streams strictly between two positions, in order; a page of each stream in memory."""
-        runs = [self._run(stream, after, before, newest=newest) for stream in streams]
+        self, streams: Iterable[int], after: Position, before: Position, *, newest: bool = False,
+        words: Words | None = None,
+    ) -> Iterator[LogEvent]:  # fmt: skip
+        """Events of several streams strictly between two positions, in order; a page of each stream in memory.
+
+        With `words` only those that have them, and now and then a mark: `ingested` is minus the number of events that were
+        looked at, up to its position.
+        """
+        wanted = list(streams)
+        if words is not None:
+            size = max(_SIEVED_LEAST, _SIEVED // max(len(wanted), 1))
+            runs = [self._sieved(stream, after, before, words, size, newest=newest) for stream in wanted]
+        elif len(wanted) == 1:
+            return self._run(wanted[0], after, before, newest=newest)
+        else:
+            return self._merged(wanted, after, before, newest=newest)
         if len(runs) == 1:
             return runs[0]
         return heapq.merge(*runs, key=_position, reverse=newest)
+
+    def _sieved(
+        self, stream: int, after: Position, before: Position, words: Words, size: int, *, newest: bool
+    ) -> Iterator[LogEvent]:
+        """SQLite looks at the messages: only those with the words become objects, and meanwhile other threads run."""
+        order = "desc" if newest else "asc"
+        condition, given = words.condition()
+        query = f"select * from ({_READ.format(order=order)}) where {condition}"
+        while True:
+            span = (stream, *after, *before)
+            with self._read_lock:
+                last = self._reader.execute(_LAST_READ.format(order=order), (*span, size - 1)).fetchone()
+                rows = self._reader.execute(query, (*span, size, *given)).fetchall()
+            yield from map(LogEvent._make, sorted(rows, key=_position, reverse=newest))
+            if last is None:
+                return
+            yield LogEvent(stream, last[0], last[1], -size, "")
+            after, before = (after, last) if newest else (last, before)
+
+    def _merged(self, streams: Sequence[int], after: Position, before: Position, *, newest: bool) -> Iterator[LogEvent]:
+        """Pages of all streams, sorted as far as all of them were read: a merge one by one takes twice as long."""
+        key = _position_back if newest else _position
+        pages = {stream: _Page(after, before) for stream in streams}
+        while pages:
+            for stream, page in pages.items():
+                if not page.events:
+                    page.events = self.page(stream, page.after, page.before, page.size, newest=newest)
+                    page.whole = len(page.events) < page.size
+                    page.size = min(page.size * 2, _PAGE_MAX)
+            ends = [key(page.events[-1]) for page in pages.values() if not page.whole]
+            ready: list[LogEvent] = []
+            for page in pages.values():
+                cut = bisect.bisect_right(page.events, min(ends), key=key) if ends else len(page.events)
+                ready += page.taken(cut, newest=newest)
+            ready.sort(key=key)
+            yield from ready
+            pages = {stream: page for stream, page in pages.items() if page.events or not page.whole}
 
     def _run(self, stream: int, after: Position, before: Position, *, newest: bool) -> Iterator[LogEvent]:
         size = _PAGE
@@ -219,5 +293,28 @@ class EventStore:
             size = min(size * 2, _PAGE_MAX)
 
 
+@dataclass(slots=True)
+class _Page:
+    """What was read of a stream and not given out; between which positions it goes on. `whole`: there is no more."""
+
+    after: Position
+    before: Position
+    size: int = _PAGE
+    events: list[LogEvent] = field(default_factory=list)
+    whole: bool = False
+
+    def taken(self, count: int, *, newest: bool) -> list[LogEvent]:
+        gone, self.events = self.events[:count], self.events[count:]
+        if gone and newest:
+            self.before = gone[-1].position
+        elif gone:
+            self.after = gone[-1].position
+        return gone
+
+
 #: LogEvent.position, without the detour: a merge asks for it a million times
-_position = operator.itemgetter(1, 2)
+_position: Callable[[LogEvent], Position] = operator.itemgetter(1, 2)
+
+
+def _position_back(event: LogEvent) -> Position:
+    return -event[1], -event[2]

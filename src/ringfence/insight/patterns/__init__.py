@@ -11,10 +11,10 @@ from functools import lru_cache
 
 from ringfence.insight.patterns.columns import ColumnPattern
 from ringfence.insight.patterns.documents import DocumentPattern
-from ringfence.insight.patterns.parts import PatternError
+from ringfence.insight.patterns.parts import PatternError, Sieve
 from ringfence.insight.patterns.text import TextPattern
 
-__all__ = ["Pattern", "PatternError", "compile_pattern", "number_of"]
+__all__ = ["Pattern", "PatternError", "Sieve", "compile_pattern", "number_of"]
 
 from ringfence.insight.patterns.parts import number_of
 

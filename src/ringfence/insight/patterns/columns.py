@@ -11,7 +11,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ringfence.insight.patterns.parts import OPERATORS, Condition, PatternError, Scanner, test_of
+from ringfence.insight.patterns.parts import (
+    EVERYTHING,
+    OPERATORS,
+    Condition,
+    PatternError,
+    Scanner,
+    Sieve,
+    Test,
+    all_of,
+    needle_of,
+    test_of,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9_$][A-Za-z0-9_$.\-]*")
 _BARE = re.compile(r"[^\s,\"%&|()\[\]=<>!]+")
@@ -25,7 +36,9 @@ class ColumnPattern:
     left: tuple[str, ...]
     right: tuple[str, ...] | None
     condition: Condition
+    used: tuple[str, ...]  # the names of the condition
     regexes: int
+    sieve: Sieve = EVERYTHING
 
     @staticmethod
     def parse(text: str) -> ColumnPattern:
@@ -39,7 +52,13 @@ class ColumnPattern:
         return frozenset(name for name in (*self.left, *(self.right or ())) if name)
 
     def matches(self, message: str) -> bool:
-        return self._fields(message) is not None
+        if self.right is not None or "[" in message or '"' in message:
+            return self._fields(message) is not None
+        tokens = message.split(None, len(self.left))  # no more than tell that there are too many
+        if len(tokens) != len(self.left):
+            return False
+        places = self.left.index
+        return self.condition({name: tokens[places(name)] for name in self.used})
 
     def extract(self, message: str) -> dict[str, str] | None:
         """`$name` → text of every field, `$3` for those without a name; None where the message does not match."""
@@ -109,7 +128,7 @@ class _Parser:
 
     def pattern(self) -> ColumnPattern:
         sides: list[list[str]] = [[]]
-        conditions: list[Condition] = []
+        conditions: list[Test] = []
         while True:
             if self._scanner.take("...", "…"):
                 if len(sides) == 2:
@@ -128,15 +147,16 @@ class _Parser:
                 raise self._scanner.wrong()
         self._check({name for side in sides for name in side})
         right = tuple(sides[1]) if len(sides) == 2 else None
-        both: Condition = (lambda fields: all(each(fields) for each in conditions)) if conditions else _always
-        return ColumnPattern(tuple(sides[0]), right, both, self._regexes)
+        both = all_of(conditions) if conditions else Test(_always)
+        used = tuple(sorted(self._used))
+        return ColumnPattern(tuple(sides[0]), right, both.run, used, self._regexes, Sieve(tuple(sorted(both.needles))))
 
     def _check(self, names: set[str]) -> None:
         unknown = sorted(self._used - names)
         if unknown:
             raise PatternError(f"The field '{unknown[0][:100]}' of a condition is not in the pattern")
 
-    def _column(self) -> tuple[str, Condition | None]:
+    def _column(self) -> tuple[str, Test | None]:
         """One column: nothing, a name, or conditions whose first field is the column's."""
         self._name = ""
         self._bare = False
@@ -146,7 +166,7 @@ class _Parser:
     def _starts(self) -> bool:
         return not self._scanner.done and not self._scanner.sees(",")
 
-    def _condition(self) -> Condition:
+    def _condition(self) -> Test:
         name = self._scanner.match(_NAME)
         if not name:
             raise self._scanner.wrong()
@@ -157,14 +177,14 @@ class _Parser:
             if not first:
                 raise self._scanner.wrong()
             self._bare = True
-            return _always
+            return Test(_always)
         if self._bare:
             raise self._scanner.wrong()
         self._used.add(name)
         value = self._scanner.value(_BARE)
         self._regexes += value.regex
         test: Callable[[str], bool] = test_of(operator, value)
-        return lambda fields: test(fields[name])
+        return Test(lambda fields: test(fields[name]), needle_of(operator, value))
 
 
 def _always(_fields: Mapping[str, Any]) -> bool:

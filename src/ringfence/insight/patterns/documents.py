@@ -12,7 +12,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ringfence.insight.patterns.parts import OPERATORS, Condition, PatternError, Scanner, test_of
+from ringfence.insight.patterns.parts import (
+    EVERYTHING,
+    OPERATORS,
+    Condition,
+    PatternError,
+    Scanner,
+    Sieve,
+    Test,
+    needle_of,
+    test_of,
+)
 
 _BARE = re.compile(r"[^\s()\"%&|{}=<>!]+")
 _STEP = re.compile(
@@ -30,6 +40,7 @@ class DocumentPattern:
 
     condition: Condition
     regexes: int
+    sieve: Sieve = EVERYTHING
 
     @staticmethod
     def parse(text: str) -> DocumentPattern:
@@ -38,7 +49,8 @@ class DocumentPattern:
             raise PatternError("Missing } at the end of the pattern")
         parser = _Parser(text[1:-1])
         condition = parser.condition()
-        return DocumentPattern(condition, parser.regexes)
+        needles = tuple(sorted(condition.needles))
+        return DocumentPattern(condition.run, parser.regexes, Sieve(needles, escaped=True))
 
     def matches(self, message: str) -> bool:
         document = _document(message)
@@ -120,13 +132,13 @@ class _Parser:
         self._scanner = Scanner(text)
         self.regexes = 0
 
-    def condition(self) -> Condition:
+    def condition(self) -> Test:
         whole = self._scanner.logic(self._comparison)
         if not self._scanner.done:
             raise self._scanner.wrong()
         return whole
 
-    def _comparison(self) -> Condition:
+    def _comparison(self) -> Test:
         steps = self._selector()
         operator = self._scanner.take(*OPERATORS)
         if not operator:
@@ -134,8 +146,11 @@ class _Parser:
         value = self._scanner.value(_BARE)
         self.regexes += value.regex
         test = test_of(operator, value)
-        return lambda document: any(
-            (text := text_of(found)) is not None and test(text) for found in reach(document, steps)
+        return Test(
+            lambda document: any(
+                (text := text_of(found)) is not None and test(text) for found in reach(document, steps)
+            ),
+            _certain(needle_of(operator, value)) | _names(steps),
         )
 
     def _selector(self) -> tuple[Step, ...]:
@@ -146,12 +161,26 @@ class _Parser:
             text += step
         return selector(text)
 
-    def _keyword(self, steps: tuple[Step, ...]) -> Condition:
+    def _keyword(self, steps: tuple[Step, ...]) -> Test:
         words = " ".join([word.upper() for word in iter(lambda: self._scanner.match(_WORDS), "")])
         test = _KEYWORDS.get(words)
         if test is None:
             raise self._scanner.wrong()
-        return lambda document: test(list(reach(document, steps)))
+        needles = _names(steps) if words != "NOT EXISTS" else frozenset[str]()
+        return Test(lambda document: test(list(reach(document, steps))), needles)
+
+
+#: what only a text can hold: a number in the message may be written otherwise than it is compared (5.00, 1e3)
+_TEXTUAL = re.compile(r"[^0-9+\-.eE]")
+
+
+def _certain(needles: frozenset[str]) -> frozenset[str]:
+    return frozenset(needle for needle in needles if _TEXTUAL.search(needle))
+
+
+def _names(steps: tuple[Step, ...]) -> frozenset[str]:
+    """Names of members on the way: a document that it leads anywhere in has them."""
+    return frozenset(step for step in steps if isinstance(step, str) and step)
 
 
 _KEYWORDS: dict[str, Callable[[list[Any]], bool]] = {

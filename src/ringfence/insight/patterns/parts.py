@@ -27,6 +27,8 @@ class PatternError(Exception):
 
 def number_of(text: str) -> float | None:
     """The number a text is, if it is one."""
+    if text.isdigit() and text.isascii():  # most are
+        return float(text)
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
@@ -43,6 +45,29 @@ def regex(source: str) -> Callable[[str], bool]:
         raise PatternError(f"Invalid regular expression '{source[:100]}'") from None
     search = compiled.search
     return lambda text: search(text) is not None
+
+
+#: one piece of an expression, and how often it stands
+_PIECE = re.compile(
+    r"(?P<atom>\[\^?\]?(?:\\.|[^\]\\])*\]|\\(?P<escaped>[^A-Za-z0-9])|\\.|(?P<plain>[A-Za-z0-9_#=@/;,:\- ])|.)"
+    r"(?P<times>[?*+]|\{[^}]*\})?"
+)
+#: alternatives, named classes, and escapes that go on past their letter (`\x41`, `\pL`, `\123`)
+_UNCERTAIN = re.compile(r"\||\[:|\\[^dDwWsSbBAznrtfv\W_]")
+
+
+def needle_in(source: str) -> str:
+    """Text that everything has which an expression matches: its longest run of characters that must be there. "" if none."""
+    if _UNCERTAIN.search(source):
+        return ""
+    runs = [""]
+    for piece in _PIECE.finditer(source):
+        character = piece["plain"] or piece["escaped"]
+        if character and piece["times"] in (None, "+"):
+            runs[-1] += character
+        if not character or piece["times"]:  # what follows may be behind more of it, or behind anything
+            runs.append("")
+    return max(runs, key=len)
 
 
 # ---------------------------------------------------------------------- values
@@ -98,16 +123,64 @@ def _equal(value: Value) -> Callable[[str], bool]:
     return lambda field: field == text or number_of(field) == number
 
 
+def needle_of(operator: str, value: Value) -> frozenset[str]:
+    """Text that every field has for which the condition holds."""
+    if operator != "=" or (not value.quoted and not value.regex and number_of(value.text) is not None):
+        return frozenset()
+    if value.regex:
+        return frozenset({found} if (found := needle_in(value.text)) else ())
+    inner = value.text.removeprefix("*").removesuffix("*")
+    return frozenset({inner} if inner else ())
+
+
 # ---------------------------------------------------------------------- conditions
 Condition = Callable[[Any], bool]
 
 
-def all_of(conditions: list[Condition]) -> Condition:
-    return conditions[0] if len(conditions) == 1 else lambda subject: all(each(subject) for each in conditions)
+@dataclass(frozen=True, slots=True)
+class Sieve:
+    """What a message has that matches, so that a search can pass over others without asking the pattern.
+
+    `every`: all of these texts; `some`: one of them, if there are any; `none`: none of them. `escaped`: a message with a
+    backslash may match without them, since JSON can write any character so. `exact`: what has all that, matches.
+    """
+
+    every: tuple[str, ...] = ()
+    some: tuple[str, ...] = ()
+    none: tuple[str, ...] = ()
+    escaped: bool = False
+    exact: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.every or self.some or self.none)
 
 
-def any_of(conditions: list[Condition]) -> Condition:
-    return conditions[0] if len(conditions) == 1 else lambda subject: any(each(subject) for each in conditions)
+#: nothing is known of what matches
+EVERYTHING = Sieve()
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A condition, and texts that every subject has for which it holds."""
+
+    run: Condition
+    needles: frozenset[str] = frozenset()
+
+
+def all_of(tests: list[Test]) -> Test:
+    if len(tests) == 1:
+        return tests[0]
+    runs = [test.run for test in tests]
+    needles: frozenset[str] = frozenset().union(*(test.needles for test in tests))
+    return Test(lambda subject: all(run(subject) for run in runs), needles)
+
+
+def any_of(tests: list[Test]) -> Test:
+    if len(tests) == 1:
+        return tests[0]
+    runs = [test.run for test in tests]
+    needles = tests[0].needles.intersection(*(test.needles for test in tests))
+    return Test(lambda subject: any(run(subject) for run in runs), needles)
 
 
 class Scanner:
@@ -185,20 +258,20 @@ class Scanner:
             at += 1
         raise PatternError(f"Missing {mark} at the end of '{self._text[self._at : self._at + 40]}'")
 
-    def logic(self, condition: Callable[[], Condition]) -> Condition:
+    def logic(self, condition: Callable[[], Test]) -> Test:
         """Conditions with `&&` before `||`, and parentheses. PatternError."""
         alternatives = [self._conjunction(condition)]
         while self.take("||"):
             alternatives.append(self._conjunction(condition))
         return any_of(alternatives)
 
-    def _conjunction(self, condition: Callable[[], Condition]) -> Condition:
+    def _conjunction(self, condition: Callable[[], Test]) -> Test:
         parts = [self._primary(condition)]
         while self.take("&&"):
             parts.append(self._primary(condition))
         return all_of(parts)
 
-    def _primary(self, condition: Callable[[], Condition]) -> Condition:
+    def _primary(self, condition: Callable[[], Test]) -> Test:
         if not self.take("("):
             return condition()
         self._depth += 1

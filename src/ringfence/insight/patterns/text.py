@@ -7,20 +7,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ringfence.insight.patterns.parts import PatternError, Scanner, Value, regex
+from ringfence.insight.patterns.parts import EVERYTHING, PatternError, Scanner, Sieve, Value, needle_in, regex
 
 _BARE = re.compile(r"[^\s\"%]+")
 
 
 @dataclass(frozen=True, slots=True)
 class TextPattern:
-    """Terms. `literal`: every match has this text, which a search may use to skip quickly."""
+    """Terms."""
 
     test: Callable[[str], bool]
     regexes: int = 0
+    sieve: Sieve = EVERYTHING
 
     @staticmethod
     def parse(text: str) -> TextPattern:
@@ -33,7 +34,8 @@ class TextPattern:
         required, excluded, optional = ([_term(value) for value in terms[kind]] for kind in ("", "-", "?"))
         count = sum(value.regex for values in terms.values() for value in values)
         # AWS: next to other terms, optional ones say nothing
-        return TextPattern(_all(required, excluded, [] if required or excluded else optional), count)
+        test = _all(required, excluded, [] if required or excluded else optional)
+        return TextPattern(test, count, _sieve(terms))
 
     def matches(self, message: str) -> bool:
         return self.test(message)
@@ -46,6 +48,16 @@ class TextPattern:
         """Unstructured text has no fields."""
         del message, reference
         return None
+
+
+def _sieve(terms: Mapping[str, list[Value]]) -> Sieve:
+    texts = {kind: tuple(value.text for value in values if not value.regex) for kind, values in terms.items()}
+    exact = sum(map(len, texts.values())) == sum(map(len, terms.values()))
+    inside = [needle_in(value.text) for value in terms[""] if value.regex]
+    alone = not terms[""] and not terms["-"]
+    whole = len(texts["?"]) == len(terms["?"])  # an expression among them: nothing is known of any
+    every = (*texts[""], *(needle for needle in inside if needle))
+    return Sieve(every, texts["?"] if alone and whole else (), texts["-"], exact=exact)
 
 
 def _checked(value: Value) -> Value:

@@ -23,11 +23,11 @@ from ringfence.api.ops.logs.serve import (
     token,
 )
 from ringfence.api.ops.logs.streams import sequence_token
-from ringfence.insight.patterns import Pattern, PatternError, compile_pattern
+from ringfence.insight.patterns import Pattern, PatternError, Sieve, compile_pattern
 from ringfence.model.kinds import LOG_STREAM
 from ringfence.model.nouns.log import LogGroup, LogStream
 from ringfence.model.world import World
-from ringfence.store.events import FIRST, LAST, OVERHEAD, LogEvent, Position
+from ringfence.store.events import FIRST, LAST, OVERHEAD, LogEvent, Position, Words
 
 MAX_BATCH, MAX_EVENTS = 1 << 20, 10_000
 TOO_NEW, TOO_OLD, SPAN = 2 * 3_600_000, 14 * 86_400_000, 86_400_000  # ms
@@ -36,6 +36,8 @@ DAY = 86_400_000
 PAGE_EVENTS, PAGE_BYTES = 10_000, 1 << 20
 #: events that one FilterLogEvents looks at; then it answers what it has, with a token
 SCANNED = 100_000
+#: the same where every match has certain texts: the store passes over those without
+SIEVED = 1_000_000
 
 
 # ---------------------------------------------------------------------- putting
@@ -239,11 +241,19 @@ def _search(
 ) -> tuple[list[LogEvent], Position | None]:
     """Events that fit, and where to go on if this is not the end."""
     found: list[LogEvent] = []
-    size, last = 0, None
-    for scanned, event in enumerate(call.outside.logs.scan(streams, *span, newest=newest)):
-        if scanned >= SCANNED or len(found) >= limit:
+    size, last, scanned = 0, None, 0
+    sieve = pattern.sieve if pattern is not None else Sieve()
+    words = Words(sieve.every, sieve.some, sieve.none, sieve.escaped) if sieve else None
+    sure, most = pattern is None or sieve.exact, SIEVED if sieve else SCANNED
+    matches = pattern.matches if pattern is not None else None
+    for event in call.outside.logs.scan(streams, *span, newest=newest, words=words):
+        if scanned >= most or len(found) >= limit:
             return found, last
-        if pattern is None or pattern.matches(event.message):
+        if event.ingested < 0:  # a mark
+            scanned, last = scanned - event.ingested, event.position
+            continue
+        scanned += 1
+        if sure or (matches is not None and matches(event.message)):
             size += len(event.message.encode()) + OVERHEAD
             if found and size > PAGE_BYTES:
                 return found, last
