@@ -195,3 +195,17 @@ def test_shell_completion(host: Host, tmp_path: Path) -> None:
     }
     subprocess.run(COMMAND, env=env, check=False, capture_output=True, timeout=30)
     assert out.read_text().split() == ["status"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_how_to_complete(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    told = capsys.readouterr().out
+    assert "ringfence" in told
+    if shell == "bash":
+        done = subprocess.run(
+            ["bash", "-c", f"{told}\ncomplete -p ringfence"], capture_output=True, text=True, check=False
+        )
+        assert "_python_argcomplete" in done.stdout
+    with pytest.raises(SystemExit):
+        main(["completion", "tcsh"])

@@ -89,3 +89,16 @@ def test_bad_usage_is_status_2(asked: list[dict[str, Any]], capsys: pytest.Captu
     with pytest.raises(SystemExit) as ended:
         main(["trace", X])
     assert ended.value.code == 2
+
+
+def test_who_names_no_port_is_told_which_one_it_is(
+    asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more, told in (
+        ((), True),
+        (("--port", "0"), False),
+        (("--protocol", "icmp"), False),
+        (("--protocol", "17"), True),
+    ):
+        main(["trace", X, Y, *more])
+        assert ("no --port was given" in capsys.readouterr().err) is told, more

@@ -29,5 +29,7 @@ def run(args: argparse.Namespace) -> int:
     where = control(args, {"do": "locate", "target": args.target})
     try:
         return execute(Path(where["run"]) / "agent.sock", where["place"], argv, (sys.stdin, sys.stdout, sys.stderr))
+    except FileNotFoundError:
+        raise CommandError("the agent does not run: see `ringfence status`") from None
     except (OSError, TargetError) as problem:
         raise CommandError(str(problem)) from None

@@ -12,6 +12,7 @@ from ringfence import __version__
 from ringfence.cli import (
     account,
     audit,
+    completion,
     difference,
     doctor,
     execute,
@@ -44,6 +45,7 @@ GROUPS = (
     providers,
     free_text,
     doctor,
+    completion,
 )
 
 

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ringfence.cli.common import control, show_json
-from ringfence.cli.targets import add_packet, request_of
+from ringfence.cli.targets import add_packet, request_of, say_which_port
 
 
 def add(commands: Any) -> None:
@@ -18,6 +18,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exit 0 when packets and answers arrive, 1 otherwise, 2 for bad usage."""
     answer = control(args, request_of(args, "probe"), timeout=args.timeout * (args.count + 2) + 30)
+    say_which_port(args)
     if args.json:
         show_json(answer)
     else:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from ringfence.cli.common import add_endpoint
+
+_PORTED = ("tcp", "udp", "6", "17")
 
 
 def add_packet(parser: argparse.ArgumentParser) -> None:
@@ -29,3 +32,9 @@ def request_of(args: argparse.Namespace, do: str) -> dict[str, Any]:
     names = ("source", "destination", "protocol", "port", "source_port", "icmp_type", "icmp_code", "ipv6", "count", "size",
              "timeout")  # fmt: skip
     return {"do": do, **{name: getattr(args, name) for name in names if getattr(args, name) is not None}}
+
+
+def say_which_port(args: argparse.Namespace) -> None:
+    """Whoever names no port asks about port 0, and seldom means it."""
+    if args.port is None and args.protocol.lower() in _PORTED:
+        print(f"note: no --port was given, so this is about {args.protocol} port 0", file=sys.stderr)

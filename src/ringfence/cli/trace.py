@@ -7,7 +7,7 @@ from typing import Any
 
 from ringfence.cli.common import CommandError, control, show_json
 from ringfence.cli.networks import add_from, imported
-from ringfence.cli.targets import add_packet, request_of
+from ringfence.cli.targets import add_packet, request_of, say_which_port
 
 #: exit status when something that is not known decides
 UNKNOWN = 3
@@ -33,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
 def _answer(args: argparse.Namespace) -> dict[str, Any]:
     request = request_of(args, "trace")
     if args.network is None:
-        return control(args, request)
+        answer: dict[str, Any] = control(args, request)
+        say_which_port(args)
+        return answer
     from ringfence.insight.reach.trace import trace_request
 
     network = imported(args, args.network)
@@ -42,6 +44,7 @@ def _answer(args: argparse.Namespace) -> dict[str, Any]:
     answer = trace_request(network.world, request)
     if "error" in answer:
         raise CommandError(str(answer["error"]), int(answer.get("status", 1)))
+    say_which_port(args)
     return answer
 
 
