@@ -93,6 +93,9 @@ class NoPlane:
     def probe(self, request: dict[str, Any], *, timeout: float) -> dict[str, Any]:
         return {"error": NO_PLANE}
 
+    def verify(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"error": "there is no data plane: nothing is installed"}
+
     def console(self, instance_id: str) -> ConsoleOutput | None:
         return None
 

@@ -50,6 +50,10 @@ class Plane(Protocol):
         """Real packets."""
         ...
 
+    def verify(self, request: Request) -> Reply:
+        """Is what is installed what the model says? Reports what is not, and how it went with repairing it."""
+        ...
+
     def console(self, instance_id: str) -> ConsoleOutput | None:
         """What an instance wrote on its console."""
         ...
@@ -83,6 +87,7 @@ class Console:
             "account-list": lambda _: {"accounts": self._accounts.listed()},
             "locate": self._locate,
             "probe": self._probe,
+            "verify": self._plane.verify,
             "oidc-keys": self._oidc_keys,
             "free-text": lambda _: {"findings": [asdict(found) for found in free_text.in_world(self._store.world)]},
             "flows": lambda request: self.flows(request),

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ringfence import drift
 from ringfence.api.ops.ec2 import lifecycle
 from ringfence.api.outside import ConsoleOutput
 from ringfence.dataplane import linux
@@ -34,6 +35,7 @@ log = logging.getLogger("ringfence.plane")
 RESTART_SECONDS = 0.5
 END_SECONDS = 20.0
 CONSOLE_SECONDS = 5.0
+VERIFY_SECONDS = 600.0
 
 
 #: (instance id, version of the metadata service) -> the iam/ part of its metadata by path
@@ -105,6 +107,7 @@ class NftablesPlane:
         self._agent: subprocess.Popen[bytes] | None = None
         self._applied, self._problem = -1, ""
         self._news = threading.Condition()  # of `_applied`
+        self.drift = drift.DriftCounts()
         self._running: set[str] = set()
         self._answers: dict[int, queue.Queue[dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
@@ -121,7 +124,7 @@ class NftablesPlane:
 
     def status(self) -> dict[str, Any]:
         """How far the packets are."""
-        out: dict[str, Any] = {"applied_generation": self._applied}
+        out: dict[str, Any] = {"applied_generation": self._applied, "drift": self.drift.as_json()}
         return out | ({"problem": self._problem} if self._problem else {})
 
     def reached(self, generation: int, timeout: float) -> bool:
@@ -132,6 +135,11 @@ class NftablesPlane:
     def probe(self, request: dict[str, Any], *, timeout: float) -> dict[str, Any]:
         """Ask the agent for real packets."""
         return self._ask({"do": "probe", "request": request}, timeout)
+
+    def verify(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask the agent whether what is installed is what the model says."""
+        wanted = {"prove": bool(request.get("prove", True)), "repair": bool(request.get("repair", True))}
+        return self._ask({"do": "verify", **wanted}, float(request.get("timeout", VERIFY_SECONDS)))
 
     def console(self, instance_id: str) -> ConsoleOutput | None:
         """What the agent finds that an instance wrote on its console."""
@@ -282,6 +290,8 @@ class NftablesPlane:
             self._guests(set(event["running"]), set(event["wanted"]))
         elif kind == "failed":
             self._settle_one(event["instance"], event["message"])
+        elif kind == "verified":
+            self._verified(event["report"])
         elif kind == "roles":
             self._send({"do": "roles", "id": event["id"], "documents": self._documents(event)})
         elif kind == "listening":
@@ -290,6 +300,17 @@ class NftablesPlane:
             box = self._answers.get(event["id"])
             if box is not None:
                 box.put(event["result"])
+
+    def _verified(self, report: dict[str, Any]) -> None:
+        """What the agent's watch over its own work found: counted, logged, and kept in the audit trail if it is drift."""
+        self.drift.add(report, SystemClock().now())
+        for finding in report["findings"]:
+            log.error("drift, %s: %s", "repaired" if report["repaired"] else "NOT repaired", finding)
+        for problem in report["problems"]:
+            log.error("verification: %s", problem)
+        if report["findings"] or report["closed"]:
+            for record in drift.events(report, self._store.world, SystemClock().now()):
+                self._store.audit(record)
 
     def _documents(self, event: dict[str, Any]) -> dict[str, str] | None:
         """What the metadata service tells an instance of its role: temporary credentials, never the key that seals them."""

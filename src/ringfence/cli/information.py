@@ -56,6 +56,10 @@ def run_status(args: argparse.Namespace) -> int:
           f"{status['generation']} applied")  # fmt: skip
     if status.get("problem"):
         print(f"problem: {status['problem']}")
+    drift = status.get("drift") or {}
+    if drift.get("found") or drift.get("closed"):
+        closed = f"; closed: {', '.join(drift['closed'])}" if drift["closed"] else ""
+        print(f"drift: {drift['found']} found, {drift['repaired']} repaired, {drift['left']} left{closed}")
     for vpc in status["vpcs"]:
         print(f"{vpc['vpc_id']}  {vpc['region']:14} {vpc['cidr']:18} {vpc['subnets']:4} subnets {vpc['interfaces']:5} "
               f"interfaces {vpc['instances']:5} running")  # fmt: skip

@@ -26,6 +26,7 @@ from ringfence.cli import (
     reach,
     trace,
     up,
+    verify,
 )
 from ringfence.cli.common import CommandError
 
@@ -42,6 +43,7 @@ GROUPS = (
     difference,
     hygiene,
     flows,
+    verify,
     providers,
     free_text,
     doctor,

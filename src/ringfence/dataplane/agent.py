@@ -23,6 +23,7 @@ from ringfence.dataplane.door import Door
 from ringfence.dataplane.guests import Guests
 from ringfence.dataplane.link import unpack
 from ringfence.dataplane.network import Network
+from ringfence.dataplane.verify.watch import Verifier
 from ringfence.policy.compile import apply_delta
 from ringfence.policy.ir import Ir
 
@@ -70,10 +71,12 @@ class Agent:
         self._numbers = itertools.count(1)
         self.network = Network(guests, self._roles, self._announce)
         self._apply_lock = threading.Lock()
+        self._verifier = Verifier(self.network, self._apply_lock, self.say)
 
     def run(self) -> None:
         """Until the API process closes the link."""
         threading.Thread(target=self._watch, name="guests", daemon=True).start()
+        self._verifier.start()
         while (got := linux.receive(self._link)) is not None:
             message = got[0]
             if message["do"] == "delta":
@@ -82,6 +85,8 @@ class Agent:
                 self.network.guests.trust(message["authority"])
             elif message["do"] == "probe":
                 threading.Thread(target=self._probe, args=(message,), daemon=True).start()
+            elif message["do"] == "verify":
+                threading.Thread(target=self._verify, args=(message,), daemon=True).start()
             elif message["do"] == "console":
                 self._console(message)
             elif message["do"] == "roles":
@@ -154,6 +159,15 @@ class Agent:
             result = {"text": base64.b64encode(text).decode(), "at": at}
         except OSError as problem:
             result = {"error": str(problem)}
+        self.say({"event": "answer", "id": message["id"], "result": result})
+
+    def _verify(self, message: dict[str, Any]) -> None:
+        try:
+            result = self._verifier.verify(prove=bool(message["prove"]), mend=bool(message["repair"])).as_json()
+            self.say({"event": "verified", "report": result})
+        except Exception as problem:
+            log.exception("the installed rules could not be verified")
+            result = {"error": f"the installed rules could not be verified: {problem!r}"}
         self.say({"event": "answer", "id": message["id"], "result": result})
 
     def _probe(self, message: dict[str, Any]) -> None:

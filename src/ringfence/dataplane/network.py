@@ -36,6 +36,8 @@ from ringfence.dataplane.services.imds import ImdsServer, Roles, Tokens
 from ringfence.dataplane.services.ntp import NtpServer
 from ringfence.dataplane.slices import Slices, VpcSlice
 from ringfence.dataplane.topology import Routes, TopologyError, run_batch
+from ringfence.dataplane.verify import wanted
+from ringfence.dataplane.verify.wanted import Location
 from ringfence.model import endpoints
 from ringfence.model.net import Address
 from ringfence.policy import ir as nodes
@@ -91,6 +93,8 @@ class Network:
         self._routers: dict[str, Router] = {}
         self._edges: dict[str, EdgeState] = {}
         self._internet: Routes | None = None
+        self._internet_netns = -1
+        self._internet_filter: Filter | None = None
         self._tokens = Tokens()
         self._hosts: set[str] = set()
         self._host_routes: set[str] = set()  # written when the hosts are made; kept while they are
@@ -426,11 +430,9 @@ class Network:
         netns = topology.open_namespace(INTERNET_NS)  # an earlier agent may have died before all of this was done
         topology.write_sysctls(netns, topology.ROUTER_SYSCTLS)
         run_batch(INTERNET_NS, topology.internet_base())
-        rules = Filter(netns, InternetTables)
-        rules.converge(())
-        rules.close()
+        self._internet_netns, self._internet_filter = netns, Filter(netns, InternetTables)
+        self._internet_filter.converge(())
         self._offer_apis(netns)
-        os.close(netns)
         self._internet = Routes(INTERNET_NS, "main", None if INTERNET_NS in present else set())
         self._hosts = {name for name in present if name.startswith("host-")}
         self._host_routes = self._known_host_routes()
@@ -536,6 +538,48 @@ class Network:
             self._hosts.add(name)
             self._host_routes |= {f"{address}/{32 if address.version == 4 else 128} dev h{name.removeprefix('host-')}"}
         return name
+
+    # ------------------------------------------------------------------ for verification
+    def locations(self) -> Iterator[Location]:
+        """Every namespace that decides about packets, and what it should hold. While nothing else is being applied."""
+        for router in self._routers.values():
+            part = router.slice
+            if part is None:
+                continue
+            plugged = {id: eni for id, (eni, _) in router.plugged.items()}
+            place = wanted.vpc(
+                router.filter.tables(), part.vpc, part.subnets, part.tables, plugged, part.interfaces,
+                gateway=part.edge is not None,
+            )  # fmt: skip
+            fragments = tuple(self._slices.filtered[router.vpc_id].values())
+            yield Location(place, vpc_ns(router.vpc_id), router.netns, router.filter, fragments, frozenset(plugged))
+        for held in self._edges.values():
+            part = self._routers[held.edge.vpc_id].slice
+            if part is not None:
+                place = wanted.edge(held.filter.tables(), held.edge, part.vpc)
+                name = edge_ns(held.edge.gateway_id)
+                yield Location(place, name, held.netns, held.filter, (held.edge, part.vpc))
+        if self._internet is not None and self._internet_filter is not None:
+            with self._hosts_lock:
+                edges = [held.edge for held in self._edges.values()]
+                place = wanted.internet(self._internet_filter.tables(), edges, self._host_addresses())
+            netns, rules = self._internet_netns, self._internet_filter
+            yield Location(place, INTERNET_NS, netns, rules)
+
+    def _host_addresses(self) -> dict[str, Address]:
+        """Link → address of the outside hosts."""
+        words = (route.split() for route in self._host_routes)
+        return {parts[-1]: ip_address(parts[0].partition("/")[0]) for parts in words}
+
+    def lay_again(self, component: str) -> None:
+        """Links that guests took away, and what leads through them. TopologyError when they cannot be laid."""
+        router = self._routers.get(component)
+        if router is None or router.slice is None:
+            return
+        self._pull_lost(component)
+        router.laid = None
+        if problem := self._connect(component, router.slice, self._slices.machines):
+            raise TopologyError(problem)
 
     # ------------------------------------------------------------------ for probes and exec
     def place_of(self, eni_id: str) -> str:

@@ -38,11 +38,13 @@ from ringfence.policy.ir import Edge, Interface, Route, RouteTable, Subnet, Via,
 NETNS = Path("/run/netns")
 MTU, INTERNET_MTU = 9001, 1500  # IGW-09
 _ROUTER_LINK_LOCAL = "fe80:ec2::1"  # the router's other address on every link (NET-12)
-_LOOP_MACS = ("02:52:46:00:00:00", "02:52:46:00:00:01")
-_LOOP_HOP4, _LOOP_HOP6 = "169.254.255.1", "fe80::fffe"
-_GATEWAY_LINK = ("169.254.254.1", "169.254.254.2")  # VPC side, edge side
-_INTERNET_LINK = ("169.254.253.1", "169.254.253.2")  # internet side, edge side
-_EDGE_SPEAKS6 = "fd00:ec2::fffe"  # errors of the gateway need a source that routers pass on: "packet too big" (IGW-09)
+LOOP_MACS = ("02:52:46:00:00:00", "02:52:46:00:00:01")
+LOOP_HOP4, LOOP_HOP6 = "169.254.255.1", "fe80::fffe"
+LOOP_HOPS = (LOOP_HOP4, LOOP_HOP6)
+GATEWAY_LINK = ("169.254.254.1", "169.254.254.2")  # VPC side, edge side
+INTERNET_LINK = ("169.254.253.1", "169.254.253.2")  # internet side, edge side
+EDGE_SPEAKS6 = "fd00:ec2::fffe"  # errors of the gateway need a source that routers pass on: "packet too big" (IGW-09)
+HOST_MAC = "02:52:46:00:00:02"  # of every outside host's own end
 #: the end of every table: what no route leads to is dropped silently
 NOWHERE_ELSE = {"blackhole 0.0.0.0/0 metric 20000", "blackhole ::/0 metric 20000"}
 SERVICES4 = ("169.254.169.253", "169.254.169.254", "169.254.169.123")
@@ -154,13 +156,13 @@ def links(descriptor: int) -> set[str]:
 def router_base() -> Iterator[str]:
     """What every VPC namespace has: the loop, service addresses, policy rules."""
     yield "link set lo up"
-    yield f"link add {LOOP_OUT} mtu {MTU} address {_LOOP_MACS[0]} type veth peer name {LOOP_IN} mtu {MTU} address {_LOOP_MACS[1]}"
+    yield f"link add {LOOP_OUT} mtu {MTU} address {LOOP_MACS[0]} type veth peer name {LOOP_IN} mtu {MTU} address {LOOP_MACS[1]}"
     yield f"link set {LOOP_OUT} up"
     yield f"link set {LOOP_IN} up"
-    yield f"neigh replace {_LOOP_HOP4} lladdr {_LOOP_MACS[1]} dev {LOOP_OUT} nud permanent"
-    yield f"neigh replace {_LOOP_HOP6} lladdr {_LOOP_MACS[1]} dev {LOOP_OUT} nud permanent"
-    yield f"route replace default via {_LOOP_HOP4} dev {LOOP_OUT} onlink table {LOOP_TABLE}"
-    yield f"-6 route replace default via {_LOOP_HOP6} dev {LOOP_OUT} table {LOOP_TABLE}"
+    yield f"neigh replace {LOOP_HOP4} lladdr {LOOP_MACS[1]} dev {LOOP_OUT} nud permanent"
+    yield f"neigh replace {LOOP_HOP6} lladdr {LOOP_MACS[1]} dev {LOOP_OUT} nud permanent"
+    yield f"route replace default via {LOOP_HOP4} dev {LOOP_OUT} onlink table {LOOP_TABLE}"
+    yield f"-6 route replace default via {LOOP_HOP6} dev {LOOP_OUT} table {LOOP_TABLE}"
     for family in ("-4", "-6"):
         yield f"{family} rule add pref 100 fwmark {PASS_ONE:#x}/{PASS_ONE:#x} lookup {LOOP_TABLE}"
     for address in SERVICES4:
@@ -207,7 +209,7 @@ def _kernel_route(route: Route, plugged: dict[str, Interface], *, gateway: bool)
     if route.via is Via.LOCAL:
         return f"throw {destination}"
     if route.via is Via.GATEWAY and gateway:
-        hop = f"{_GATEWAY_LINK[1]} dev {GATEWAY} onlink" if destination.version == 4 else f"fe80::2 dev {GATEWAY}"
+        hop = f"{GATEWAY_LINK[1]} dev {GATEWAY} onlink" if destination.version == 4 else f"fe80::2 dev {GATEWAY}"
         return f"{destination} via {hop}"
     if route.via is Via.INTERFACE and route.target in plugged:
         eni = plugged[route.target]
@@ -257,18 +259,18 @@ def edge_base(gateway_id: str) -> tuple[list[str], list[str], list[str]]:
     name, outside = edge_ns(gateway_id), f"x{suffix(gateway_id)}"
     vpc = [
         f"link add {GATEWAY} mtu {MTU} type veth peer name {EDGE_VPC} mtu {MTU} netns {name}",
-        f"addr replace {_GATEWAY_LINK[0]}/30 dev {GATEWAY}",
+        f"addr replace {GATEWAY_LINK[0]}/30 dev {GATEWAY}",
         f"addr replace fe80::1/64 dev {GATEWAY} nodad",
         f"link set {GATEWAY} up",
     ]
     edge = [
         "link set lo up",
         f"link add {EDGE_INTERNET} mtu {INTERNET_MTU} type veth peer name {outside} mtu {INTERNET_MTU} netns {INTERNET_NS}",
-        f"addr replace {_GATEWAY_LINK[1]}/30 dev {EDGE_VPC}",
+        f"addr replace {GATEWAY_LINK[1]}/30 dev {EDGE_VPC}",
         f"addr replace fe80::2/64 dev {EDGE_VPC} nodad",
-        f"addr replace {_INTERNET_LINK[1]}/30 dev {EDGE_INTERNET}",
+        f"addr replace {INTERNET_LINK[1]}/30 dev {EDGE_INTERNET}",
         f"addr replace fe80::2/64 dev {EDGE_INTERNET} nodad",
-        f"addr replace {_EDGE_SPEAKS6}/128 dev lo nodad",
+        f"addr replace {EDGE_SPEAKS6}/128 dev lo nodad",
         f"link set {EDGE_VPC} up",
         f"link set {EDGE_INTERNET} up",
     ]
@@ -285,10 +287,10 @@ def edge_is_whole(gateway_id: str, vpc_namespace: str) -> bool:
 
 def edge_routes(edge: Edge, vpc: Vpc) -> set[str]:
     """Towards the VPC and towards the internet."""
-    out = {f"{block} via {_GATEWAY_LINK[0]} dev {EDGE_VPC}" for block in vpc.ipv4}
+    out = {f"{block} via {GATEWAY_LINK[0]} dev {EDGE_VPC}" for block in vpc.ipv4}
     out |= {f"{block} via fe80::1 dev {EDGE_VPC}" for block in edge.ipv6}
     return out | {
-        f"0.0.0.0/0 via {_INTERNET_LINK[0]} dev {EDGE_INTERNET} onlink",
+        f"0.0.0.0/0 via {INTERNET_LINK[0]} dev {EDGE_INTERNET} onlink",
         f"::/0 via fe80::1 dev {EDGE_INTERNET}",
     }
 
@@ -297,7 +299,7 @@ def internet_base() -> list[str]:
     """The internet: one router that knows public addresses and nothing else, and has those of the AWS APIs."""
     return [
         "link set lo up",
-        f"addr replace {_INTERNET_LINK[0]}/32 dev lo",
+        f"addr replace {INTERNET_LINK[0]}/32 dev lo",
         *(f"addr replace {each}/{each.max_prefixlen} dev lo" for each in endpoints.ADDRESSES),
         *(f"{_family(route)} route replace {route}" for route in sorted(NOWHERE_ELSE)),
     ]
@@ -306,7 +308,7 @@ def internet_base() -> list[str]:
 def internet_routes(edge: Edge) -> set[str]:
     """An edge's public addresses, as the internet sees them."""
     outside = f"x{suffix(edge.gateway_id)}"
-    out = {f"{public}/32 via {_INTERNET_LINK[1]} dev {outside} onlink" for public, _ in edge.nat}
+    out = {f"{public}/32 via {INTERNET_LINK[1]} dev {outside} onlink" for public, _ in edge.nat}
     return out | {f"{block} via fe80::2 dev {outside}" for block in edge.ipv6}
 
 
@@ -321,10 +323,10 @@ def host_commands(address: Address) -> tuple[list[str], list[str]]:
     dev = "h" + name.removeprefix("host-")
     width = address.max_prefixlen
     internet = [
-        f"link add {dev} mtu {INTERNET_MTU} type veth peer name eth0 mtu {INTERNET_MTU} address 02:52:46:00:00:02 netns {name}",
+        f"link add {dev} mtu {INTERNET_MTU} type veth peer name eth0 mtu {INTERNET_MTU} address {HOST_MAC} netns {name}",
         f"addr replace fe80::1/64 dev {dev} nodad",
         f"link set {dev} up",
-        f"neigh replace {address} lladdr 02:52:46:00:00:02 dev {dev} nud permanent",
+        f"neigh replace {address} lladdr {HOST_MAC} dev {dev} nud permanent",
         f"route replace {address}/{width} dev {dev}",
     ]
     host = [
@@ -332,7 +334,7 @@ def host_commands(address: Address) -> tuple[list[str], list[str]]:
         "link set eth0 up",
         f"addr replace {address}/{width} dev eth0" + (" nodad" if width == 128 else ""),
     ]
-    hop = f"{_INTERNET_LINK[0]} dev eth0 onlink" if width == 32 else "fe80::1 dev eth0"
+    hop = f"{INTERNET_LINK[0]} dev eth0 onlink" if width == 32 else "fe80::1 dev eth0"
     return internet, [*host, f"{'-4' if width == 32 else '-6'} route replace default via {hop}"]
 
 

@@ -92,6 +92,24 @@ class Filter:
         """What the tables should hold now."""
         return self._plan.desired.tables()
 
+    @property
+    def transactions(self) -> int:
+        """How many changes of its tables the kernel has taken from this filter."""
+        return self._open.tables.transactions + self._open.counts.transactions
+
+    def restore(self, *, replace: bool = False) -> None:
+        """Make the tables again what they should be, whoever changed them; also what `converge` takes for granted: policies,
+        tables that are switched off. `replace`: write them from nothing. Raises NetlinkError."""
+        messages = []
+        for table in self.tables():
+            present = readback.read(self._open.tables, table.family)
+            if replace and (present.chains or present.sets):
+                messages += steps.flat(steps.from_scratch(table, replace=True))
+            elif present.chains:
+                messages += steps.policies(table, present)
+        self._open.tables.transaction(messages)
+        self.converge(list(self._fragments.values()))
+
     def sync(self, fragments: Iterable[Fragment]) -> None:
         """`follow` these fragments."""
         self.follow({key_of(fragment): fragment for fragment in fragments})

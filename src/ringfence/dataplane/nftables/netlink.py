@@ -47,6 +47,11 @@ def new_table(family: str) -> Message:
     return _message(NEWTABLE, family, CREATE)
 
 
+def wake_table(family: str) -> Message:
+    """The kernel calls the table's hooks (again)."""
+    return _message(NEWTABLE, family, CREATE, be32(2, 0))
+
+
 def new_chain(family: str, chain: Chain) -> Message:
     """An empty chain; with a hook: a base chain of policy drop."""
     parts = [text(3, chain.name)]
@@ -174,6 +179,7 @@ class Netlink:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND)  # the kernel caps it at net.core.wmem_max
         self.largest = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - 4096
         self._sequence = 1
+        self.transactions = 0  # that the kernel has accepted: each raises the generation of its tables by one
 
     def close(self) -> None:
         self._socket.close()
@@ -188,12 +194,29 @@ class Netlink:
             raise NetlinkError(errno.EMSGSIZE, f"a transaction of {len(data)} bytes, {self.largest} fit")
         self._socket.send(data)
         self._acknowledged(start, last, messages)
+        self.transactions += 1
 
     def request(self, message: Message) -> None:
         """One acknowledged message outside a transaction."""
         sequence = self._next(1)
         self._socket.send(message.encode(sequence, wire.ACK))
         self._acknowledged(sequence, sequence, [message])
+
+    def ask(self, message: Message) -> list[Reply]:
+        """What the kernel answers to a GET message about one thing."""
+        sequence = self._next(1)
+        self._socket.send(message.encode(sequence, wire.ACK))
+        found: list[Reply] = []
+        while True:
+            for reply in wire.replies(self._socket.recv(RECEIVE)):
+                if reply.sequence != sequence:
+                    continue
+                if reply.kind != wire.ERROR:
+                    found.append(reply)
+                elif reply.errno:
+                    raise NetlinkError(reply.errno, os.strerror(reply.errno))
+                else:
+                    return found
 
     def dump(self, message: Message) -> Iterator[Reply]:
         """Everything the kernel lists in answer to a GET message; ENOENT means an empty list."""

@@ -133,6 +133,13 @@ def fits(table: Table, kernel: Kernel) -> bool:
     return all(definition_of(table.sets[n]) == found for n, found in kernel.sets.items() if n in table.sets)
 
 
+def policies(table: Table, kernel: Kernel) -> list[Message]:
+    """The table switched on, and its base chains dropping what they leave undecided, where both are there."""
+    chains = (chain for chain in table.chains.values() if chain.hook and kernel.chains.get(chain.name))
+    fitting = (chain for chain in chains if hook_of(table.family, chain) == kernel.chains[chain.name])
+    return [nl.wake_table(table.family), *(nl.new_chain(table.family, chain) for chain in fitting)]
+
+
 def from_scratch(table: Table, *, replace: bool) -> list[Unit]:
     """The whole table; `replace`: after deleting one that does not fit. One unit: all or nothing."""
     units = [[nl.new_table(table.family)]]

@@ -1,0 +1,177 @@
+"""What each kind of namespace should hold besides its tables: routes, policy rules, neighbours, addresses, links, settings.
+
+Taken from the words that `topology` writes, so that there is one place that says them.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+
+from ringfence.dataplane import topology
+from ringfence.dataplane.nftables.apply import Filter
+from ringfence.dataplane.nftables.objects import Table
+from ringfence.dataplane.plan import (
+    EDGE_INTERNET,
+    EDGE_VPC,
+    GATEWAY,
+    LOOP_IN,
+    LOOP_OUT,
+    LOOP_TABLE,
+    PASS_ONE,
+    TABLE_BITS,
+    kernel_table,
+    link,
+    suffix,
+)
+from ringfence.dataplane.verify.rtnetlink import Neighbour, PolicyRule, Route
+from ringfence.model import endpoints
+from ringfence.model.net import Address, Network
+from ringfence.policy.ir import Edge, Fragment, Interface, RouteTable, Subnet, Vpc
+
+TABLES = {"local": 255, "main": 254, "default": 253}
+DEFAULT_METRIC = {4: 0, 6: 1024}
+_STANDARD = (
+    *(PolicyRule(version, 0, 0, 0, TABLES["local"]) for version in (4, 6)),
+    *(PolicyRule(version, 32766, 0, 0, TABLES["main"]) for version in (4, 6)),
+    PolicyRule(4, 32767, 0, 0, TABLES["default"]),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One namespace and what it should hold. `component`: the VPC or gateway it belongs to.
+
+    `absent`: links that guests may have taken away with their own end; what leads through them goes with them.
+    """
+
+    component: str
+    tables: tuple[Table, ...]
+    routes: frozenset[Route] = frozenset()
+    rules: frozenset[PolicyRule] = frozenset(_STANDARD)
+    neighbours: frozenset[Neighbour] = frozenset()
+    addresses: frozenset[tuple[str, str]] = frozenset()
+    links: frozenset[str] = frozenset()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)  # link, address or number of an interface → its id
+    table_names: Mapping[int, str] = field(default_factory=dict)  # kernel table → id of the route table
+    guests: frozenset[str] = frozenset()  # links whose other end a guest has
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place as it can be reached: the name and a descriptor of its namespace, who keeps its tables, what they are made of.
+
+    `plugged`: the interfaces that have a link here now.
+    """
+
+    place: Place
+    name: str
+    namespace: int
+    filter: Filter
+    fragments: tuple[Fragment, ...] = ()
+    plugged: frozenset[str] = frozenset()
+
+
+def route_of(words: str, table: int) -> Route:
+    """A route in the words of `topology`."""
+    parts = words.split()
+    kind = parts.pop(0) if parts[0] in ("blackhole", "throw", "unreachable") else "unicast"
+    destination: Network = ip_network(_full(parts.pop(0)))
+    said = dict(zip(parts[0::2], parts[1::2], strict=False))
+    via = ip_address(said["via"]) if "via" in said else None
+    metric = int(said.get("metric", DEFAULT_METRIC[destination.version]))
+    return Route(destination.version, table, kind, destination, metric, via, said.get("dev", ""))
+
+
+def _addresses(eni: Interface) -> tuple[Address, ...]:
+    return (*eni.ipv4, *eni.ipv6)
+
+
+def _full(destination: str) -> str:
+    return {"default": "0.0.0.0/0"}.get(destination, destination)
+
+
+def _routes(words: Iterable[str], table: int) -> Iterable[Route]:
+    return (route_of(each, table) for each in words)
+
+
+def vpc(
+    tables: Iterable[Table],
+    vpc: Vpc,
+    subnets: Iterable[Subnet],
+    route_tables: Iterable[RouteTable],
+    plugged: Mapping[str, Interface],
+    interfaces: Iterable[Interface],
+    *,
+    gateway: bool,
+) -> Place:
+    """A VPC's router."""
+    subnets, route_tables = tuple(subnets), tuple(route_tables)
+    routes = set(_routes(topology.main_routes(vpc, plugged.values()), TABLES["main"]))
+    rules = set(_STANDARD)
+    for version, hop in ((4, topology.LOOP_HOP4), (6, topology.LOOP_HOP6)):
+        everywhere = "0.0.0.0/0" if version == 4 else "::/0"
+        routes.add(route_of(f"{everywhere} via {hop} dev {LOOP_OUT}", LOOP_TABLE))
+        rules.add(PolicyRule(version, 100, PASS_ONE, PASS_ONE, LOOP_TABLE))
+    for table in route_tables:
+        number = kernel_table(table.number)
+        routes |= set(_routes(topology.table_routes(table, dict(plugged), gateway=gateway), number))
+        rules |= {PolicyRule(version, number, table.number, TABLE_BITS, number) for version in (4, 6)}
+    neighbours = {Neighbour(ip_address(hop), LOOP_OUT, topology.LOOP_MACS[1]) for hop in topology.LOOP_HOPS}
+    owners: dict[str, str] = {}
+    for eni in interfaces:
+        owners |= {str(a): eni.eni_id for a in (*eni.ipv4, *eni.ipv6)} | {link(eni.number): eni.eni_id}
+    for eni in plugged.values():
+        neighbours |= {Neighbour(a, link(eni.number), eni.mac) for a in _addresses(eni)}
+    own = {f"{a}/32" for a in topology.SERVICES4} | {f"{a}/128" for a in topology.SERVICES6}
+    own |= topology.router_addresses(vpc, subnets)
+    addresses = {("lo", each) for each in own}
+    if gateway:
+        addresses.add((GATEWAY, f"{topology.GATEWAY_LINK[0]}/30"))
+    guests = {link(eni.number) for eni in plugged.values()}
+    return Place(
+        component=vpc.vpc_id, tables=tuple(tables), routes=frozenset(routes), rules=frozenset(rules),
+        neighbours=frozenset(neighbours), addresses=frozenset(addresses),
+        links=frozenset({"lo", LOOP_OUT, LOOP_IN, *([GATEWAY] if gateway else []), *guests}),
+        settings=topology.ROUTER_SYSCTLS, owners=owners, guests=frozenset(guests),
+        table_names={kernel_table(table.number): table.table_id for table in route_tables},
+    )  # fmt: skip
+
+
+def edge(tables: Iterable[Table], edge: Edge, vpc: Vpc) -> Place:
+    """An internet gateway's namespace."""
+    addresses = {
+        (EDGE_VPC, f"{topology.GATEWAY_LINK[1]}/30"), (EDGE_INTERNET, f"{topology.INTERNET_LINK[1]}/30"),
+        ("lo", f"{topology.EDGE_SPEAKS6}/128"),
+    }  # fmt: skip
+    return Place(
+        component=edge.gateway_id, tables=tuple(tables), addresses=frozenset(addresses),
+        routes=frozenset(_routes(topology.edge_routes(edge, vpc), TABLES["main"])),
+        links=frozenset({"lo", EDGE_VPC, EDGE_INTERNET}),
+        settings=topology.ROUTER_SYSCTLS | {"net/ipv4/conf/default/proxy_arp": "0"},
+        owners={str(private): edge.gateway_id for _, private in edge.nat},
+    )  # fmt: skip
+
+
+def internet(tables: Iterable[Table], edges: Iterable[Edge], hosts: Mapping[str, Address]) -> Place:
+    """The namespace that plays the internet. `hosts`: link → address of the outside hosts there are."""
+    words = set(topology.NOWHERE_ELSE)
+    links = {"lo", *hosts}
+    apis = {("lo", f"{each}/{each.max_prefixlen}") for each in endpoints.ADDRESSES}
+    for each in edges:
+        words |= topology.internet_routes(each)
+        links.add(f"x{suffix(each.gateway_id)}")
+    words |= {f"{address}/{address.max_prefixlen} dev {name}" for name, address in hosts.items()}
+    return Place(
+        component="internet", tables=tuple(tables), routes=frozenset(_routes(words, TABLES["main"])),
+        addresses=frozenset({("lo", f"{topology.INTERNET_LINK[0]}/32"), *apis}), links=frozenset(links),
+        neighbours=frozenset(Neighbour(address, name, topology.HOST_MAC) for name, address in hosts.items()),
+        settings=topology.ROUTER_SYSCTLS,
+    )  # fmt: skip
+
+
+def family_name(version: int) -> str:
+    return {4: "ipv4", 6: "ipv6"}.get(version, socket.AddressFamily(version).name if version else "any family")

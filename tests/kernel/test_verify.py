@@ -1,0 +1,38 @@
+"""CFG-05, CFG-07, MON-23: whatever one thing somebody changes by hand is found by a quick look, named, and repaired."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.kernel.tampering import TAMPERS, Tamper, isolated
+
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(300)]
+
+
+@cache
+def played() -> dict[str, Any]:
+    return isolated()
+
+
+def test_a_healthy_data_plane_shows_nothing() -> None:
+    healthy = played()["healthy"]
+    assert healthy["found"]["places"] == 4  # two VPCs, a gateway, the internet
+    assert healthy["found"]["findings"] == []
+    assert healthy["proof"] == []
+
+
+@pytest.mark.parametrize("tamper", TAMPERS, ids=lambda tamper: tamper.name)
+def test_each_change_is_found_named_and_repaired(tamper: Tamper) -> None:
+    """Named by whose it is, what it is and how it differs; the proof says what it means for packets; what may have opened
+    something is closed meanwhile; and in the end the kernel holds what it held before."""
+    seen = played()[tamper.name]
+    named = {(each["component"], each["what"], each["drift"]) for each in seen["found"]}
+    assert (tamper.component, tamper.what, tamper.drift) in named
+    said = {each["drift"] for each in seen["proof"]}
+    assert tamper.proof in said if tamper.proof else not said
+    assert seen["closed meanwhile"] != tamper.shut
+    assert (seen["repaired"], seen["problems"], seen["closed"]) == (True, [], [])
+    assert (seen["again"], seen["proof again"], seen["changed"]) == ([], [], [])
