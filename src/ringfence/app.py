@@ -174,9 +174,9 @@ class Installation:
             log.info("imported %s: %s", settings.imported, _imported(network))
         self.events = EventStore(self.data / "events.db", durable=not settings.ephemeral)
         end.callback(self.events.close)
-        self.flows = FlowStore(self.data / "flows.db")
-        end.callback(self.flows.close)
-        self.flow_history = flow_history.FlowHistory(self.flows)
+        self.flow_store = FlowStore(self.data / "flows.db")
+        end.callback(self.flow_store.close)
+        self.flow_history = flow_history.FlowHistory(self.flow_store)
         self.root = root_of(settings, self.data)
         self.sealer = keyfile.sealer_of(self.data)
         self.authority = Authority(self.data / "tls", settings.tls_names) if settings.tls_names else None
@@ -210,7 +210,7 @@ class Installation:
         end.callback(control.close)
         self.pipeline = self._pipeline()
         console.measures = self._measure().text
-        console.flows = lambda request: flow_history.answer(self.flow_history, self.flows, request)
+        console.flows = lambda request: flow_history.answer(self.flow_history, self.flow_store, request)
         end.callback(self.pipeline.throttled.flush)
         context = self.certificate.context if self.certificate is not None else None
         running, application = server(
@@ -339,7 +339,7 @@ class Installation:
             self.store.reset()
             self.buckets.clear()
         self.events.clear()
-        self.flows.clear()
+        self.flow_store.clear()
 
     def _start_housekeeping(self) -> Any:
         """Forgets terminated instances, old analyses and log events after their retention; writes down when keys were last
