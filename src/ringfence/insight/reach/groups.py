@@ -111,10 +111,12 @@ class GroupTable:
 class GroupSet:
     """The groups of an interface together: any rule of any of them allows (SG-65)."""
 
-    __slots__ = ("_memo", "_untracked", "tables")
+    __slots__ = ("_memo", "_untracked", "lists", "tables")
 
     def __init__(self, tables: tuple[GroupTable, ...]) -> None:
         self.tables = tables
+        #: (egress?, services, list): what lists whose entries are not known may let through besides
+        self.lists = [unread for table in tables for unread in table.unread]
         self._memo: dict[tuple[bool, int, int], int] = {}
         self._untracked: dict[tuple[bool, int], int] = {}
 
@@ -141,14 +143,10 @@ class GroupSet:
                     out |= named.get(group, 0)
         return out
 
-    def unread(self, egress: bool) -> list[tuple[int, str]]:
-        """What lists that are not known may let through besides: (services, list)."""
-        return [(mask, id) for table in self.tables for way, mask, id in table.unread if way is egress]
-
     @property
     def certain(self) -> bool:
         """Are the entries of all lists known?"""
-        return not any(table.unread for table in self.tables)
+        return not self.lists
 
     def untracked(self, egress: bool, family: int) -> int:
         """What is not tracked if it is let through: everyone may, and everyone may answer (CT-03)."""

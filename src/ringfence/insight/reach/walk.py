@@ -64,8 +64,8 @@ class Walk:
         if egress or direct:
             rules |= groups.by_group(egress, family, tables.carried(port.vpc_id, family, remote))
         form, way = (port.eni_id, self.src, self.dst), OUTWARD if egress else INWARD
-        for services, list_id in groups.unread(egress):
-            if services & ~rules & self.phase.asks(form, way):
+        for outward, services, list_id in groups.lists:
+            if outward is egress and services & ~rules & self.phase.asks(form, way):
                 raise Unmodelled(list_id, "the entries of this prefix list are not known")
         self.phase.group(layer, port.groups, form, way, rules, groups.untracked(egress, family))
 
