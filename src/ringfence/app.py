@@ -30,7 +30,7 @@ import ringfence.api.ops.logs
 import ringfence.api.ops.organizations
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
-from ringfence import alarms, deliveries, expiry, flow_history, keyfile, notes
+from ringfence import alarms, deliveries, expiry, fips, flow_history, keyfile, notes
 from ringfence.accounts import Accounts
 from ringfence.api.images import Images
 from ringfence.api.instance_credentials import InstanceCredentials
@@ -259,7 +259,7 @@ class Installation:
             self.authority.ensure()
         files = self.authority.served if self.authority is not None else self.settings.tls
         try:
-            return Certificate(*files) if files is not None else None
+            return Certificate(*files, approved=self.settings.fips) if files is not None else None
         except CertificateProblem as problem:
             raise SettingsError(f"cannot use the TLS certificate and key: {problem}") from None
 
@@ -287,7 +287,7 @@ class Installation:
         """Where instances come in, with a certificate for the names of AWS's endpoints. SettingsError."""
         self.gate.ensure()
         try:
-            return InstanceDoor(Certificate(*self.gate.served))
+            return InstanceDoor(Certificate(*self.gate.served, approved=self.settings.fips))
         except CertificateProblem as problem:
             raise SettingsError(f"{self.gate.directory} cannot be used: {problem}") from None
 
@@ -317,6 +317,7 @@ class Installation:
                 self.store, self.deliverer, console=self.plane.console, logs=self.events, metrics=self.events.metrics
             ),
             objects=self.buckets,
+            approved_only=self.settings.fips,
             reset=self._reset if self.settings.ephemeral else None,
             rates=Rates(self.settings.rate_factor) if self.settings.rate_factor is not None else None,
             after_write=self.plane.settle if isinstance(self.plane, NoPlane) else None,
@@ -503,6 +504,7 @@ def banner(settings: Settings, root: Root, plane: str) -> list[str]:
     lab = " (lab quotas: more VPCs, gateways and addresses)" if settings.lab else ""
     lines.append(f"enforced: Signature Version 4, IAM policies and audit on every call, every quota{lab}")
     lines.append(_rates_line(settings.rate_factor))
+    lines += fips.statement(fips.modes()) if settings.fips else []
     lines.append(
         "NOT enforced: packets (no data plane); instances are records only"
         if plane == "none"

@@ -32,6 +32,7 @@ class Settings:
     tls_names: tuple[str, ...] = ()  # names of a certificate that the installation makes itself; () = it makes none
     quotas: dict[str, int] = field(default_factory=dict)
     lab: bool = False
+    fips: bool = False  # algorithms that FIPS approves only
     rate_factor: float | None = 1.0  # of AWS's request rates; None = no limit
     images: tuple[Path, ...] = ()  # directories that hold images; none given: `images` in the data directory
     metrics_token: Path | None = None  # the file with the token that the measurements ask for

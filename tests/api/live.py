@@ -35,7 +35,7 @@ class Live:
     ) -> None:  # fmt: skip
         self.front, self.tls = front, tls
         ready = threading.Event()
-        self.certificate = Certificate(*tls) if tls else None
+        self.certificate = Certificate(*tls, approved=front.pipeline.approved_only) if tls else None
         context = self.certificate.context if self.certificate else None
         self.server, self.application = server(
             front.pipeline, "127.0.0.1", 0, on_ready=ready.set, tls=context, protocol=protocol, door=door

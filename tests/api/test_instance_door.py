@@ -122,6 +122,23 @@ def test_one_address_and_all_together_have_a_share(live: Live, door: InstanceDoo
     eventually(lambda: answers(port, authority))
 
 
+def test_the_installations_own_paths_are_not_there(live: Live, door: InstanceDoor, authority: Authority) -> None:
+    """The peer is on loopback here, which is let in elsewhere."""
+    sock = listening()
+    door.listen([sock])
+    before = live.front.store.world
+    for target in (b"/_ringfence/reset", b"http://sts.amazonaws.com/_ringfence/reset"):
+        reset = b"POST " + target + b" HTTP/1.1\r\nHost: x\r\ncontent-length: 0\r\n\r\n"
+        with dial(sock.getsockname()[1], authority) as inside:
+            inside.sendall(reset)
+            assert inside.recv(100).startswith(b"HTTP/1.1 404 ")
+        assert live.front.store.world is before
+        with live.connection() as outside:
+            outside.sendall(reset)
+            assert outside.recv(100).startswith(b"HTTP/1.1 200 ")
+        before = live.front.store.world
+
+
 def test_no_plain_http(live: Live, door: InstanceDoor) -> None:
     sock = listening()
     door.listen([sock])

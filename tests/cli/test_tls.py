@@ -88,3 +88,26 @@ def test_plain_http_is_for_loopback_only(listen: str, secured: bool) -> None:
     settings = settings_of(parser().parse_args(["up", "--ephemeral", "--listen", f"{listen}:4566"]))
     assert settings.endpoint.startswith("https:" if secured else "http:")
     assert bool(settings.tls_names) is secured
+
+
+def test_fips_is_said_and_done(host: Host) -> None:
+    """DATA-08: the start says what is restricted, and that no module is claimed to be validated where none is."""
+    port = free_port()
+    process = _up(host, f"127.0.0.1:{port}", "--ephemeral", "--tls-name", "localhost", "--fips")
+    try:
+        env = host.json("env")
+        context = ssl.create_default_context(cafile=env["AWS_CA_BUNDLE"])
+        raw = socket.create_connection(("127.0.0.1", port), 10)
+        with context.wrap_socket(raw, server_hostname="localhost") as secured:
+            cipher = secured.cipher()
+            assert cipher is not None
+            assert "AES" in cipher[0]
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("ECDHE+CHACHA20")
+        with socket.create_connection(("127.0.0.1", port), 10) as raw, pytest.raises(ssl.SSLError):
+            context.wrap_socket(raw, server_hostname="localhost")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=30)[0]
+    assert "approved algorithms only (--fips)" in said
+    assert ("NO validated module" in said) or ("in their FIPS mode" in said)

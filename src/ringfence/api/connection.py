@@ -20,6 +20,7 @@ import httptools
 
 from ringfence.api.budget import Budget, Share
 from ringfence.api.pipeline import MAX_BODY
+from ringfence.api.tls import is_approved
 from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire.http import HttpRequest, HttpResponse
 from ringfence.model.errors import ApiError, fault
@@ -57,6 +58,8 @@ class Exchange:
 class Responder(Protocol):
     """What answers requests."""
 
+    approved_only: bool  # connections end whose cipher FIPS does not approve
+
     def respond(
         self,
         request: HttpRequest,
@@ -86,6 +89,7 @@ class Connection(asyncio.Protocol):
 
     request_seconds, stall_seconds, idle_seconds = REQUEST_SECONDS, STALL_SECONDS, KEEP_ALIVE_SECONDS
     max_connections = MAX_CONNECTIONS
+    by_instance_door = False
     transport: Any = None
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
@@ -115,6 +119,9 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
         self._secure = transport.get_extra_info("sslcontext") is not None
+        if self._secure and self._responder.approved_only and not is_approved(transport.get_extra_info("cipher")[0]):
+            transport.abort()
+            return
         if len(connections) > self.max_connections:
             self._refuse(fault("ServiceUnavailable", message="Too many connections"))
         else:
@@ -233,6 +240,7 @@ class Connection(asyncio.Protocol):
         request = HttpRequest(
             self._method, self._path, self._query, tuple(self._headers),
             parts[0] if len(parts) == 1 else b"".join(parts), self._peer, self._secure,
+            self.by_instance_door,
         )  # fmt: skip
         parser = self._parser
         keep = refusal is None and parser.should_keep_alive() and not parser.should_upgrade()

@@ -28,8 +28,9 @@ PAUSE_SECONDS = 0.5  # when nothing can be accepted, as for lack of descriptors
 
 
 class InstanceConnection(Connection):
-    """A connection that says when it has ended."""
+    """A connection that says when it has ended, and to which the installation's own paths (`/_ringfence/`) do not exist."""
 
+    by_instance_door = True
     ended: Callable[[], None]
 
     def connection_lost(self, exc: Exception | None) -> None:

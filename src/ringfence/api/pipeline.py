@@ -159,6 +159,7 @@ class Pipeline:
     objects: BucketFiles | None = None
     engines: Engines = field(default_factory=Engines)
     rates: Rates | None = None  # None: no call comes too soon
+    approved_only: bool = False  # algorithms that FIPS approves
     reset: Callable[[], None] | None = None
     check: Callable[[World], None] | None = None  # invariants, in debug installations
     after_write: Callable[[], None] | None = None  # without a data plane: settles what the write left in transition
@@ -279,6 +280,8 @@ class Pipeline:
     # ------------------------------------------------------------------ our own paths
     def _own(self, request: HttpRequest) -> HttpResponse | Reset | Scrape:
         """Reset: for loopback peers of an ephemeral installation, and never for a page in a browser (Origin)."""
+        if request.by_instance_door:
+            return _NOT_FOUND
         if request.path == "/_ringfence/metrics" and request.method == "GET" and self.measures is not None:
             return Scrape() if self.measures.admits(request) else _NOT_FOUND
         local = _loopback(request.peer) and not request.header("origin")
@@ -408,7 +411,8 @@ class Pipeline:
             service=claim.service, action=claim.action, region=region, principal=found.principal, request_id=request_id,
             now=now, ids=self.ids, limits=self.limits, images=self.images, source_ip=request.peer,
             user_agent=request.header("user-agent")[:512], secure=request.secure, sealer=self.sealer, uses=self.uses,
-            outside=self.outside, objects=self.objects, engines=self.engines,
+            outside=self.outside, objects=self.objects,
+            approved_only=self.approved_only, engines=self.engines,
         )  # fmt: skip
 
     def _parse(self, request: HttpRequest, claim: Claim, call: Call, *, presigned: bool) -> Begun:

@@ -71,7 +71,7 @@ class Application:
     """What connections ask: the pipeline, each part of it on the thread where it belongs."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self.pipeline = pipeline
+        self.pipeline, self.approved_only = pipeline, pipeline.approved_only
         self._workers = {
             Lane.WRITER: Workers("writer", 1),
             Lane.READER: Workers("reader", 2),

@@ -18,6 +18,8 @@ from cryptography import x509
 log = logging.getLogger("ringfence.api.tls")
 #: TLS 1.2's suites with an ephemeral key exchange and an AEAD cipher; all suites of 1.3 are such
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+#: of these what FIPS approves; of the suites of TLS 1.3, which cannot be chosen here, connections check what they got
+APPROVED_CIPHERS, APPROVED_CURVE = "ECDHE+AESGCM", "prime256v1"
 WATCH_SECONDS = 1.0
 _State = tuple[tuple[int, int, int] | None, ...]
 
@@ -29,11 +31,11 @@ class CertificateProblem(Exception):
 class Certificate:
     """A chain and key in two files, and the context that serves them."""
 
-    def __init__(self, chain: Path, key: Path) -> None:
-        """CertificateProblem when they cannot be used."""
+    def __init__(self, chain: Path, key: Path, *, approved: bool = False) -> None:
+        """`approved`: only with algorithms that FIPS approves. CertificateProblem when they cannot be used."""
         self.files = (chain, key)
         self._seen = self._state()
-        self.context = _context()
+        self.context = _context(approved=approved)
         self._load()
 
     def refresh(self) -> bool:
@@ -71,10 +73,17 @@ class Certificate:
         return tuple(_stamp(path) for path in self.files)
 
 
-def _context() -> ssl.SSLContext:
+def is_approved(suite: str) -> bool:
+    """Does FIPS approve of a suite that was agreed on?"""
+    return "AES" in suite and "GCM" in suite
+
+
+def _context(*, approved: bool = False) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
+    context.set_ciphers(APPROVED_CIPHERS if approved else CIPHERS)
+    if approved:
+        context.set_ecdh_curve(APPROVED_CURVE)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     return context
 

@@ -53,6 +53,11 @@ def add(commands: Any) -> None:
     p.add_argument(
         "--trail-interval", type=_seconds, default=300.0, metavar="SECONDS", help="how often trails are delivered (300)"
     )
+    p.add_argument(
+        "--fips",
+        action="store_true",
+        help="use algorithms that FIPS approves only; says whether a validated module computes them",
+    )
     p.add_argument("--metrics-token-file", type=Path, metavar="F",
                    help="/_ringfence/metrics asks for the token in this file (default: it answers this machine alone)")  # fmt: skip
     p.add_argument(
@@ -159,7 +164,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         tls=(args.tls_cert, args.tls_key) if args.tls_cert else None, tls_names=_tls_names(args, host), quotas=_quotas(args.quota),
         lab=(args.quotas or ("lab" if args.ephemeral else "aws")) == "lab", home=default_home(),
         images=_image_directories(args.images), rate_factor=_factor(args),
-        trail_seconds=args.trail_interval, metrics_token=args.metrics_token_file,
+        trail_seconds=args.trail_interval, metrics_token=args.metrics_token_file, fips=args.fips,
         imported=args.imported, assume_defaults=args.assume_defaults,
     )  # fmt: skip
 

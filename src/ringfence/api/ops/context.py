@@ -49,6 +49,7 @@ class Call:
     uses: Uses = field(default_factory=Uses)
     outside: Outside = field(default_factory=Nothing)
     objects: BucketFiles | None = None  # None: an installation without buckets
+    approved_only: bool = False  # nothing but algorithms that FIPS approves
     engines: Engines = field(default_factory=Engines)  # of analyses: what one has worked out serves the next
 
     @property

@@ -17,6 +17,7 @@ class HttpRequest:
     body: bytes = b""
     peer: str = "127.0.0.1"
     secure: bool = False
+    by_instance_door: bool = False  # what is not of AWS is not there
 
     @cached_property
     def _first(self) -> dict[str, str]:

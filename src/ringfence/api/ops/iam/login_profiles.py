@@ -45,11 +45,10 @@ def _with_password(call: Call, world: World, found: User, password: str) -> User
         raise fault("PasswordPolicyViolation", message=wrong)
     kept = int(policy.get("PasswordReusePrevention", "0"))
     before = tuple(held for held in (found.password_hash, *found.password_history) if held)[:kept]
-    if any(passwords.matches(password, held) for held in before):
+    if any(passwords.matches(password, held, approved=call.approved_only) for held in before):
         raise fault("PasswordPolicyViolation", message="Password was used before and cannot be used again")
-    return replace(
-        found, password_hash=passwords.hashed(password, call.ids), password_set=now(call), password_history=before
-    )
+    kept_hash = passwords.hashed(password, call.ids, approved=call.approved_only)
+    return replace(found, password_hash=kept_hash, password_set=now(call), password_history=before)
 
 
 @iam("CreateLoginProfile")
@@ -100,7 +99,7 @@ def change_password(call: Call, world: World, params: Params) -> Outcome:
     if call.principal.kind is not PrincipalKind.USER:
         raise fault("InvalidUserType", message="Only IAM Users can change their own password.")
     found = _having(call, world, {"UserName": user(call, world, call.principal.name).name})
-    if not passwords.matches(params["OldPassword"], found.password_hash or ""):
+    if not passwords.matches(params["OldPassword"], found.password_hash or "", approved=call.approved_only):
         raise fault("AccessDenied", message="The old password was incorrect.")
     changed = _with_password(call, world, found, params["NewPassword"])
     return Outcome({}, put(USER, replace(changed, password_reset_required=False)))
