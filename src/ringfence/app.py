@@ -36,7 +36,7 @@ from ringfence.api.images import Images
 from ringfence.api.instance_credentials import InstanceCredentials
 from ringfence.api.instance_door import InstanceDoor
 from ringfence.api.ops.context import Call
-from ringfence.api.ops.ec2 import default_vpc, images, lifecycle, network_insights_analyses
+from ringfence.api.ops.ec2 import access_scopes, default_vpc, images, lifecycle, network_insights_analyses
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.outside import ConsoleOutput
 from ringfence.api.pipeline import Pipeline
@@ -310,7 +310,11 @@ class Installation:
             limits=self.limits,
             images=Images(self.settings.images or ((self.data / "images").resolve(),)),
             prepare={
-                "ec2": (default_vpc.initialise, *((images.sample_images,) if self.settings.ephemeral else ())),
+                "ec2": (
+                    default_vpc.initialise,
+                    access_scopes.initialise,
+                    *((images.sample_images,) if self.settings.ephemeral else ()),
+                ),
                 "cloudtrail": (self._publish_digest_key,),
             },
             outside=deliveries.FromHere(

@@ -22,7 +22,7 @@ import ringfence.api.ops.iam
 import ringfence.api.ops.organizations
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
-from ringfence.api.ops.ec2 import default_vpc
+from ringfence.api.ops.ec2 import access_scopes, default_vpc
 from ringfence.api.pipeline import Pipeline
 from ringfence.api.wire.http import HttpRequest, HttpResponse
 from ringfence.identity.credentials import Chain, Credential, RootKeys, StoredKeys, root_key
@@ -69,7 +69,7 @@ class Front:
         self.pipeline = Pipeline(
             store=self.store, credentials=Chain(keys, StoredKeys(lambda: self.store.world, self.sealer)),
             clock=self.clock, ids=SeededIds(), reset=self.store.reset, sealer=self.sealer,
-            prepare={"ec2": (default_vpc.initialise,)}, objects=self.objects,
+            prepare={"ec2": (default_vpc.initialise, access_scopes.initialise)}, objects=self.objects,
         )  # fmt: skip
 
     # ------------------------------------------------------------------ clients

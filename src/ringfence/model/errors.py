@@ -165,6 +165,12 @@ _EC2: dict[str, ErrorKind] = {
     "InvalidNetworkAclEntry.NotFound": _bad("The network acl entry identified by {number} does not exist."),
     "InvalidNetworkAclID.NotFound": _bad("The networkAcl ID '{id}' does not exist"),
     "InvalidNetworkAclId.Malformed": _bad('Invalid id: "{id}" (expecting "acl-...")'),
+    "InvalidNetworkInsightsAccessScopeAnalysisId.Malformed": _bad('Invalid id: "{id}" (expecting "nisa-...")'),
+    "InvalidNetworkInsightsAccessScopeAnalysisId.NotFound": _bad(
+        "The network insights access scope analysis ID '{id}' does not exist"
+    ),
+    "InvalidNetworkInsightsAccessScopeId.Malformed": _bad('Invalid id: "{id}" (expecting "nis-...")'),
+    "InvalidNetworkInsightsAccessScopeId.NotFound": _bad("The network insights access scope ID '{id}' does not exist"),
     "InvalidNetworkInsightsAnalysisId.Malformed": _bad('Invalid id: "{id}" (expecting "nia-...")'),
     "InvalidNetworkInsightsAnalysisId.NotFound": _bad("The network insights analysis ID '{id}' does not exist"),
     "InvalidNetworkInsightsPathId.Malformed": _bad('Invalid id: "{id}" (expecting "nip-...")'),
@@ -209,8 +215,12 @@ _EC2: dict[str, ErrorKind] = {
     "NetworkAclEntryAlreadyExists": _bad("The network acl entry identified by {number} already exists."),
     "NetworkAclEntryLimitExceeded": _bad("The maximum number of network acl entries has been reached."),
     "NetworkAclLimitExceeded": _bad("The maximum number of network ACLs has been reached."),
-    # the codes that AWS's own CloudFormation handlers of paths and analyses know; the texts are ours
+    # the codes of paths and analyses that AWS's own CloudFormation handlers know, those of scopes by analogy; the texts are ours
     "NetworkInsights.AccessDenied": _bad("{message}", 403),
+    "NetworkInsightsAccessScope.LimitExceeded": _bad("The maximum number of access scopes has been reached."),
+    "NetworkInsightsAccessScopeAnalysis.LimitExceeded": _bad(
+        "The maximum number of access scope analyses has been reached."
+    ),
     "NetworkInsightsAnalysis.LimitExceeded": _bad("The maximum number of network insights analyses has been reached."),
     "NetworkInsightsDestination.NotFound": _bad("The destination '{id}' does not exist"),
     "NetworkInsightsPath.LimitExceeded": _bad("The maximum number of network insights paths has been reached."),

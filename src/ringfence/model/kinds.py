@@ -29,7 +29,12 @@ from ringfence.model.nouns.instance import Image, Instance, KeyPair
 from ringfence.model.nouns.log import LogGroup, LogResourcePolicy, LogStream, MetricFilter
 from ringfence.model.nouns.network import DhcpOptions, InternetGateway, RegionState, Subnet, SubnetCidrReservation, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl
-from ringfence.model.nouns.network_insights import NetworkInsightsAnalysis, NetworkInsightsPath
+from ringfence.model.nouns.network_insights import (
+    AccessScope,
+    AccessScopeAnalysis,
+    NetworkInsightsAnalysis,
+    NetworkInsightsPath,
+)
 from ringfence.model.nouns.network_interface import ElasticIp, NetworkInterface
 from ringfence.model.nouns.organization import (
     Account,
@@ -230,6 +235,21 @@ NETWORK_INSIGHTS_ANALYSIS = _kind(
     "InvalidNetworkInsightsAnalysisId.NotFound",
     "InvalidNetworkInsightsAnalysisId.Malformed",
     path=lambda a: (a.path_id,),
+)
+ACCESS_SCOPE = _kind(
+    "network-insights-access-scope",
+    AccessScope,
+    "nis-",
+    "InvalidNetworkInsightsAccessScopeId.NotFound",
+    "InvalidNetworkInsightsAccessScopeId.Malformed",
+)
+ACCESS_SCOPE_ANALYSIS = _kind(
+    "network-insights-access-scope-analysis",
+    AccessScopeAnalysis,
+    "nisa-",
+    "InvalidNetworkInsightsAccessScopeAnalysisId.NotFound",
+    "InvalidNetworkInsightsAccessScopeAnalysisId.Malformed",
+    scope=lambda a: (a.scope_id,),
 )
 
 

@@ -40,6 +40,11 @@ QUOTAS: dict[str, Quota] = {
     "network-insights-analyses": Quota(
         "network-insights-analyses", 10_000, None, "NetworkInsightsAnalysis.LimitExceeded"
     ),
+    # Network Access Analyzer guide, "Quotas": scopes and analyses; 10,000 findings of an analysis, not adjustable
+    "access-scopes": Quota("access-scopes", 1000, None, "NetworkInsightsAccessScope.LimitExceeded"),
+    "access-scope-analyses": Quota(
+        "access-scope-analyses", 10_000, None, "NetworkInsightsAccessScopeAnalysis.LimitExceeded"
+    ),
     "trails-per-region": Quota("L-5A4D4A97", 5, None, "MaximumNumberOfTrailsExceededException"),
     "s3-buckets": Quota("L-DC2B2D3D", 100, None, "TooManyBuckets"),
     "s3-object-bytes": Quota("s3-object-bytes", 64 << 20, 1 << 30, "EntityTooLarge"),  # AWS: 5 GiB in one request

@@ -26,7 +26,7 @@ from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE, ROUTE_TABLE, VPC
 from ringfence.model.net import Address
 from ringfence.model.nouns.routing import Route
 from ringfence.model.world import World
-from ringfence.policy.evaluate import INTERNET, UNROUTED, Index, longest, network_acl, within
+from ringfence.policy.evaluate import INTERNET, UNROUTED, longest, network_acl, within
 from ringfence.policy.ir import RouteTable as Table
 from ringfence.policy.ir import Via
 from ringfence.policy.packet import Layer, Packet
@@ -126,7 +126,7 @@ class Explainer:
     def acl(self, moment: _Moment) -> Iterator[View]:
         """SUBNET_ACL_RESTRICTION, with the rule that denies."""
         egress, id = moment.step.layer is Layer.NACL_OUT, moment.step.component[0]
-        _, by = network_acl(Index.of(self.engine.ir), id, moment.packet, egress=egress)
+        _, by = network_acl(self.engine.index, id, moment.packet, egress=egress)
         rule = views.acl_rule(self.world, id, by.rule, egress=egress, family=moment.packet.family)
         assert moment.port is not None
         around = self._around(moment.port, egress=egress)

@@ -92,7 +92,7 @@ def _found(engine: Engine, question: Question, candidate: Candidate, answer: Ans
     packet = pick(answer.space, question, candidate)
     if packet is None or not _by_gateway(question, answer):
         return None
-    done = exchange(engine.ir, packet, candidate.source)
+    done = exchange(engine.index, packet, candidate.source)
     assert done.verdict.allowed, "the engine and the evaluator disagree"
     return Found(candidate, answer, packet, done)
 

@@ -138,21 +138,18 @@ def find_route(world: World, table_id: str, destination: str, *, active: bool = 
 
 
 def header(
-    protocol: int, sources: Iterable[Network], destinations: Iterable[Network],
-    source_ports: PortRange | None, destination_ports: PortRange | None,
+    protocol: str, sources: Iterable[Network], destinations: Iterable[Network],
+    source_ports: Iterable[PortRange], destination_ports: Iterable[PortRange],
 ) -> View:  # fmt: skip
-    """`AnalysisPacketHeader`."""
+    """`AnalysisPacketHeader`; without ports for protocols that have none."""
     out: View = {
-        "Protocol": str(protocol),
+        "Protocol": protocol,
         "SourceAddresses": [str(block) for block in sources],
         "DestinationAddresses": [str(block) for block in destinations],
     }
-    if source_ports is not None and destination_ports is not None:
-        out |= {
-            "SourcePortRanges": [ports_view(source_ports)],
-            "DestinationPortRanges": [ports_view(destination_ports)],
-        }
-    return out
+    ranges = {"SourcePortRanges": source_ports, "DestinationPortRanges": destination_ports}
+    shown = {name: [ports_view(ports) for ports in given] for name, given in ranges.items()}
+    return out | {name: given for name, given in shown.items() if given}
 
 
 def host(address: Any) -> Network:

@@ -13,12 +13,13 @@ from typing import Any
 
 from ringfence.insight.analyzer import views
 from ringfence.insight.analyzer.candidates import Candidate
-from ringfence.insight.analyzer.question import Question
+from ringfence.insight.analyzer.question import End, Question
 from ringfence.insight.analyzer.search import Found, Searched
 from ringfence.insight.analyzer.views import View
 from ringfence.insight.reach.atoms import BASES, Interval, interval
 from ringfence.insight.reach.engine import Engine
 from ringfence.insight.reach.exposure import block_of
+from ringfence.insight.reach.journey import Step
 from ringfence.insight.reach.places import WIDTH
 from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE
 from ringfence.model.net import PORTED, Network, PortRange
@@ -37,9 +38,9 @@ class Header:
 
     sources: tuple[Network, ...]
     destinations: tuple[Network, ...]
-    source_ports: PortRange | None
-    destination_ports: PortRange | None
-    protocol: int
+    source_ports: tuple[PortRange, ...]
+    destination_ports: tuple[PortRange, ...]
+    protocol: str
 
     def answered(self) -> Header:
         """The answer's header."""
@@ -66,7 +67,8 @@ class Way:
     def there(self) -> list[View]:
         """`ForwardPathComponents`."""
         done = self.found.done
-        walk = _Walk(self, self.sent, done.there.hops, outside=self.found.candidate.source == INTERNET)
+        outside = self.found.candidate.source == INTERNET
+        walk = Walk(self.world, self.engine, self.sent, done.there.hops, outside=outside)
         return walk.components(done.there.at, self.question.source, self.question.destination)
 
     def back(self) -> list[View]:
@@ -74,21 +76,22 @@ class Way:
         done = self.found.done
         if done.back is None:
             return []
-        arrived = _Walk(self, self.sent, done.there.hops, outside=self.found.candidate.source == INTERNET).arriving()
-        walk = _Walk(self, arrived.answered(), done.back.hops, outside=done.there.at == INTERNET)
+        outside = self.found.candidate.source == INTERNET
+        arrived = Walk(self.world, self.engine, self.sent, done.there.hops, outside=outside).arriving()
+        walk = Walk(self.world, self.engine, arrived.answered(), done.back.hops, outside=done.there.at == INTERNET)
         return walk.components(done.back.at, self.question.destination, self.question.source)
 
 
-class _Walk:
-    """One way."""
+class Walk:
+    """One way. `outside`: it begins beyond the internet gateways."""
 
-    def __init__(self, way: Way, header: Header, hops: Iterable[Hop], *, outside: bool) -> None:
-        self.world, self.engine = way.world, way.engine
+    def __init__(self, world: World, engine: Engine, header: Header, hops: Iterable[Hop], *, outside: bool) -> None:
+        self.world, self.engine = world, engine
         self.header, self.hops, self.outside = header, tuple(hops), outside
         self.zone: str | None = None
 
-    def components(self, at: str | None, start: Any, end: Any) -> list[View]:
-        """All of them, numbered."""
+    def components(self, at: str | None, start: End | None = None, end: End | None = None) -> list[View]:
+        """All of them, numbered; instances at the ends when they were named."""
         out = self._named(start, "OutboundHeader")
         for hop in self.hops:
             shown = self._hop(hop)
@@ -108,7 +111,7 @@ class _Walk:
                 self._cross(hop.by.component)
         return self.header
 
-    def _named(self, end: Any, side: str) -> list[View]:
+    def _named(self, end: End | None, side: str) -> list[View]:
         """The instance, when the question named one."""
         if end is None or self.world.find(INSTANCE, end.component) is None:
             return []
@@ -180,25 +183,26 @@ def _signature(done: Exchange) -> tuple[Any, ...]:
 
 def _header_of(packet: Packet) -> Header:
     """Of one packet."""
-    ports = packet.protocol in PORTED
+    source_ports, destination_ports = (
+        ((PortRange(packet.sport, packet.sport),), (PortRange(packet.dport, packet.dport),))
+        if packet.protocol in PORTED
+        else ((), ())
+    )
     return Header(
-        (views.host(packet.src),), (views.host(packet.dst),), PortRange(packet.sport, packet.sport) if ports else None,
-        PortRange(packet.dport, packet.dport) if ports else None, packet.protocol,
+        (views.host(packet.src),), (views.host(packet.dst),), source_ports, destination_ports, str(int(packet.protocol))
     )  # fmt: skip
 
 
 def _widest(engine: Engine, question: Question, searched: Searched, found: Found) -> Header:
     packet = found.packet
-    sources: tuple[Network, ...] = (views.host(packet.src),)
-    destinations: tuple[Network, ...] = (views.host(packet.dst),)
-    source_ports = destination_ports = None
+    out = _header_of(packet)
     if packet.protocol in PORTED:
         spread = _Spread(engine, question, found)
-        destination_ports, source_ports = spread.ports("dport"), spread.ports("sport")
-    if found.candidate.atom is not None:
-        blocks = tuple(_alike(engine, searched, found))
-        sources, destinations = (blocks, destinations) if found.candidate.source == INTERNET else (sources, blocks)
-    return Header(sources, destinations, source_ports, destination_ports, packet.protocol)
+        out = replace(out, destination_ports=(spread.ports("dport"),), source_ports=(spread.ports("sport"),))
+    if found.candidate.atom is None:
+        return out
+    blocks = tuple(_alike(engine, searched, found))
+    return replace(out, **{"sources" if found.candidate.source == INTERNET else "destinations": blocks})  # type: ignore[arg-type]
 
 
 class _Spread:
@@ -206,7 +210,7 @@ class _Spread:
 
     def __init__(self, engine: Engine, question: Question, found: Found) -> None:
         self.engine, self.found, self.question = engine, found, question
-        self.wanted, self.cuts = _signature(found.done), sorted(_cuts(engine, found))
+        self.wanted, self.cuts = _signature(found.done), sorted(cuts(engine, found.answer.steps))
 
     def ports(self, field: str) -> PortRange:
         """The range of one field, the other one as the packet has it."""
@@ -227,13 +231,13 @@ class _Spread:
     def _same(self, field: str, piece: Interval) -> bool:
         moved: Any = {field: piece[0]}
         packet = replace(self.found.packet, **moved)
-        return _signature(exchange(self.engine.ir, packet, self.found.candidate.source)) == self.wanted
+        return _signature(exchange(self.engine.index, packet, self.found.candidate.source)) == self.wanted
 
 
-def _cuts(engine: Engine, found: Found) -> set[int]:
-    """The boundaries of ports that rules on the way name."""
+def cuts(engine: Engine, steps: Iterable[Step]) -> set[int]:
+    """The boundaries of services that rules on a way name."""
     out: set[int] = set()
-    for step in found.answer.steps:
+    for step in steps:
         port = engine.places.ports.get(step.interface or "")
         for id in step.component:
             for fragment in _fragments(engine, id, port.vpc_id if port is not None else ""):
@@ -256,8 +260,8 @@ def _alike(engine: Engine, searched: Searched, found: Found) -> list[Network]:
     assert searched.candidates is not None
     for atom, address in searched.candidates.outside.atoms[found.packet.family]:
         packet = _moved(found.candidate, found.packet, address)
-        if _signature(exchange(engine.ir, packet, found.candidate.source)) == wanted:
-            out += own_blocks(engine, found.packet.family, atom)
+        if _signature(exchange(engine.index, packet, found.candidate.source)) == wanted:
+            out += own_blocks(engine, found.packet.family, atom, ours(engine, found.packet.family))
     return list(collapse_addresses(out))  # type: ignore[type-var]
 
 
@@ -269,13 +273,17 @@ def _moved(candidate: Candidate, packet: Packet, address: int) -> Packet:
     return replace(packet, dst=kind(address))
 
 
-def own_blocks(engine: Engine, family: int, atom: int) -> list[Network]:
-    """An atom's addresses: its block without the blocks inside it that are atoms of their own, and without our addresses."""
-    width = WIDTH[family]
-    inner = [code for code in engine.prefixes[family].codes if code != atom and _under(code, atom)]
-    ours = [1 << width | a for a in engine.places.published] if family == 4 else []
-    ours += [code for gate in engine.places.gateways for code in gate.ipv6[6]] if family == 6 else []
-    return [block_of(family, code) for code in _without(atom, [*inner, *(code for code in ours if _under(code, atom))])]
+def ours(engine: Engine, family: int) -> set[int]:
+    """The addresses that gateways here lead to, as atoms' codes."""
+    if family == 4:
+        return {1 << WIDTH[4] | a for a in engine.places.published}
+    return {code for gate in engine.places.gateways for code in gate.ipv6[6]}
+
+
+def own_blocks(engine: Engine, family: int, atom: int, without: set[int]) -> list[Network]:
+    """An atom's addresses as blocks: its block but for atoms inside it and for the blocks in `without`."""
+    inner = [code for code in engine.prefixes[family].codes | without if _under(code, atom)]
+    return [block_of(family, code) for code in _without(atom, inner)]
 
 
 def _under(code: int, atom: int) -> bool:

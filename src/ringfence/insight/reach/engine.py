@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -22,7 +23,7 @@ from ringfence.insight.reach.space import Space
 from ringfence.insight.reach.walk import Walk
 from ringfence.model.net import IPV6_POOL, UNROUTABLE, Address, Network
 from ringfence.model.nouns.gap import OUTSIDE
-from ringfence.policy.evaluate import INTERNET, SERVICE, UNROUTED
+from ringfence.policy.evaluate import INTERNET, SERVICE, UNROUTED, Index
 from ringfence.policy.ir import (
     Acl,
     Edge,
@@ -163,6 +164,11 @@ class Engine:
         self._spaces: dict[tuple[str, int, int, int], Space] = {}
         #: what `matrix.classes` found; it asks for places, appliances and address atoms alone
         self.grouping: dict[Any, Any] = {}
+
+    @cached_property
+    def index(self) -> Index:
+        """The IR as the evaluator reads it."""
+        return Index(self.ir)
 
     # ------------------------------------------------------------------ after a change
     def update(self, ir: Ir) -> Engine:

@@ -55,3 +55,29 @@ class NetworkInsightsAnalysis(Row):
     accounts: tuple[str, ...] = ()
     filter_in: tuple[str, ...] = ()
     filter_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessScope(Row):
+    """A Network Access Scope. `content`: its `MatchPaths` and `ExcludePaths` as the API has them, as JSON."""
+
+    created: float  # seconds since 1970, UTC
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessScopeAnalysis(Row):
+    """What Network Access Analyzer found, about the World it was started in.
+
+    `findings`: the components of each finding, as JSON, deflated. `found`: true | false | unknown.
+    """
+
+    scope_id: str
+    started: float  # seconds since 1970, UTC
+    ended: float
+    status: str  # running | succeeded | failed
+    found: str
+    count: int
+    interfaces: int  # looked at
+    findings: bytes
+    warning: str | None = None

@@ -1,6 +1,8 @@
 """The EC2 operations: importing this package fills the registry. One module per noun."""
 
 from ringfence.api.ops.ec2 import (
+    access_scope_analyses,
+    access_scopes,
     addresses,
     default_vpc,
     dhcp_options,
@@ -33,6 +35,8 @@ from ringfence.api.ops.ec2 import (
 )
 
 __all__ = [
+    "access_scope_analyses",
+    "access_scopes",
     "addresses",
     "default_vpc",
     "dhcp_options",

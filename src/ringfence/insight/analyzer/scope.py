@@ -1,0 +1,343 @@
+"""The paths that an access scope matches: all of them, and nothing else.
+
+A path is a pair of addresses and a set of packets, services times source ports. Interfaces that nothing tells apart
+(`reach/matrix.py`) and outside addresses of one atom are walked once. The blocks and ports that the scope names cut atoms too,
+so that an atom is in or out of each statement as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
+
+from ringfence.insight.analyzer import views
+from ringfence.insight.analyzer.oneway import OneWay, from_gateway, from_interface
+from ringfence.insight.analyzer.statements import EC2, ENI, IGW, Content, Entry, Header, Statement
+from ringfence.insight.reach.atoms import BASES, END, OTHER, code_of
+from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
+from ringfence.insight.reach.journey import Unmodelled
+from ringfence.insight.reach.matrix import Endpoints, classes
+from ringfence.insight.reach.places import WIDTH, Gateway, Port, public
+from ringfence.insight.reach.space import Space
+from ringfence.model.kinds import NETWORK_INTERFACE
+from ringfence.model.net import PORTED, Network, PortRange
+from ringfence.model.world import World
+from ringfence.policy.evaluate import within
+
+Product = tuple[int, int]  # services, source ports (meaningless for what has none)
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path that matches. `source`, `end`: interface or gateway ids; `src`, `dst`: as sent. `atom`: of the outside address.
+
+    `space`: the packets of it that the scope is about.
+    """
+
+    source: str
+    family: int
+    src: int
+    dst: int
+    way: OneWay
+    space: Space
+    atom: int | None = None
+
+    @property
+    def end(self) -> str:
+        return self.way.end
+
+    @property
+    def key(self) -> tuple[str, str, int, int, int]:
+        """What tells paths of one configuration apart, and lets those of two be compared."""
+        return self.source, self.end, self.family, self.src, self.dst
+
+
+def refined(engine: Engine, content: Content) -> Engine:
+    """The engine on atoms that respect what a scope names."""
+    cuts: set[int] = set()
+    blocks: dict[int, set[int]] = {4: set(), 6: set()}
+    for header in content.headers():
+        for ranges in (header.source_ports, header.destination_ports):
+            for ports in ranges or ():
+                for base in (BASES[protocol] for protocol in PORTED):
+                    cuts |= {base + ports.first, base + ports.last + 1}
+        for protocol in header.protocols or ():
+            if protocol not in BASES:
+                cuts |= {OTHER + protocol, OTHER + protocol + 1}
+        for block in (*(header.sources or ()), *(header.destinations or ())):
+            blocks[block.version].add(code_of(block))
+    services = engine.services.with_cuts({cut for cut in cuts if cut < END})
+    return engine.on(services, {family: engine.prefixes[family].with_codes(blocks[family]) for family in (4, 6)})
+
+
+class Scope:
+    """One scope over one configuration, as far as one account and Region may see it.
+
+    `vpcs`: only paths that begin or end in these. `unknown`: an element that leaves some answer open.
+    """
+
+    def __init__(
+        self, world: World, engine: Engine, content: Content, account_id: str, region: str,
+        vpcs: frozenset[str] | None = None,
+    ) -> None:  # fmt: skip
+        self.world, self.content = world, content
+        self.engine = refined(engine, content)
+        self.unknown: Unknown | None = None
+        rows = world.all(NETWORK_INTERFACE, account_id, region)
+        self.analysed = len(rows)
+        ports = [self.engine.places.ports.get(row.id) for row in rows]
+        self.ports = {
+            port.eni_id: port for port in ports
+            if port is not None and port.running and (vpcs is None or port.vpc_id in vpcs)
+        }  # fmt: skip
+        self._instances = {row.id: row.attachment.instance_id for row in rows if row.attachment is not None}
+        self._bits: dict[tuple[str, bool], int] = {}
+        self._masks: dict[Header, list[Product]] = {}
+
+    def paths(self) -> Iterator[Path]:
+        """Every path that matches, in the order of their ends."""
+        yield from self._among_interfaces()
+        for port in self.ports.values():
+            gate = self.engine.places.vpcs[port.vpc_id].gateway
+            if gate is not None and self._owned(gate):
+                yield from self._leaving(port, gate)
+                yield from self._entering(port, gate)
+
+    def _owned(self, gate: Gateway) -> bool:
+        return bool(self._wanted(gate.gateway_id, source=True) | self._wanted(gate.gateway_id, source=False))
+
+    # ------------------------------------------------------------------ which ends matter
+    def _wanted(self, end: str, *, source: bool) -> int:
+        """The match paths, as bits, that may begin (or end) here."""
+        found = self._bits.get((end, source))
+        if found is None:
+            entries = (entry.source if source else entry.destination for entry in self.content.match)
+            found = sum(1 << n for n, statement in enumerate(entries) if self._is(statement, end))
+            self._bits[end, source] = found
+        return found
+
+    def _is(self, statement: Statement, end: str) -> bool:
+        """Does a resource statement name an end?"""
+        port = self.engine.places.ports.get(end)
+        if statement.types is not None:
+            own = {IGW} if port is None else {ENI, EC2} if end in self._instances else {ENI}
+            return not own.isdisjoint(statement.types)
+        if statement.resources is None:
+            return True
+        return not self._names(end).isdisjoint(statement.resources)
+
+    def _names(self, end: str) -> set[str]:
+        port = self.engine.places.ports.get(end)
+        if port is None:
+            return {end}
+        return {
+            end,
+            port.vpc_id,
+            port.net.subnet_id,
+            *port.groups,
+            *([self._instances[end]] if end in self._instances else []),
+        }
+
+    # ------------------------------------------------------------------ enumeration
+    def _among_interfaces(self) -> Iterator[Path]:
+        for everyone in classes(self.engine, only={port.vpc_id for port in self.ports.values()}).values():
+            sources = [(each, self._some(each, source=True)) for each in everyone]
+            targets = [(each, self._some(each, source=False)) for each in everyone]
+            for one, begins in sources:
+                for other, ends in targets:
+                    if begins & ends:
+                        yield from self._between(one, other)
+
+    def _some(self, of: Endpoints, *, source: bool) -> int:
+        out = 0
+        for eni, _ in of.members:
+            if eni in self.ports:
+                out |= self._wanted(eni, source=source)
+        return out
+
+    def _between(self, one: Endpoints, other: Endpoints) -> Iterator[Path]:
+        """Two classes: walked for one pair of members, told for each."""
+        pair = one.two(other)
+        if pair is None:
+            return
+        (sender, src), (_, dst) = pair
+        way = self._walk(self.engine.places.ports[sender], one.family, src, dst)
+        if way is None:
+            return
+        for eni, a in one.members:
+            for there, b in other.members:
+                if eni == there or eni not in self.ports or there not in self.ports:
+                    continue
+                if self._wanted(eni, source=True) & self._wanted(there, source=False):
+                    own = OneWay(there, way.lets, a, b, way.through, way.steps)
+                    if way.end == pair[1][0]:
+                        yield from self._path(eni, one.family, a, b, own)
+
+    def _walk(self, port: Port, family: int, src: int, dst: int) -> OneWay | None:
+        try:
+            return from_interface(self.engine, port, family, src, dst)
+        except Unmodelled as problem:
+            self.unknown = self.unknown or Unknown(problem.component, problem.why)
+            return None
+
+    def _atoms(self, family: int, avoid: Container[int] = ()) -> Iterator[tuple[int, int]]:
+        """The atoms of public addresses, ours among them, each with an address that stands for it, none of `avoid`."""
+        width, prefixes = WIDTH[family], self.engine.prefixes[family]
+        for code in sorted(prefixes.codes):
+            away = width + 1 - code.bit_length()
+            at, end = (code << away) - (1 << width), (code + 1 << away) - (1 << width)
+            while at < end:
+                inner = prefixes.of_number(at)
+                if inner == code and at in avoid:
+                    at += 1
+                    continue
+                if inner == code:
+                    if public(family, at):
+                        yield code, at
+                    break
+                at = (inner + 1 << width + 1 - inner.bit_length()) - (1 << width)
+
+    def _leaving(self, port: Port, gate: Gateway) -> Iterator[Path]:
+        """To the internet by a gateway, whoever has the address there."""
+        if not self._wanted(port.eni_id, source=True) & self._wanted(gate.gateway_id, source=False):
+            return
+        for family, own, _ in _known(port, gate):
+            for atom, address in self._atoms(family):
+                way = self._walk(port, family, own, address)
+                if way is not None and way.end == gate.gateway_id:
+                    yield from self._path(port.eni_id, family, own, address, way, atom)
+
+    def _entering(self, port: Port, gate: Gateway) -> Iterator[Path]:
+        """From the internet by a gateway. Its own public addresses are nobody's there."""
+        if not self._wanted(gate.gateway_id, source=True) & self._wanted(port.eni_id, source=False):
+            return
+        for family, _, known in _known(port, gate):
+            for atom, address in self._atoms(family, gate.inward if family == 4 else ()):
+                try:
+                    way = from_gateway(self.engine, gate, family, address, known)
+                except Unmodelled as problem:
+                    self.unknown = self.unknown or Unknown(problem.component, problem.why)
+                    continue
+                if way is not None and way.end == port.eni_id:
+                    yield from self._path(gate.gateway_id, family, address, known, way, atom)
+
+    # ------------------------------------------------------------------ statements about packets
+    def _path(
+        self, source: str, family: int, src: int, dst: int, way: OneWay, atom: int | None = None
+    ) -> Iterator[Path]:
+        """The path, if anything of it matches and is not excluded."""
+        sent, arrived = _ends(family, src, dst), _ends(family, way.src, way.dst)
+        kept: list[Product] = []
+        for entry in self.content.match:
+            for product in self._of(entry, source, way, sent, arrived):
+                kept += _minus([product], kept)
+        for entry in self.content.exclude:
+            if kept:
+                kept = _minus(kept, self._of(entry, source, way, sent, arrived))
+        services = self.engine.services
+        ported = [(lets & services.ported, ports) for lets, ports in kept]
+        plain = 0
+        for lets, _ in kept:
+            plain |= lets & ~services.ported
+        space = Space.of(services, ported, plain)
+        if space:
+            yield Path(source, family, src, dst, way, space, atom)
+
+    def _of(
+        self, entry: Entry, source: str, way: OneWay, sent: tuple[Network, Network], arrived: tuple[Network, Network]
+    ) -> list[Product]:
+        """What of a path an entry says."""
+        if not self._is(entry.source, source) or not self._is(entry.destination, way.end):
+            return []
+        if not all(self._passes(statement, source, way) for statement in entry.through):
+            return []
+        out = [(way.lets, self.engine.services.ported)]
+        for header, ends in ((entry.source.header, sent), (entry.destination.header, arrived)):
+            if not _inside(header.sources, ends[0]) or not _inside(header.destinations, ends[1]):
+                return []
+            out = _meet(out, self._mask(header))
+        return [product for product in out if product[0]]
+
+    def _passes(self, statement: Statement, source: str, way: OneWay) -> bool:
+        """Is it on the way? A resource anywhere, a type between the ends only: every path begins at something."""
+        if statement.types is not None:
+            own = {ENI, EC2} if way.through else set()
+            return not own.isdisjoint(statement.types)
+        names = {id for step in way.steps for id in step.component}
+        for eni in (source, way.end, *way.through):
+            names |= self._names(eni)
+        return not names.isdisjoint(statement.resources or ())
+
+    def _mask(self, header: Header) -> list[Product]:
+        """The services and source ports of a header statement, as products."""
+        found = self._masks.get(header)
+        if found is None:
+            found = self._masks[header] = self._products(header)
+        return found
+
+    def _products(self, header: Header) -> list[Product]:
+        services = self.engine.services
+        lets = services.full
+        if header.protocols is not None:
+            lets = _union(self._protocol(protocol) for protocol in header.protocols)
+        if header.destination_ports is not None:
+            lets &= self._ports(header.destination_ports)
+        if header.source_ports is None:
+            return [(lets, services.ported)]
+        return [(lets & services.ported, self._ports(header.source_ports))]
+
+    def _protocol(self, protocol: int) -> int:
+        services = self.engine.services
+        base = BASES.get(protocol)
+        if base is None:
+            return services.mask(OTHER + protocol, OTHER + protocol)
+        return services.mask(base, base + 0xFFFF)
+
+    def _ports(self, ranges: Iterable[PortRange]) -> int:
+        services = self.engine.services
+        return _union(
+            services.mask(BASES[protocol] + ports.first, BASES[protocol] + ports.last)
+            for ports in ranges for protocol in PORTED
+        )  # fmt: skip
+
+
+# ---------------------------------------------------------------------- small parts
+def _known(port: Port, gate: Gateway) -> Iterator[tuple[int, int, int]]:
+    """(family, own address, the address that the outside knows)."""
+    for own in sorted(port.addresses[4]):
+        if own in gate.outward:
+            yield 4, own, gate.outward[own]
+    for own in sorted(port.addresses[6]):
+        yield 6, own, own
+
+
+def _ends(family: int, src: int, dst: int) -> tuple[Network, Network]:
+    return views.host(number_to_address(family, src)), views.host(number_to_address(family, dst))
+
+
+def _inside(blocks: tuple[Network, ...] | None, one: Network) -> bool:
+    return blocks is None or within(one.network_address, blocks)
+
+
+def _union(masks: Iterable[int]) -> int:
+    out = 0
+    for mask in masks:
+        out |= mask
+    return out
+
+
+def _meet(some: list[Product], others: list[Product]) -> list[Product]:
+    return [(a & c, b & d) for a, b in some for c, d in others if a & c and b & d]
+
+
+def _minus(parts: list[Product], others: list[Product]) -> list[Product]:
+    """Products minus products; what has no ports has all source ports in every product that says nothing of them."""
+    for lets, ports in others:
+        kept: list[Product] = []
+        for mine, from_ in parts:
+            if mine & ~lets:
+                kept.append((mine & ~lets, from_))
+            if mine & lets and from_ & ~ports:
+                kept.append((mine & lets, from_ & ~ports))
+        parts = kept
+    return parts
