@@ -32,9 +32,8 @@ def _every_resource(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scope.Scope, "_is", lambda *_: True)
 
 
-def _header_at_the_source_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = scope._inside
-    monkeypatch.setattr(scope, "_inside", lambda blocks, one: True if one.prefixlen == 0 else whole(None, one))
+def _no_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scope, "_inside", lambda *_: True)
 
 
 def _blocks_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +41,7 @@ def _blocks_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ways, "own_blocks", lambda _, family, atom, __: [block_of(family, atom)])
 
 
-@pytest.mark.parametrize("fault", [_no_excludes, _every_resource, _header_at_the_source_only, _blocks_whole])
+@pytest.mark.parametrize("fault", [_no_excludes, _every_resource, _no_addresses, _blocks_whole])
 def test_seeded_faults_are_found(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     fault(monkeypatch)
     assert run(range(12), 3).differences

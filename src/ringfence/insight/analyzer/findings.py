@@ -6,13 +6,14 @@ addresses, that these rules let through. The findings of a scope together are ex
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import collapse_addresses
 from typing import Any
 
 from ringfence.insight.analyzer import views, ways
+from ringfence.insight.analyzer.deciding import Deciding, bounds
 from ringfence.insight.analyzer.scope import Path, Scope
 from ringfence.insight.analyzer.views import View
 from ringfence.insight.reach.atoms import BASES, OTHER, Interval
@@ -27,6 +28,7 @@ from ringfence.policy.packet import Hop, Layer, Packet
 MOST = 10_000
 _UNPORTED = BASES[1]
 Key = tuple[Any, ...]
+Sources = list[Interval] | None
 
 
 @dataclass(slots=True)
@@ -37,52 +39,94 @@ class _Group:
     hops: tuple[Hop, ...]
     ranges: tuple[Interval, ...]
     sources: tuple[Interval, ...]
-    blocks: list[Network]
+    atoms: list[int]
 
 
 def findings(scope: Scope, most: int = MOST) -> tuple[list[list[View]], bool]:
     """The components of each finding, and whether there are more than `most`."""
     groups: dict[Key, _Group] = {}
+    telling = _Telling(scope)
     for path in scope.paths():
-        blocks = _blocks(scope, path)
-        for key, group in _told(scope, path):
+        for key, group in telling.told(path):
             held = groups.setdefault(key, group)
-            held.blocks += blocks
+            if path.atom is not None:
+                held.atoms.append(path.atom)
         if len(groups) > most:
-            return [_components(scope, group) for group in [*groups.values()][:most]], True
-    return [_components(scope, group) for group in groups.values()], False
+            break
+    blocks = _Blocks(scope)
+    return [_components(scope, group, blocks) for group in [*groups.values()][:most]], len(groups) > most
 
 
-def _blocks(scope: Scope, path: Path) -> list[Network]:
-    """The outside addresses of a path."""
-    if path.atom is None:
-        return []
-    without: set[int] = set()
-    if path.source in {gate.gateway_id for gate in scope.engine.places.gateways} and path.family == 4:
-        gate = next(gate for gate in scope.engine.places.gateways if gate.gateway_id == path.source)
-        without = {1 << 32 | address for address in gate.inward}
-    return ways.own_blocks(scope.engine, path.family, path.atom, without)
+class _Blocks:
+    """Outside addresses as blocks; the same atoms stand in many findings."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._engine = scope.engine
+        self._ours = {gate.gateway_id: {1 << 32 | a for a in gate.inward} for gate in scope.engine.places.gateways}
+        self._memo: dict[tuple[str, int, tuple[int, ...]], tuple[Network, ...]] = {}
+
+    def of(self, group: _Group) -> tuple[Network, ...]:
+        """Those of a finding; from outside, a gateway's own public addresses are nobody's."""
+        path = group.path
+        gateway = path.source if path.family == 4 and path.source in self._ours else ""
+        key = (gateway, path.family, tuple(group.atoms))
+        found = self._memo.get(key)
+        if found is None:
+            out: list[Network] = []
+            for atom in group.atoms:
+                out += ways.own_blocks(self._engine, path.family, atom, self._ours.get(gateway, set()))
+            found = self._memo[key] = tuple(collapse_addresses(out))  # type: ignore[type-var]
+        return found
 
 
 # ---------------------------------------------------------------------- by rules
-def _told(scope: Scope, path: Path) -> Iterator[tuple[Key, _Group]]:
-    """A path by the rules that let its packets through."""
-    cuts = sorted(ways.cuts(scope.engine, path.way.steps))
+#: one finding's part of a path: protocol, ranges, source ports, hops
+Part = tuple[int, tuple[Interval, ...], tuple[Interval, ...], tuple[Hop, ...]]
+
+
+class _Telling:
+    """Paths by the rules that let their packets through; what is alike is worked out once."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope, self._deciding = scope, Deciding(scope)
+        self._memo: dict[Key, list[Part]] = {}
+
+    def told(self, path: Path) -> Iterator[tuple[Key, _Group]]:
+        """Each group of packets of a path, with what tells its finding from others."""
+        ends = (path.source, path.end, path.family)
+        outside = path.source not in self.scope.engine.places.ports
+        fixed = (path.dst if outside else path.src, *((path.src, path.dst) if path.atom is None else ()))
+        for protocol, ranges, sources, hops in self._parts(path):
+            rules = tuple((hop.layer, hop.by) for hop in hops)
+            yield (*ends, *fixed, protocol, ranges, sources, rules), _Group(path, hops, ranges, sources, [])
+
+    def _parts(self, path: Path) -> list[Part]:
+        gates = self._deciding.gates(path)
+        if gates is None:
+            return _grouped(
+                path, sorted(ways.cuts(self.scope.engine, path.way.steps)), partial(_judged, self.scope, path)
+            )
+        key = (path.space.ports, path.space.plain, gates)
+        found = self._memo.get(key)
+        if found is None:
+            found = self._memo[key] = _grouped(
+                path, bounds(gates), lambda at, _: tuple(gate.at(at) for gate in gates)
+            )  # fmt: skip
+        return found
+
+
+def _grouped(path: Path, cuts: list[int], hops_at: Callable[[int, Sources], tuple[Hop, ...]]) -> list[Part]:
+    """The pieces of a path's set by protocol, source ports and rules."""
     found: dict[Key, tuple[tuple[Hop, ...], list[Interval]]] = {}
     for whole, sources in path.space.ranges():
         for piece in _pieces(whole, cuts):
-            hops = _hops(scope, path, piece[0], sources)
+            hops = hops_at(piece[0], sources)
             rules = tuple((hop.layer, hop.by) for hop in hops)
             key = (_family_of(piece[0]), tuple(sources or ()), rules)
             found.setdefault(key, (hops, []))[1].append(piece)
-    ends = (path.source, path.end, path.family)
-    fixed = (None, None) if path.atom is not None else (path.src, path.dst)
-    known = (path.way.src, path.way.dst) if path.atom is None else ()
-    for (protocol, sources, rules), (hops, ranges) in found.items():
-        joined = tuple(_joined(ranges))
-        own = path.dst if path.source not in scope.ports else path.src
-        key = (*ends, own, *fixed, *known, protocol, joined, sources, rules)
-        yield key, _Group(path, hops, joined, tuple(sources), [])
+    return [
+        (protocol, tuple(_joined(ranges)), sources, hops) for (protocol, sources, _), (hops, ranges) in found.items()
+    ]  # fmt: skip
 
 
 def _family_of(at: int) -> int:
@@ -111,7 +155,7 @@ def _joined(ranges: list[Interval]) -> Iterator[Interval]:
         yield at
 
 
-def _hops(scope: Scope, path: Path, at: int, sources: list[Interval] | None) -> tuple[Hop, ...]:
+def _judged(scope: Scope, path: Path, at: int, sources: Sources) -> tuple[Hop, ...]:
     """The elements that one packet meets, as far as the path's end."""
     make = partial(number_to_address, path.family)
     packet: Packet = packet_at(make(path.src), make(path.dst), at, None if sources is None else sources[0][0])
@@ -128,13 +172,13 @@ def _hops(scope: Scope, path: Path, at: int, sources: list[Interval] | None) -> 
 
 
 # ---------------------------------------------------------------------- as components
-def _components(scope: Scope, group: _Group) -> list[View]:
+def _components(scope: Scope, group: _Group, known: _Blocks) -> list[View]:
     path = group.path
     outside = path.source not in scope.engine.places.ports
     sources: tuple[Network, ...] = (views.host(number_to_address(path.family, path.src)),)
     destinations: tuple[Network, ...] = (views.host(number_to_address(path.family, path.dst)),)
     if path.atom is not None:
-        blocks = tuple(collapse_addresses(group.blocks))  # type: ignore[type-var]
+        blocks = known.of(group)
         sources, destinations = (blocks, destinations) if outside else (sources, blocks)
     first = group.ranges[0][0]
     ported = first < _UNPORTED

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
-from ringfence.insight.analyzer import views
 from ringfence.insight.analyzer.oneway import OneWay, from_gateway, from_interface
 from ringfence.insight.analyzer.statements import EC2, ENI, IGW, Content, Entry, Header, Statement
 from ringfence.insight.reach.atoms import BASES, END, OTHER, code_of
@@ -24,6 +23,7 @@ from ringfence.model.net import PORTED, Network, PortRange
 from ringfence.model.world import World
 from ringfence.policy.evaluate import within
 
+Addresses = tuple[int, int, int]  # family, source, destination
 Product = tuple[int, int]  # services, source ports (meaningless for what has none)
 
 
@@ -93,6 +93,7 @@ class Scope:
         self._instances = {row.id: row.attachment.instance_id for row in rows if row.attachment is not None}
         self._bits: dict[tuple[str, bool], int] = {}
         self._masks: dict[Header, list[Product]] = {}
+        self._outside: dict[tuple[int, str], list[tuple[int, int]]] = {}
 
     def paths(self) -> Iterator[Path]:
         """Every path that matches, in the order of their ends."""
@@ -180,8 +181,16 @@ class Scope:
             self.unknown = self.unknown or Unknown(problem.component, problem.why)
             return None
 
-    def _atoms(self, family: int, avoid: Container[int] = ()) -> Iterator[tuple[int, int]]:
-        """The atoms of public addresses, ours among them, each with an address that stands for it, none of `avoid`."""
+    def _atoms(self, family: int, gate: Gateway | None = None) -> list[tuple[int, int]]:
+        """The atoms of public addresses, ours among them, each with an address that stands for it; none that `gate` publishes."""
+        key = (family, gate.gateway_id if gate is not None else "")
+        found = self._outside.get(key)
+        if found is None:
+            avoid = gate.inward if gate is not None and family == 4 else ()
+            found = self._outside[key] = list(self._public_atoms(family, avoid))
+        return found
+
+    def _public_atoms(self, family: int, avoid: Container[int]) -> Iterator[tuple[int, int]]:
         width, prefixes = WIDTH[family], self.engine.prefixes[family]
         for code in sorted(prefixes.codes):
             away = width + 1 - code.bit_length()
@@ -212,7 +221,7 @@ class Scope:
         if not self._wanted(gate.gateway_id, source=True) & self._wanted(port.eni_id, source=False):
             return
         for family, _, known in _known(port, gate):
-            for atom, address in self._atoms(family, gate.inward if family == 4 else ()):
+            for atom, address in self._atoms(family, gate):
                 try:
                     way = from_gateway(self.engine, gate, family, address, known)
                 except Unmodelled as problem:
@@ -226,7 +235,7 @@ class Scope:
         self, source: str, family: int, src: int, dst: int, way: OneWay, atom: int | None = None
     ) -> Iterator[Path]:
         """The path, if anything of it matches and is not excluded."""
-        sent, arrived = _ends(family, src, dst), _ends(family, way.src, way.dst)
+        sent, arrived = (family, src, dst), (family, way.src, way.dst)
         kept: list[Product] = []
         for entry in self.content.match:
             for product in self._of(entry, source, way, sent, arrived):
@@ -243,9 +252,7 @@ class Scope:
         if space:
             yield Path(source, family, src, dst, way, space, atom)
 
-    def _of(
-        self, entry: Entry, source: str, way: OneWay, sent: tuple[Network, Network], arrived: tuple[Network, Network]
-    ) -> list[Product]:
+    def _of(self, entry: Entry, source: str, way: OneWay, sent: Addresses, arrived: Addresses) -> list[Product]:
         """What of a path an entry says."""
         if not self._is(entry.source, source) or not self._is(entry.destination, way.end):
             return []
@@ -253,7 +260,8 @@ class Scope:
             return []
         out = [(way.lets, self.engine.services.ported)]
         for header, ends in ((entry.source.header, sent), (entry.destination.header, arrived)):
-            if not _inside(header.sources, ends[0]) or not _inside(header.destinations, ends[1]):
+            family, src, dst = ends
+            if not _inside(header.sources, family, src) or not _inside(header.destinations, family, dst):
                 return []
             out = _meet(out, self._mask(header))
         return [product for product in out if product[0]]
@@ -311,12 +319,8 @@ def _known(port: Port, gate: Gateway) -> Iterator[tuple[int, int, int]]:
         yield 6, own, own
 
 
-def _ends(family: int, src: int, dst: int) -> tuple[Network, Network]:
-    return views.host(number_to_address(family, src)), views.host(number_to_address(family, dst))
-
-
-def _inside(blocks: tuple[Network, ...] | None, one: Network) -> bool:
-    return blocks is None or within(one.network_address, blocks)
+def _inside(blocks: tuple[Network, ...] | None, family: int, address: int) -> bool:
+    return blocks is None or within(number_to_address(family, address), blocks)
 
 
 def _union(masks: Iterable[int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Any
 
@@ -144,12 +145,17 @@ def header(
     """`AnalysisPacketHeader`; without ports for protocols that have none."""
     out: View = {
         "Protocol": protocol,
-        "SourceAddresses": [str(block) for block in sources],
-        "DestinationAddresses": [str(block) for block in destinations],
+        "SourceAddresses": list(_texts(tuple(sources))),
+        "DestinationAddresses": list(_texts(tuple(destinations))),
     }
     ranges = {"SourcePortRanges": source_ports, "DestinationPortRanges": destination_ports}
     shown = {name: [ports_view(ports) for ports in given] for name, given in ranges.items()}
     return out | {name: given for name, given in shown.items() if given}
+
+
+@lru_cache(1024)  # the blocks of the outside stand in thousands of headers
+def _texts(blocks: tuple[Network, ...]) -> tuple[str, ...]:
+    return tuple(str(block) for block in blocks)
 
 
 def host(address: Any) -> Network:

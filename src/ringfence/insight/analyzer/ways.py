@@ -157,22 +157,21 @@ class Walk:
         """Exchange addresses as the gateway does: out of its VPC, or in. Returns the VPC."""
         edge = self.engine.ir.fragments["Edge", id]
         assert isinstance(edge, Edge)
-        outward = {private: public for public, private in edge.nat}
-        inward = dict(edge.nat)
         if self.outside:
-            self.header = replace(self.header, destinations=_exchanged(self.header.destinations, inward))
+            self.header = replace(self.header, destinations=_exchanged(self.header.destinations, edge.nat, inward=True))
         else:
-            self.header = replace(self.header, sources=_exchanged(self.header.sources, outward))
+            self.header = replace(self.header, sources=_exchanged(self.header.sources, edge.nat, inward=False))
         self.outside = not self.outside
         return edge.vpc_id
 
 
-def _exchanged(blocks: tuple[Network, ...], table: Any) -> tuple[Network, ...]:
+def _exchanged(blocks: tuple[Network, ...], nat: Iterable[Any], *, inward: bool) -> tuple[Network, ...]:
     """A header has one address of ours; blocks of the outside stay as they are."""
     if len(blocks) != 1 or blocks[0].prefixlen != blocks[0].max_prefixlen:
         return blocks
     address = blocks[0].network_address
-    return (views.host(table.get(address, address)),)
+    found = (pair[1] if inward else pair[0] for pair in nat if pair[0 if inward else 1] == address)
+    return (views.host(next(found, address)),)
 
 
 # ---------------------------------------------------------------------- the widest header
