@@ -6,7 +6,7 @@
 PORT ?= 4566
 VENV := .venv/bin
 
-.PHONY: setup run test check format lock docs differential iam-differential reach-differential reach-smt bench clean
+.PHONY: setup run test check format lock docs differential iam-differential reach-differential reach-smt kernel-differential bench clean
 
 setup:
 	@scripts/setup.sh
@@ -38,6 +38,9 @@ differential: setup
 
 reach-differential: setup
 	$(VENV)/python -m tests.differential.run_reach
+
+kernel-differential: setup
+	KERNEL_SITES=40 $(VENV)/python -m pytest -n 0 -s tests/differential/test_kernel.py
 
 reach-smt: setup
 	$(VENV)/python -m tests.differential.run_smt
