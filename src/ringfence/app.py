@@ -210,6 +210,7 @@ class Installation:
         end.callback(control.close)
         self.pipeline = self._pipeline()
         console.measures = self._measure().text
+        console.suggest = lambda request: flow_history.suggestions(self.store.world, self.flow_store, request)
         console.flows = lambda request: flow_history.answer(self.flow_history, self.flow_store, request)
         end.callback(self.pipeline.throttled.flush)
         context = self.certificate.context if self.certificate is not None else None

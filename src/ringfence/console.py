@@ -70,6 +70,7 @@ class Console:
         self._store, self._plane, self._endpoint, self._run = store, plane, endpoint, run
         self._accounts = accounts
         self.flows: Callable[[Request], Reply] = lambda _: {"error": "this installation keeps no flows"}
+        self.suggest: Callable[[Request], Reply] = lambda _: {"error": "this installation keeps no flows"}
         self.measures: Callable[[], str] = lambda: ""
         self._started, self._tracer, reporter = time.time(), Tracer(), Reporter()
         self._handlers: dict[str, Callable[[Request], Reply]] = {
@@ -91,6 +92,7 @@ class Console:
             "oidc-keys": self._oidc_keys,
             "free-text": lambda _: {"findings": [asdict(found) for found in free_text.in_world(self._store.world)]},
             "flows": lambda request: self.flows(request),
+            "flows-suggest": lambda request: self.suggest(request),
             "metrics": lambda _: {"text": self.measures()},
         }
 

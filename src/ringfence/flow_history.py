@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from ringfence.insight.flowlogs.facts import facts_of
-from ringfence.insight.flowlogs.records import Facts, Observation, Taken
+from ringfence.insight.flowlogs.openings import Opening, openings
+from ringfence.insight.flowlogs.records import Direction, Facts, Observation, Taken
+from ringfence.insight.flowlogs.suggest import Use, suggest
 from ringfence.insight.flowlogs.why import explained
+from ringfence.model.kinds import SECURITY_GROUP
+from ringfence.model.net import protocol_name
+from ringfence.model.nouns.security_group import SecurityGroupRule
 from ringfence.model.world import World
 from ringfence.policy.compile import Compiler
 from ringfence.policy.evaluate import Index
@@ -95,3 +100,67 @@ def view(flow: Flow) -> dict[str, Any]:
     if flow.layer is not None:
         shown["ringfence-reason"] = {"layer": flow.layer, "component": flow.component, "rule": flow.rule}
     return shown
+
+
+# ---------------------------------------------------------------------- what rules were needed for
+def suggestions(world: World, store: FlowStore, request: dict[str, Any]) -> dict[str, Any]:
+    """Which rules were never needed and which could be narrower, with the proof; `error` with status 2 for bad questions."""
+    wanted = {str(name): str(value) for name, value in request.get("wanted", {}).items()}
+    groups = frozenset(str(id) for id in request.get("groups") or ())
+    unknown = [id for id in groups if world.find(SECURITY_GROUP, id) is None]
+    if unknown:
+        return {"error": f"there is no security group {', '.join(unknown)}", "status": 2}
+    counted = {"flows": 0, "from": None, "to": None}
+    try:
+        found = suggest(world, openings(_observed(store, wanted, counted)), groups or None)
+    except ValueError as problem:
+        return {"error": str(problem), "status": 2}
+    return {
+        "observed": counted, "rules": [_use_view(use) for use in found.uses],
+        "proof": {
+            "sound": found.proof.sound, "replayed": found.proof.replayed, "unexplained": found.proof.unexplained,
+            "refused": [_opening_view(one) for one in found.proof.refused[:10]],
+            "opened": [entry.title() for entry in found.proof.opened],
+            "unknown": [entry.title() for entry in found.proof.unknown], "closed": found.proof.closed,
+        },
+    }  # fmt: skip
+
+
+def _observed(store: FlowStore, wanted: dict[str, str], counted: dict[str, Any]) -> Iterator[Observation]:
+    """Everything accepted that is kept, a part at a time."""
+    after = 0
+    while part := store.find({**wanted, "action": "ACCEPT"}, after=after, limit=MOST_AT_ONCE, newest=False):
+        for flow in part:
+            counted["flows"] += 1
+            counted["from"] = min(counted["from"] or flow.first, flow.first)
+            counted["to"] = max(counted["to"] or flow.last, flow.last)
+            yield Observation(
+                interface_id=flow.interface, direction=Direction(flow.direction), accepted=True, source=flow.source,
+                destination=flow.destination, protocol=flow.protocol, packets=flow.packets, octets=flow.octets,
+                first=flow.first, last=flow.last, source_port=flow.source_port, destination_port=flow.destination_port,
+                tcp_flags=flow.flags,
+            )  # fmt: skip
+        after = part[-1].number
+
+
+def _use_view(use: Use) -> dict[str, Any]:
+    return {
+        "group": use.group.id, "rule": _rule_view(use.rule), "verdict": use.verdict,
+        "conversations": len(use.openings), "packets": sum(one.packets for one in use.openings),
+        "bytes": sum(one.octets for one in use.openings),
+        "instead": None if use.instead is None else [_rule_view(rule) for rule in use.instead],
+        "uncovered": list(use.uncovered),
+    }  # fmt: skip
+
+
+def _rule_view(rule: SecurityGroupRule) -> dict[str, Any]:
+    peer = rule.cidr or rule.prefix_list_id or (rule.group and rule.group.group_id)
+    return {
+        "id": rule.id, "direction": "egress" if rule.egress else "ingress", "protocol": protocol_name(rule.protocol),
+        "from_port": rule.from_port, "to_port": rule.to_port, "peer": str(peer),
+    }  # fmt: skip
+
+
+def _opening_view(one: Opening) -> str:
+    ports = f"{one.source}:{one.source_port} > {one.destination}:{one.destination_port}"
+    return f"{one.interface_id} {one.direction} {ports} protocol {one.protocol}"

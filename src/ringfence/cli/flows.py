@@ -45,7 +45,17 @@ def add(commands: Any) -> None:
     p.add_argument("--top", metavar="KEYS", help="what has most bytes, e.g. source,destination or component,rule")
     p.add_argument("--packets", action="store_true", help="with --top: most packets")
     p.set_defaults(run=run_flows)
-    inner = p.add_subparsers(dest="flows_command", metavar="sql")
+    inner = p.add_subparsers(dest="flows_command", metavar="sql|suggest")
+    suggest = inner.add_parser(
+        "suggest", help="rules never needed, and the narrowest that would have done",
+        description="Security group rules against what was recorded; nothing is changed.",
+    )  # fmt: skip
+    add_endpoint(suggest)
+    suggest.add_argument(
+        "--group", action="append", default=[], metavar="SG", help="only this group (default: all in use)"
+    )
+    suggest.add_argument("--since", type=moment, metavar="TIME", help="only what was recorded from then on")
+    suggest.set_defaults(run=run_suggest)
     sql = inner.add_parser(
         "sql", help="SQL over delivered files (needs the extra `sql`)", description="The table is `flows`."
     )
@@ -151,6 +161,43 @@ def _table(names: list[str], rows: list[tuple[Any, ...]]) -> None:
     widths = [max(len(row[n]) for row in shown) for n in range(len(names))]
     for row in shown:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+# ---------------------------------------------------------------------- rules
+def run_suggest(args: argparse.Namespace) -> int:
+    """One line for each rule, with what would do instead; then the proof. Exit 1 when the proof fails."""
+    wanted = {"since": repr(args.since)} if args.since is not None else {}
+    reply = control(args, {"do": "flows-suggest", "wanted": wanted, "groups": args.group}, timeout=600)
+    proof = reply["proof"]
+    if args.json:
+        show_json(reply)
+        return 0 if proof["sound"] else 1
+    for use in reply["rules"]:
+        print(f"{use['group']}  {_rule(use['rule'])}  {use['verdict']} ({use['conversations']} conversations)")
+        for rule in use["instead"] or []:
+            print(f"    instead: {_rule(rule)}")
+        if use["uncovered"] and not use["conversations"]:
+            print(f"    not covered by a flow log: {', '.join(use['uncovered'][:5])}")
+    print(_proof(reply["observed"], proof))
+    return 0 if proof["sound"] else 1
+
+
+def _rule(rule: dict[str, Any]) -> str:
+    ports = "" if rule["from_port"] == -1 else f" {rule['from_port']}-{rule['to_port']}"
+    return f"{rule['id']} {rule['direction']} {rule['protocol']}{ports} {rule['peer']}"
+
+
+def _proof(observed: dict[str, Any], proof: dict[str, Any]) -> str:
+    text = (
+        f"of {observed['flows']} records: {proof['replayed']} conversations replayed against the rules suggested, "
+        f"{len(proof['refused'])} refused; reachability: {len(proof['opened'])} opened, {proof['closed']} closed, "
+        f"{len(proof['unknown'])} unknown"
+    )
+    if proof["unexplained"]:
+        text += f"; {proof['unexplained']} were admitted by rules that are no more"
+    return text + (
+        "" if proof["sound"] else " - NOT proven: " + "; ".join(proof["opened"] + proof["unknown"] + proof["refused"])
+    )
 
 
 # ---------------------------------------------------------------------- SQL

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.flow_history import FlowHistory, answer
+from ringfence.flow_history import FlowHistory, answer, suggestions
 from ringfence.insight.flowlogs.records import Observation, Reject, Taken
 from ringfence.insight.flowlogs.why import explained
 from ringfence.policy.compile import compile_world
@@ -214,3 +214,22 @@ def _memory() -> FlowStore:
 def test_the_file_is_private(lab: History, tmp_path: Path) -> None:
     assert (tmp_path / "flows.db").stat().st_mode & 0o777 == 0o600
     assert sqlite3.connect(tmp_path / "flows.db").execute("select count(*) from flow").fetchone() == (0,)
+
+
+def test_suggestions_from_what_is_kept(lab: History) -> None:
+    lab.log()
+    rule = {"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    lab.api.call("AuthorizeSecurityGroupIngress", GroupId=lab.group, IpPermissions=[rule])
+    for n in range(3):
+        lab.count(seen(lab.own, IN, "10.0.0.11", "10.0.0.10", ports=(40000 + n, 80), tcp_flags=2, octets=100))
+    found = suggestions(lab.world, lab.store, {"groups": [lab.group]})
+    assert found["observed"] == {"flows": 3, "from": START + 5, "to": START + 5}
+    ingress, egress = sorted(found["rules"], key=lambda use: use["rule"]["direction"], reverse=True)
+    assert (ingress["verdict"], ingress["conversations"], ingress["bytes"]) == ("could be narrower", 3, 300)
+    assert [(r["protocol"], r["from_port"], r["to_port"], r["peer"]) for r in ingress["instead"]] == [
+        ("tcp", 80, 80, "10.0.0.11/32")
+    ]
+    assert (egress["verdict"], egress["instead"]) == ("never needed", [])
+    assert found["proof"]["sound"] is True
+    assert suggestions(lab.world, lab.store, {"groups": ["sg-0"]})["status"] == 2
+    assert suggestions(lab.world, lab.store, {"wanted": {"since": "x"}})["status"] == 2
