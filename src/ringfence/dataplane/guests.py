@@ -116,15 +116,22 @@ class Guests:
             return log.read(CONSOLE_BYTES), os.fstat(log.fileno()).st_mtime
 
     def pid_inside(self, instance_id: str) -> int | None:
-        """A process inside the sandbox: the guest's own pid 1, as we see it."""
+        """A process inside the sandbox: the guest's own init, as we see it. None while the sandbox is being built."""
         found = self.running().get(instance_id)
-        return None if found is None else _innermost(found.pid)
+        return None if found is None else _inside(found.pid)
 
 
-def _innermost(pid: int) -> int:
-    """bwrap's first child is the guest's pid 1."""
-    while True:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        if not children or Path(f"/proc/{pid}/comm").read_text().strip() != "bwrap":
-            return pid
-        pid = int(children[0])
+def _inside(pid: int) -> int | None:
+    """bubblewrap is the sandbox's first process and the first one inside; the guest's init is that one's child.
+
+    Until then there is nothing to join but a half-made sandbox, which still sees the host's files.
+    """
+    own = os.readlink(f"/proc/{pid}/ns/pid")
+    try:
+        while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            pid = int(children[0])
+            if Path(f"/proc/{pid}/comm").read_text().strip() != "bwrap":
+                return pid if os.readlink(f"/proc/{pid}/ns/pid") != own else None
+    except OSError:  # it ended meanwhile
+        return None
+    return None

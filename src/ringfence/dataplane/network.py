@@ -405,7 +405,7 @@ class Network:
     def _start_guests(
         self, parts: dict[str, VpcSlice], machines: Machines, running: set[str]
     ) -> Generator[dict[str, Any], None, bool]:
-        """Returns whether any was started; its VPC's links are laid anew."""
+        """Returns whether any was started; the links of every VPC that it has an interface in are laid anew."""
         started = False
         for instance_id, machine in machines.items():
             if instance_id in running:
@@ -418,8 +418,18 @@ class Network:
                 log.warning("%s does not start: %s", instance_id, problem)
                 yield {"event": "failed", "instance": instance_id, "message": str(problem)}
             else:
-                self._routers[machine.vpc_id].laid, started = None, True
+                started = True
+                self._lay_anew(instance_id)
         return started
+
+    def _lay_anew(self, instance_id: str) -> None:
+        """A guest was started: what was plugged into the one before, which ended by itself, went with it."""
+        for vpc_id, router in self._routers.items():
+            for eni, place in list(router.plugged.values()):
+                if place == guest_ns(instance_id):
+                    self._pull(router, eni)
+            if any(eni.instance_id == instance_id for eni in self._slices.parts[vpc_id].interfaces):
+                router.laid = None
 
     # ------------------------------------------------------------------ gateways and the internet
     def _internet_up(self, present: set[str]) -> None:

@@ -282,7 +282,7 @@ def test_the_block_on_public_images_is_on_and_can_be_taken_off_and_put_back(api:
 
 # ---------------------------------------------------------------------- interfaces
 def test_interfaces_that_cannot_be_attached_or_detached() -> None:
-    """AWS's sentences, as clients have reported them; interfaces of another VPC are not served."""
+    """AWS's sentences, as clients have reported them. The VPC of an interface may be another than its instance's."""
     api = Api(defaults=True)
     vpc = api.vpc()
     here, there = api.subnet(vpc), api.subnet(vpc, "10.0.1.0/24", AvailabilityZone="us-east-1b")
@@ -292,14 +292,24 @@ def test_interfaces_that_cannot_be_attached_or_detached() -> None:
         "OperationNotPermitted", "The network interface at device index 0 and networkCard index 0 cannot be detached.")  # fmt: skip
     api.settle()
     foreign = api.subnet(api.vpc("10.9.0.0/16"), "10.9.0.0/24")
-    for subnet, expected in (
-        (there, ("InvalidParameterCombination", "You may not attach a network interface to an instance if they are not "
-                 "in the same availability zone")),
-        (foreign, ("UnsupportedOperation", "Interfaces of another VPC are not supported by this installation")),
-    ):  # fmt: skip
-        eni = api.call("CreateNetworkInterface", SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
-        settled = {"NetworkInterfaceId": eni, "InstanceId": instance["InstanceId"], "DeviceIndex": 1}
-        assert message(api, "AttachNetworkInterface", **settled) == expected
+    made = [api.call("CreateNetworkInterface", SubnetId=subnet)["NetworkInterface"] for subnet in (there, foreign)]
+    far, other = (
+        {"NetworkInterfaceId": eni["NetworkInterfaceId"], "InstanceId": instance["InstanceId"], "DeviceIndex": 1}
+        for eni in made
+    )
+    assert message(api, "AttachNetworkInterface", **far) == (
+        "InvalidParameterCombination",
+        "You may not attach a network interface to an instance if they are not in the same availability zone",
+    )
+    api.call("AttachNetworkInterface", **other)
+    found = api.call("DescribeInstances", InstanceIds=[instance["InstanceId"]])["Reservations"][0]["Instances"][0]
+    assert found["VpcId"] == vpc
+    assert {eni["VpcId"] for eni in found["NetworkInterfaces"]} == {vpc, made[1]["VpcId"]}
+    launch = {"ImageId": api.image(), "MinCount": 1, "MaxCount": 1}
+    two = [{"DeviceIndex": 0, "SubnetId": here}, {"DeviceIndex": 1, "SubnetId": foreign}]
+    assert api.call("RunInstances", **launch, NetworkInterfaces=two)["Instances"][0]["VpcId"] == vpc
+    apart = [{"DeviceIndex": 0, "SubnetId": here}, {"DeviceIndex": 1, "SubnetId": there}]
+    assert api.error("RunInstances", **launch, NetworkInterfaces=apart) == "InvalidParameterCombination"
 
 
 # ---------------------------------------------------------------------- rules

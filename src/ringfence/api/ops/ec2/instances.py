@@ -184,8 +184,8 @@ def _launch(call: Call, world: World, params: Params, template: Instance, index:
         change, now = change + step, now.apply(step)
     check_interfaces(template.instance_type, interfaces)
     primary = interfaces[0]
-    if any(eni.vpc_id != primary.vpc_id or eni.availability_zone != primary.availability_zone for eni in interfaces):
-        raise fault("InvalidParameterCombination", message="All interfaces must be in one VPC and Availability Zone")
+    if any(eni.availability_zone != primary.availability_zone for eni in interfaces):
+        raise fault("InvalidParameterCombination", message="All interfaces must be in one Availability Zone")
     instance = replace(
         template, id=id, launch_index=index, vpc_id=primary.vpc_id, subnet_id=primary.subnet_id,
         availability_zone=primary.availability_zone,

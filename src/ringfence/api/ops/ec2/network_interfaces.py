@@ -198,7 +198,7 @@ def reset_network_interface_attribute(call: Call, world: World, params: Params) 
 # ---------------------------------------------------------------------- attachment
 @operation("ec2:AttachNetworkInterface")
 def attach_network_interface(call: Call, world: World, params: Params) -> Outcome:
-    """To a running or stopped instance of the same VPC and zone."""
+    """To a running or stopped instance of the same zone; its VPC may be another one than the instance's (EC2 User Guide)."""
     refuse_hardware(params)
     eni = editable(call, world, params["NetworkInterfaceId"])
     instance = call.get(world, INSTANCE, params["InstanceId"])
@@ -211,8 +211,6 @@ def attach_network_interface(call: Call, world: World, params: Params) -> Outcom
             "InvalidParameterCombination",
             message="You may not attach a network interface to an instance if they are not in the same availability zone",
         )
-    if instance.vpc_id != eni.vpc_id:
-        raise fault("UnsupportedOperation", message="Interfaces of another VPC are not supported by this installation")
     index = params["DeviceIndex"]
     others = world.by(NETWORK_INTERFACE, "instance", instance.id)
     if index < 0 or any(o.attachment and o.attachment.device_index == index for o in others):
