@@ -47,6 +47,9 @@ from ringfence.api.wire import model
 from ringfence.certificates import Authority
 from ringfence.console import NO_PLANE, Console, Plane
 from ringfence.control import ControlServer
+from ringfence.flow_deliveries import FlowDeliverer
+from ringfence.flow_log_groups import ServedLogGroups
+from ringfence.flow_sinks import BucketSink, LogGroupSink, Sink
 from ringfence.free_text_warnings import FreeTextWarner
 from ringfence.identity.credentials import Chain, RootKeys, StoredKeys, Uses, root_key
 from ringfence.importing import start_with, with_account
@@ -57,6 +60,7 @@ from ringfence.model.clock import SystemClock
 from ringfence.model.errors import ApiError
 from ringfence.model.ids import RandomIds
 from ringfence.model.kinds import DIGEST_KEY
+from ringfence.model.nouns.flow_log import CLOUD_WATCH, S3
 from ringfence.model.nouns.trail import DigestKey
 from ringfence.model.quotas import LAB, Limits
 from ringfence.model.world import Change, World, put
@@ -70,6 +74,7 @@ from ringfence.unpacking import Unpacker
 
 log = logging.getLogger("ringfence")
 HOUSEKEEPING_SECONDS = 60.0
+FLOW_SECONDS = 20.0  # epochs of counters end with each minute; soon after they are asked for
 KEY_YEARS = 10  # a digest key's validity
 
 
@@ -97,6 +102,10 @@ class NoPlane:
         return {"error": "there is no data plane: nothing is installed"}
 
     def console(self, instance_id: str) -> ConsoleOutput | None:
+        return None
+
+    @property
+    def flow_counts(self) -> None:
         return None
 
     def close(self) -> None:
@@ -193,6 +202,7 @@ class Installation:
         )  # fmt: skip
         self.certificate = self._certificate()
         self.plane = self._start_plane()
+        self.flow_logs = self._flow_deliverer()
         end.callback(self.plane.close)
 
     def run(self, end: ExitStack) -> None:
@@ -224,6 +234,10 @@ class Installation:
         end.callback(self._start_housekeeping())
         end.callback(Unpacker(self.store).close)
         end.callback(deliveries.every(settings.trail_seconds, self.deliverer.deliver, "trails"))
+        if self.flow_logs is not None:
+            often = min(FLOW_SECONDS, settings.flow_seconds)
+            end.callback(deliveries.every(settings.flow_seconds, self.flow_logs.deliver, "flow logs"))
+            end.callback(deliveries.every(often, self.flow_logs.collect, "flow counts"))
         evaluator = alarms.Evaluator(self.store, self.events.metrics, SystemClock(), RandomIds())
         end.callback(deliveries.every(alarms.SECONDS, evaluator.run, "alarms"))
         self.store.subscribe(lambda _before, after, _change: self.plane.publish(after))
@@ -241,6 +255,24 @@ class Installation:
         self.digest_key = keyfile.public_part(key)
         folder = self.data / "trails"
         return deliveries.Deliverer(self.store, self.buckets, folder, SystemClock(), key, self.digest_key[1])
+
+    def _flow_deliverer(self) -> FlowDeliverer | None:
+        """Flow logs of what the data plane counts; None without one."""
+        ask = self.plane.flow_counts
+        if ask is None:
+            return None
+        from ringfence.flow_counts import PlaneCounts
+
+        clock, since = SystemClock(), time.time()
+        outside = deliveries.FromHere(self.store, self.deliverer, logs=self.events, metrics=self.events.metrics)
+        groups = ServedLogGroups(self.store, outside, clock, RandomIds(), self.limits)
+        sinks: dict[str, Sink] = {
+            S3: BucketSink(lambda: self.store.world, self.buckets, clock),
+            CLOUD_WATCH: LogGroupSink(lambda: self.store.world, groups, clock),
+        }
+        counts = PlaneCounts(ask, lambda: self.store.world, since)
+        folder = self.data / "flows"
+        return FlowDeliverer(self.store, counts, sinks, folder, clock, seen=self.flow_history.seen)
 
     def _publish_digest_key(self, call: Call, world: World) -> Change | None:
         """The public half of the digest key, before the first call of CloudTrail."""
@@ -319,7 +351,13 @@ class Installation:
                 "cloudtrail": (self._publish_digest_key,),
             },
             outside=deliveries.FromHere(
-                self.store, self.deliverer, console=self.plane.console, logs=self.events, metrics=self.events.metrics
+                self.store,
+                self.deliverer,
+                self.flow_logs,
+                sinks=frozenset((S3, CLOUD_WATCH)),
+                console=self.plane.console,
+                logs=self.events,
+                metrics=self.events.metrics,
             ),
             objects=self.buckets,
             approved_only=self.settings.fips,
@@ -517,5 +555,7 @@ def banner(settings: Settings, root: Root, plane: str) -> list[str]:
     )
     if plane != "none":
         lines.append("instances reach the AWS APIs by their usual names, through an internet gateway (docs/adr/0009)")
-    lines.append("not yet: flow logs, NAT gateways, peering")
+    lines.append(
+        "not yet: NAT gateways, peering" if plane != "none" else "not here: flow logs; not yet: NAT gateways, peering"
+    )
     return lines

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ringfence.accounts import AccountProblem, Accounts
 from ringfence.api.outside import ConsoleOutput
@@ -23,6 +23,9 @@ from ringfence.model.nouns.network import Vpc
 from ringfence.model.world import NOTHING, World, put
 from ringfence.store import trail
 from ringfence.store.store import Commit, Store
+
+if TYPE_CHECKING:
+    from ringfence.flow_counts import Ask
 
 Request = dict[str, Any]
 Reply = dict[str, Any]
@@ -56,6 +59,11 @@ class Plane(Protocol):
 
     def console(self, instance_id: str) -> ConsoleOutput | None:
         """What an instance wrote on its console."""
+        ...
+
+    @property
+    def flow_counts(self) -> Ask | None:
+        """Where counts for flow logs come from; None: nothing is counted here."""
         ...
 
     def close(self) -> None:

@@ -36,6 +36,7 @@ RESTART_SECONDS = 0.5
 END_SECONDS = 20.0
 CONSOLE_SECONDS = 5.0
 VERIFY_SECONDS = 600.0
+COUNTS_SECONDS = 60.0
 
 
 #: (instance id, version of the metadata service) -> the iam/ part of its metadata by path
@@ -109,7 +110,7 @@ class NftablesPlane:
         self._news = threading.Condition()  # of `_applied`
         self.drift = drift.DriftCounts()
         self._running: set[str] = set()
-        self._answers: dict[int, queue.Queue[dict[str, Any]]] = {}
+        self._answers: dict[int, queue.Queue[tuple[dict[str, Any], Sequence[int]]]] = {}
         self._numbers = itertools.count(1)
         self._send_lock = threading.Lock()
         self._door = self._make_door()
@@ -148,15 +149,25 @@ class NftablesPlane:
             return None
         return ConsoleOutput(base64.b64decode(found["text"]), float(found["at"]))
 
+    def flow_counts(self, confirmed: list[tuple[str, int]], now: bool) -> tuple[dict[str, Any], int]:
+        """What closed epochs counted, and the descriptor of its rows, which the caller closes (`dataplane/counters.py`)."""
+        result, descriptors = self._answer({"do": "flows", "confirmed": confirmed, "now": now}, COUNTS_SECONDS)
+        if "error" in result or not descriptors:
+            raise OSError(result.get("error", "the agent sent no rows"))
+        return result, descriptors[0]
+
     def _ask(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+        return self._answer(message, timeout)[0]
+
+    def _answer(self, message: dict[str, Any], timeout: float) -> tuple[dict[str, Any], Sequence[int]]:
         number = next(self._numbers)
-        box: queue.Queue[dict[str, Any]] = queue.Queue(1)
+        box: queue.Queue[tuple[dict[str, Any], Sequence[int]]] = queue.Queue(1)
         self._answers[number] = box
         try:
             self._send({**message, "id": number})
             return box.get(timeout=timeout)
         except (queue.Empty, OSError):
-            return {"error": "the agent did not answer"}
+            return {"error": "the agent did not answer"}, ()
         finally:
             del self._answers[number]
 
@@ -299,7 +310,10 @@ class NftablesPlane:
         elif kind == "answer":
             box = self._answers.get(event["id"])
             if box is not None:
-                box.put(event["result"])
+                box.put((event["result"], descriptors))
+            else:  # nobody waits for it any more
+                for number in descriptors:
+                    os.close(number)
 
     def _verified(self, report: dict[str, Any]) -> None:
         """What the agent's watch over its own work found: counted, logged, and kept in the audit trail if it is drift."""

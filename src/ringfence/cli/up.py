@@ -54,6 +54,13 @@ def add(commands: Any) -> None:
         "--trail-interval", type=_seconds, default=300.0, metavar="SECONDS", help="how often trails are delivered (300)"
     )
     p.add_argument(
+        "--flow-log-interval",
+        type=_seconds,
+        default=300.0,
+        metavar="SECONDS",
+        help="how often flow logs are delivered (300)",
+    )
+    p.add_argument(
         "--fips",
         action="store_true",
         help="use algorithms that FIPS approves only; says whether a validated module computes them",
@@ -164,7 +171,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         tls=(args.tls_cert, args.tls_key) if args.tls_cert else None, tls_names=_tls_names(args, host), quotas=_quotas(args.quota),
         lab=(args.quotas or ("lab" if args.ephemeral else "aws")) == "lab", home=default_home(),
         images=_image_directories(args.images), rate_factor=_factor(args),
-        trail_seconds=args.trail_interval, metrics_token=args.metrics_token_file, fips=args.fips,
+        trail_seconds=args.trail_interval, flow_seconds=args.flow_log_interval, metrics_token=args.metrics_token_file,
+        fips=args.fips,
         imported=args.imported, assume_defaults=args.assume_defaults,
     )  # fmt: skip
 

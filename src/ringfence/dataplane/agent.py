@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ringfence.dataplane import linux, probing, topology
+from ringfence.dataplane.counters import Counters
 from ringfence.dataplane.door import Door
 from ringfence.dataplane.guests import Guests
 from ringfence.dataplane.link import unpack
@@ -72,11 +73,13 @@ class Agent:
         self.network = Network(guests, self._roles, self._announce)
         self._apply_lock = threading.Lock()
         self._verifier = Verifier(self.network, self._apply_lock, self.say)
+        self.counters = Counters(self.network, self._apply_lock)
 
     def run(self) -> None:
         """Until the API process closes the link."""
         threading.Thread(target=self._watch, name="guests", daemon=True).start()
         self._verifier.start()
+        self.counters.start()
         while (got := linux.receive(self._link)) is not None:
             message = got[0]
             if message["do"] == "delta":
@@ -87,6 +90,8 @@ class Agent:
                 threading.Thread(target=self._probe, args=(message,), daemon=True).start()
             elif message["do"] == "verify":
                 threading.Thread(target=self._verify, args=(message,), daemon=True).start()
+            elif message["do"] == "flows":
+                threading.Thread(target=self._flows, args=(message,), daemon=True).start()
             elif message["do"] == "console":
                 self._console(message)
             elif message["do"] == "roles":
@@ -169,6 +174,18 @@ class Agent:
             log.exception("the installed rules could not be verified")
             result = {"error": f"the installed rules could not be verified: {problem!r}"}
         self.say({"event": "answer", "id": message["id"], "result": result})
+
+    def _flows(self, message: dict[str, Any]) -> None:
+        confirmed = [(str(vpc_id), int(begin)) for vpc_id, begin in message["confirmed"]]
+        try:
+            result, file = self.counters.answer(confirmed, now=bool(message["now"]))
+        except OSError as problem:
+            self.say({"event": "answer", "id": message["id"], "result": {"error": str(problem)}})
+            return
+        try:
+            self.say({"event": "answer", "id": message["id"], "result": result}, [file])
+        finally:
+            os.close(file)
 
     def _probe(self, message: dict[str, Any]) -> None:
         try:

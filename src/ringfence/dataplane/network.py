@@ -11,13 +11,17 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
-from ringfence.dataplane import linux, topology
+from ringfence.dataplane import linux, offloads, topology
 from ringfence.dataplane.guests import Guests
-from ringfence.dataplane.nftables.apply import Filter
+from ringfence.dataplane.nftables.apply import Filter, Sealed
 from ringfence.dataplane.nftables.assembly import EdgeTables, InternetTables, VpcTables
+from ringfence.dataplane.nftables.counting import Epoch
+from ringfence.dataplane.nftables.counts import Counts
 from ringfence.dataplane.plan import (
+    EDGE_VPC,
     GATEWAY,
     INTERNET_NS,
+    LOOP_OUT,
     TABLE_BITS,
     edge_ns,
     eni_ns,
@@ -62,6 +66,7 @@ class Router:
     rules: set[int] = field(default_factory=set)
     addresses: set[str] = field(default_factory=set)
     plugged: dict[str, tuple[Interface, str]] = field(default_factory=dict)  # ENI -> (as plugged, place)
+    cut: set[tuple[str, str]] = field(default_factory=set)  # (namespace, link) that take single packets only
     slice: VpcSlice | None = None
     laid: tuple[VpcSlice, Machines] | None = None  # what links and routes were brought to; None: they may be anything
     zone: Zone | None = None
@@ -101,6 +106,7 @@ class Network:
         self._hosts_lock = threading.Lock()
         self._slices = Slices()
         self._guests_left = True  # an earlier agent's
+        self._left: dict[tuple[str, Epoch], tuple[Sealed, Counts]] = {}
         self.ir: Ir | None = None
         self._first = True
 
@@ -122,7 +128,8 @@ class Network:
                 self._unplug(vpc_id, part, machines)
         self._edges_down(wanted)
         self.ir = ir
-        for vpc_id in wanted:
+        for vpc_id, part in wanted.items():
+            self._cut(self._routers[vpc_id], part)
             self._routers[vpc_id].filter.follow(self._slices.filtered[vpc_id])
         if (yield from self._start_guests(wanted, machines, running)):
             running = self.guests.running_ids()
@@ -160,6 +167,7 @@ class Network:
         self._route(vpc_id, part)
         self._resolve(vpc_id, part)
         router = self._routers[vpc_id]
+        self._cut(router, part)
         router.slice, router.laid = part, (part, machines)
 
     def _sweep(self, wanted: dict[str, VpcSlice], machines: Machines) -> None:
@@ -220,9 +228,11 @@ class Network:
         router = self._routers.pop(vpc_id)
         for service in router.services:
             service.close()
-        for eni_id in router.plugged:
-            if eni_ns(eni_id) in topology.namespaces():
-                topology.drop_namespace(eni_ns(eni_id))
+        for eni, _ in router.plugged.values():
+            if eni_ns(eni.eni_id) in topology.namespaces():
+                topology.drop_namespace(eni_ns(eni.eni_id))
+            _quietly(vpc_ns(vpc_id), f"link del {link(eni.number)}")
+        self._leave_behind(router)
         router.filter.close()
         os.close(router.netns)
         topology.drop_namespace(vpc_ns(vpc_id))
@@ -310,7 +320,8 @@ class Network:
         for routes in router.routes.values():
             routes.link_gone(link(eni.number))
         self._forget_connections(router, eni)
-        router.plugged.pop(eni.eni_id, None)
+        held = router.plugged.pop(eni.eni_id, None)
+        router.cut -= {(held[1], device(eni))} if held else set()
 
     def _pull_lost(self, vpc_id: str) -> None:
         """A guest is root of its interface: it may have deleted its end, and with it ours."""
@@ -388,6 +399,61 @@ class Network:
         run_batch(place, topology.guest_side(new, subnet, device))
         for address in gone:
             _quietly(place, f"addr del {address}/{width[address.version]} dev {device}")
+
+    # ------------------------------------------------------------------ counts of flow logs
+    def whole(self) -> bool:
+        """Has every VPC its filter? An agent that just began has yet to take them over."""
+        return not self._first
+
+    def filters(self) -> dict[str, Filter]:
+        """The filters of the VPCs."""
+        return {vpc_id: router.filter for vpc_id, router in list(self._routers.items())}
+
+    def left_behind(self) -> dict[tuple[str, Epoch], tuple[Sealed, Counts]]:
+        """What was counted in VPCs that have no interface any more, and so no namespace."""
+        return dict(self._left)
+
+    def forget_left(self, vpc_id: str, epoch: Epoch) -> None:
+        self._left.pop((vpc_id, epoch), None)
+
+    def _leave_behind(self, router: Router) -> None:
+        current = router.filter.counting
+        try:
+            router.filter.seal()
+            for epoch, sealed in router.filter.sealed().items():
+                ended = Sealed(sealed.end, last=sealed.last or epoch == current)
+                self._left[router.vpc_id, epoch] = ended, router.filter.counted(epoch)
+        except OSError as problem:  # whoever reads the counts misses the epoch and says so
+            log.error("what was counted last in %s is lost: %s", router.vpc_id, problem)
+
+    def _cut(self, router: Router, part: VpcSlice) -> None:
+        """Where packets are counted, links take single packets, as the wire carries them."""
+        counted = [
+            held
+            for held in router.plugged.values()
+            if any(e.counted for e in part.interfaces if e.eni_id == held[0].eni_id)
+        ]
+        wanted = {(place, device(eni)) for eni, place in counted}
+        if any(eni.counted for eni in part.interfaces):
+            wanted.add((vpc_ns(router.vpc_id), LOOP_OUT))
+            if part.edge is not None and part.edge.gateway_id in self._edges:
+                wanted.add((edge_ns(part.edge.gateway_id), EDGE_VPC))
+        for place, link_name in wanted - router.cut:
+            _cut_link(place, link_name, cut=True)
+        for place, link_name in router.cut - wanted:
+            _cut_link(place, link_name, cut=False)
+        router.cut = wanted
+
+    def hold_to_packets(self) -> set[str]:
+        """The interfaces whose guests let their links take larger pieces again; no longer they do."""
+        found = set()
+        for router in self._routers.values():
+            for eni, place in list(router.plugged.values()):
+                where = place, device(eni)
+                if where in router.cut and not _is_cut(*where):
+                    found.add(eni.eni_id)
+                    _cut_link(*where, cut=True)
+        return found
 
     # ------------------------------------------------------------------ guests
     def _stop_guests(self, machines: Machines) -> Generator[dict[str, Any], None, set[str]]:
@@ -650,6 +716,28 @@ def _listening(address: Address) -> socket.socket:
     sock.bind((str(address), endpoints.PORT))
     sock.listen(BACKLOG)
     return sock
+
+
+def device(eni: Interface) -> str:
+    """An interface's name where it is plugged in."""
+    return f"eth{eni.device_index or 0}"
+
+
+def _cut_link(place: str, link_name: str, *, cut: bool) -> None:
+    """A guest may have deleted its link, or its namespace may be gone."""
+    try:
+        with topology.opened(place) as netns:
+            offloads.cut_to_packets(netns, link_name, cut=cut)
+    except OSError as problem:
+        log.debug("%s in %s: %s", link_name, place, problem)
+
+
+def _is_cut(place: str, link_name: str) -> bool:
+    try:
+        with topology.opened(place) as netns:
+            return offloads.cuts_to_packets(netns, link_name)
+    except OSError:  # a link that is not there hands on nothing
+        return True
 
 
 def _quietly(netns: str, line: str) -> None:

@@ -1,4 +1,4 @@
-"""Which links hand on what the wire would carry: no segmentation left to a device that is none (docs/adr/0009).
+"""Which links hand on what the wire would carry: no segmentation left to a device that is none (docs/adr/0010).
 
 A TCP stack hands its device up to 64 KiB in one piece, and a veth passes it on as it is: what then crosses the router is one
 packet of many. Where packets are counted, that must not be: with these features off, the kernel cuts the piece to packets

@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,16 @@ def drop_namespace(name: str) -> None:
 def open_namespace(name: str) -> int:
     """A descriptor of a named namespace; the caller closes it."""
     return os.open(NETNS / name, os.O_RDONLY | os.O_CLOEXEC)
+
+
+@contextmanager
+def opened(name: str) -> Iterator[int]:
+    """A descriptor of a named namespace, for the while. OSError when there is none."""
+    descriptor = open_namespace(name)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def write_sysctls(descriptor: int, values: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import struct
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class Filter:
         self._fragments: dict[Key, Fragment] = {}
         self._owners: dict[int, str] = {}  # ENI number → ENI id
         self._sealed: dict[Epoch, Sealed] = {}
+        self._reading = threading.Lock()
         self.room = Room()
         self._namespace = os.dup(namespace)
         with linux.inside(namespace):
@@ -292,6 +294,7 @@ class Filter:
         if epoch is None or not isinstance(plan, VpcTables):
             return
         following = _next_epoch(epoch, continued=True)
+        self.room = self.room.after(self.fullness())
         plan.count_in(following, self.room)
         for change in plan.desired.changes():
             for phase in steps.units_of(change, tidy=False):
@@ -303,17 +306,19 @@ class Filter:
         return dict(sorted(self._sealed.items()))
 
     def counted(self, epoch: Epoch) -> Counts:
-        """What a closed epoch counted. May run beside the other methods, but not beside itself. Raises OSError."""
-        self._wait()
-        return counts.read(self._open.counts, epoch, self._sealed[epoch].end)
+        """What a closed epoch counted. May run beside the other methods. Raises OSError."""
+        with self._reading:
+            self._wait()
+            return counts.read(self._open.counts, epoch, self._sealed[epoch].end)
 
     def forget_counts(self, epoch: Epoch) -> None:
         """Delete a closed epoch's sets; none that is unknown."""
-        if self._sealed.pop(epoch, None) is not None:
-            there = set(counts.names(self._open.counts))
-            self._open.counts.transaction(
-                [nl.del_set(INET, name) for kind in KINDS if (name := epoch.name(kind)) in there]
-            )
+        with self._reading:
+            if self._sealed.pop(epoch, None) is not None:
+                there = set(counts.names(self._open.counts))
+                self._open.counts.transaction(
+                    [nl.del_set(INET, name) for kind in KINDS if (name := epoch.name(kind)) in there]
+                )
 
     def fullness(self) -> float:
         """How full the fullest of the sets being counted in is, 0 to 1."""
@@ -321,7 +326,8 @@ class Filter:
         if epoch is None:
             return 0.0
         sets = [set_of(epoch, kind, self.room) for kind in FLOWS]
-        return max((counts.number_of_elements(self._open.counts, each.name) or 0) / (each.room or 1) for each in sets)
+        with self._reading:
+            return max((counts.number_of_elements(self._open.counts, s.name) or 0) / (s.room or 1) for s in sets)
 
     def _epochs_found(self) -> list[Epoch]:
         names = readback.read(self._open.tables, INET).sets

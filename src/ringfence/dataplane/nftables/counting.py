@@ -1,4 +1,4 @@
-"""Counting for flow logs: which rules count which packets, in which sets. Pure. Why it is so: docs/adr/0009.
+"""Counting for flow logs: which rules count which packets, in which sets. Pure. Why it is so: docs/adr/0010.
 
 An *epoch* is a set of counters and the time they count in. Its sets carry its name, `counts.BEGIN.PREVIOUS.KIND`: when it began
 and when the epoch before it did, in milliseconds since 1970 (0: there was none), so that whoever finds them knows what they
@@ -68,6 +68,7 @@ LEAVING = frozenset({Place.LEFT, Place.SG_OUT, Place.ACL_OUT})
 
 _PORTED = {6: 4, 17: 4, 132: 4, 136: 4, 33: 4}  # protocol → bytes of its header that tell flows apart
 _BY_FAMILY = {4: (*_PORTED, 1), 6: (*_PORTED, 58)}
+UNSEEN = 0x80  # in place of TCP flags: nobody looked at them
 _FLAGS = bytes((0, 0x17, 0, 0))  # FIN, SYN, RST, ACK: what FL-30 needs
 _NAME = re.compile(r"counts\.(\d+)\.(\d+)\.(\w+)")
 
@@ -96,9 +97,22 @@ class Room:
     passed: int = 1 << 17
     refused: int = 1 << 16
 
+    def after(self, fullness: float) -> Room:
+        """For the next epoch: more where this one filled up, less again where it stayed nearly empty."""
+        least, times = Room(), 4 if fullness > 0.25 else 1
+        if fullness < 1 / 64:
+            return Room(
+                max(self.passed // 4, min(self.passed, least.passed)),
+                max(self.refused // 4, min(self.refused, least.refused)),
+            )
+        return Room(
+            min(self.passed * times, max(self.passed, MOST)), min(self.refused * times, max(self.refused, MOST))
+        )
+
 
 FLOWS = ("passed4", "passed6", "refused4", "refused6")
 LOST, LINKS = "lost", "links"
+MOST = 1 << 21
 KINDS = (*FLOWS, LOST, LINKS)
 
 
@@ -113,8 +127,8 @@ def set_of(epoch: Epoch, kind: str, room: Room) -> Set:
 
 
 # ---------------------------------------------------------------------- terms
-def _word(place: int, protocol: int) -> bytes:
-    return bytes((protocol, 0, place, 0))
+def _word(place: int, protocol: int, flags: int = 0) -> bytes:
+    return bytes((protocol, flags, place, 0))
 
 
 def _payload(register: int, base: int, offset: int, size: int) -> bytes:
@@ -168,7 +182,8 @@ class CountFlow:
     def _word(self, register: int) -> list[bytes]:
         if self.protocol == 6 and self.flags:
             return [_payload(register, TRANSPORT, 12, 4), bitwise(register, _FLAGS, _word(self.place, 6))]
-        return [_constant(register, _word(self.place, self.protocol or 0))]
+        unseen = UNSEEN if self.protocol == 6 else 0
+        return [_constant(register, _word(self.place, self.protocol or 0, unseen))]
 
 
 @dataclass(frozen=True, slots=True)

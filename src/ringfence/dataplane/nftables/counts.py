@@ -58,7 +58,7 @@ def _text(link: bytes) -> str:
 
 
 def _add(counts: Counts, elements: list[Entry], at: int, span: tuple[int, int]) -> None:
-    """TCP flags are part of the kernel's key; here they are or'ed."""
+    """TCP flags are part of the kernel's key; here they are or'ed: FIN, SYN and RST, and ACK where it came with SYN (FL-30)."""
     flows, (begin, end) = counts.flows, span
     born = at - KEEP_MS
     for link, protocol, flags, place, sport, dport, source, target, octets, packets, left in elements:
@@ -68,11 +68,11 @@ def _add(counts: Counts, elements: list[Entry], at: int, span: tuple[int, int]) 
         key = (link, source, target, sport, dport, protocol, place)
         held = flows.get(key)
         if held is None:
-            flows[key] = [packets, octets, flags, since]
+            flows[key] = [packets, octets, flags & 0x87 | (flags & 0x10 if flags & 0x02 else 0), since]
         else:
             held[0] += packets
             held[1] += octets
-            held[2] |= flags
+            held[2] |= flags & 0x87 | (flags & 0x10 if flags & 0x02 else 0)
             held[3] = min(held[3], since)
 
 
