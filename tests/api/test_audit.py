@@ -1,4 +1,4 @@
-"""The audit trail: one CloudTrail-shaped event for every call, without secrets (IAM-35)."""
+"""The audit trail: one CloudTrail-shaped event for every call, without secrets (IAM-35, MON-11, MON-12)."""
 
 from __future__ import annotations
 

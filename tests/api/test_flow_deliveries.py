@@ -379,7 +379,7 @@ _OWN = {
     ],
 )
 def test_the_delivery_role(lab: Lab, trust: Any, actions: tuple[str, ...], error: str | None) -> None:
-    """FL-56, FL-57: trust and permissions are asked at each delivery; nothing is lost meanwhile."""
+    """FL-56, FL-57, POL-15: trust and permissions are asked at each delivery; nothing is lost meanwhile."""
     _to_group(lab, _role(lab, *actions, trust=trust))
     lab.counter.held.append(seen(lab.eni, IN, lab.peer, lab.own, ports=(1, 2), accepted=False, at=lab.start + 3))
     lab.collect()

@@ -245,6 +245,7 @@ def look(lab: Lab, key: str = "", value: str = "", **more: Any) -> list[str]:
 
 
 def test_events_are_found_by_every_attribute(lab: Lab) -> None:
+    """MON-13."""
     vpc = lab.ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
     lab.pass_time(10)
     lab.ec2.describe_subnets()

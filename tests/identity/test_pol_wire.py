@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from ringfence.api.authorise.denial import decoded
@@ -126,6 +130,48 @@ def test_who_may_not_see_learns_nothing_of_what_exists(lab: Lab) -> None:
     with pytest.raises(ClientError) as caught:
         user.ec2.delete_vpc(VpcId="vpc-0123456789abcdef0")
     assert caught.value.response["Error"]["Code"] == "InvalidVpcID.NotFound"
+
+
+def test_the_action_decides_and_not_the_client(lab: Lab) -> None:
+    """IAM-36: the same answer whatever program asks, and by whatever way its signature comes."""
+    user = lab.user(statement(action="ec2:DescribeVpcs"))
+    names = ("aws-cli/2.17 md/installer#exe", "Boto3/1.34", "Terraform/1.9", "console.amazonaws.com", "")
+    for name in names:
+        config = Config(user_agent=name, retries={"max_attempts": 0})
+        client = boto3.client("ec2", region_name="us-east-1", endpoint_url=lab.live.url, aws_access_key_id=user.key,
+                              aws_secret_access_key=user.secret, config=config)  # fmt: skip
+        assert user.may("describe_vpcs", client)
+        assert not user.may("describe_subnets", client)
+    for method, status in (("describe_vpcs", 200), ("describe_subnets", 403)):
+        assert _fetched(user.ec2.generate_presigned_url(method, HttpMethod="GET")) == status
+
+
+def _fetched(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
+
+
+def test_a_default_vpc_has_its_gateway_even_for_those_who_may_not_make_one(lab: Lab) -> None:
+    """IAM-38."""
+    region = "eu-west-2"
+    ec2 = lab.client("ec2", region=region)
+    old = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+    for gateway in ec2.describe_internet_gateways()["InternetGateways"]:
+        ec2.detach_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"], VpcId=old)
+    for subnet in ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [old]}])["Subnets"]:
+        ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    ec2.delete_vpc(VpcId=old)
+    user = lab.user(statement(action="ec2:CreateDefaultVpc"), statement("Deny", "ec2:CreateInternetGateway"))
+    mine = user.at(region)
+    assert not user.may("create_internet_gateway", mine)
+    made = mine.create_default_vpc()["Vpc"]["VpcId"]
+    gateways = ec2.describe_internet_gateways(Filters=[{"Name": "attachment.vpc-id", "Values": [made]}])[
+        "InternetGateways"
+    ]
+    assert len(gateways) == 1
 
 
 # ---------------------------------------------------------------------- the cases

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import httptools
 
-from ringfence.api.budget import Budget, Share
+from ringfence.api.budget import FREE, Budget, Share
 from ringfence.api.pipeline import MAX_BODY
 from ringfence.api.tls import is_approved
 from ringfence.api.wire import fault as wire_fault
@@ -51,7 +51,7 @@ class Exchange:
 
     request: HttpRequest
     keep_alive: bool
-    share: Share  # of what bodies may hold together; given back with the answer
+    share: Share | None  # of what bodies may hold together; given back with the answer
     refusal: ApiError | None = None
 
 
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server_state.connections.discard(self)
-        self._share.end()
+        self._give_back(self._share)
         self._forget_due()  # what is being executed goes on: its answer finds nobody
         self._await(None)
         for timer in (self._alarm, self._stall):
@@ -168,8 +168,8 @@ class Connection(asyncio.Protocol):
         self._parts, self._size, self._header_bytes = list[bytes](), 0, 0
         self._in_headers = self._expects = False
         self._room, self._drain = MAX_BODY, MAX_DRAIN
-        self._budget = self._responder.budget(MAX_BODY)
-        self._share, self._starved = Share(self._budget), False
+        self._share: Share | None = None  # of the budget of all bodies; None while the body is small
+        self._starved = False
 
     def on_message_begin(self) -> None:
         if self._last:
@@ -192,8 +192,6 @@ class Connection(asyncio.Protocol):
         head = HttpRequest(self._method, self._path, self._query, tuple(self._headers), b"", self._peer, self._secure)
         self._room = MAX_BODY if self._method in _BODILESS else self._responder.room(head)
         self._drain = max(MAX_DRAIN, self._room)
-        self._budget = self._responder.budget(self._room)
-        self._share = Share(self._budget)
         for name, value in self._headers:
             if name == "expect" and value.lower() == "100-continue":
                 self._expects = True
@@ -204,7 +202,7 @@ class Connection(asyncio.Protocol):
         expects = any(name == "expect" for name, _ in self._headers)
         if size > self._drain or (size > self._room and expects):
             self._whole(self._too_large())
-        elif expects and not self._budget.fits(size):
+        elif expects and not self._responder.budget(self._room).fits(size):
             self._whole(_crowded())
 
     def _too_large(self) -> ApiError:
@@ -221,12 +219,19 @@ class Connection(asyncio.Protocol):
 
     def _keep(self, piece: bytes) -> None:
         """Hold a piece of the body, if there is room for it among all the others; else none of it."""
-        if self._share.grow(self._size):
-            self._parts.append(piece)
-        else:
-            self._starved = True
+        if self._size > FREE:
+            self._share = self._share or Share(self._responder.budget(self._room))
+            self._starved = not self._share.grow(self._size)
+        if self._starved:
             self._parts.clear()
-            self._share.end()
+            self._give_back(self._share)
+        else:
+            self._parts.append(piece)
+
+    @staticmethod
+    def _give_back(share: Share | None) -> None:
+        if share is not None:
+            share.end()
 
     def on_message_complete(self) -> None:
         if not self._last:
@@ -248,7 +253,7 @@ class Connection(asyncio.Protocol):
             keep = False
         self._incomplete, self._last = False, not keep
         self._due.append(Exchange(request, keep, self._share, refusal))
-        self._share = Share(self._budget)
+        self._share = None
 
     # ------------------------------------------------------------------ turn by turn
     def _next(self) -> None:
@@ -281,7 +286,7 @@ class Connection(asyncio.Protocol):
         exchange, self._running, self._expires = self._running, None, None
         if exchange is None:
             return
-        exchange.share.end()
+        self._give_back(exchange.share)
         if self.transport.is_closing():
             return
         keep = exchange.keep_alive and (not self._last or bool(self._due))
@@ -376,7 +381,7 @@ class Connection(asyncio.Protocol):
 
     def _forget_due(self) -> None:
         for exchange in self._due:
-            exchange.share.end()
+            self._give_back(exchange.share)
         self._due.clear()
 
     def _close(self) -> None:
