@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ringfence.api.log_delivery import may_deliver
+from ringfence.identity import log_policies
 from ringfence.identity.evaluate import decide
 from ringfence.identity.gather import policies_of
 from ringfence.identity.principal import Principal
@@ -119,5 +120,7 @@ def group_of(log: FlowLog) -> str:
 def _may(world: World, session: Principal, action: str, arn: str, account: str) -> bool:
     """AWS: DescribeLogGroups has no resource; streams are asked about as any stream of the group."""
     resource = {"logs:DescribeLogGroups": "*", "logs:PutLogEvents": f"{arn}:log-stream:*"}.get(action, f"{arn}:*")
-    question = Question(principal=session, action=action, targets=(Target(arn=resource, account_id=account),))
+    policy = log_policies.policy_of(world, account, arn.split(":")[3]) if resource != "*" else None
+    target = Target(arn=resource, account_id=account, policy=policy)
+    question = Question(principal=session, action=action, targets=(target,))
     return decide(question, policies_of(world, session, account)).allowed

@@ -413,6 +413,38 @@ def test_a_role_that_does_not_exist_and_rate_limits(lab: Lab) -> None:
     assert lab.shown() == ("SUCCESS", None)
 
 
+def test_resource_policies_of_the_account_have_a_say_about_the_delivery_role(lab: Lab) -> None:
+    """What they deny is not delivered and waits; what they allow needs no policy of the role."""
+    import ringfence.api.ops.logs  # noqa: F401  fills the registry
+
+    logs, role = lab.front.client("logs"), f"arn:aws:iam::{ACCOUNT}:role/flow-logs"
+    _to_group(lab, _role(lab, *ROLE_ACTIONS))
+    lab.counter.held.append(seen(lab.eni, IN, lab.peer, lab.own, ports=(1, 2), accepted=False, at=lab.start + 3))
+    lab.collect()
+
+    def policy(effect: str, who: Any, *actions: str) -> None:
+        statement = {
+            "Effect": effect,
+            "Principal": who,
+            "Action": list(actions),
+            "Resource": f"arn:aws:logs:*:{ACCOUNT}:*",
+        }
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        logs.put_resource_policy(policyName="p", policyDocument=document)
+
+    policy("Deny", "*", "logs:PutLogEvents")
+    lab.deliverer.deliver()
+    assert lab.shown() == ("FAILED", "Access error")
+    assert lab.events() == {}
+    only = {"Effect": "Allow", "Action": "logs:DescribeLogGroups", "Resource": "*"}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [only]})
+    lab.front.client("iam").put_role_policy(RoleName="flow-logs", PolicyName="logs", PolicyDocument=text)
+    policy("Allow", {"AWS": role}, *(action for action in ROLE_ACTIONS if action != "logs:DescribeLogGroups"))
+    lab.deliverer.deliver()
+    assert lab.shown() == ("SUCCESS", None)
+    assert [len(events) for events in lab.events().values()] == [1]
+
+
 def test_without_a_counter_the_installation_says_so(lab: Lab) -> None:
     """What a running installation answers today, and of a flow log from when there was a counter."""
     lab.log()

@@ -12,7 +12,7 @@ from typing import Any
 
 from ringfence.api.authorise.ask import Ask, Values, request_tags, tag_keys
 from ringfence.api.ops.context import Call, Params
-from ringfence.identity import actions
+from ringfence.identity import actions, log_policies
 from ringfence.identity.question import Target
 from ringfence.model.kinds import LOG_GROUP
 from ringfence.model.world import World
@@ -34,7 +34,8 @@ def asks(call: Call, world: World, params: Params) -> Iterator[Ask]:
     arn = _arn(call, params) if about.resources else "*"
     row = world.find(LOG_GROUP, _group(call, params))
     context = tag_keys(("aws:resourcetag",), row.tags) if row is not None and row.owner_id == call.account_id else {}
-    yield Ask(name, (Target(arn=arn, account_id=call.account_id, context=context),), _request(params))
+    policy = log_policies.policy_of(world, call.account_id, call.region) if about.resources else None
+    yield Ask(name, (Target(arn=arn, account_id=call.account_id, context=context, policy=policy),), _request(params))
 
 
 def _group(call: Call, params: Params) -> str:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.pipeline import Begun, Lane
@@ -73,3 +74,59 @@ def test_regions_and_accounts_do_not_see_each_other(lab: Lab) -> None:
     lab.group()
     assert lab.front.client("logs", region="eu-west-1").describe_log_groups()["logGroups"] == []
     assert lab.front.client("logs", key=OTHER_KEY).describe_log_groups()["logGroups"] == []
+
+
+# ---------------------------------------------------------------------- resource policies
+def _resource_policy(lab: Lab, name: str, *statements: dict[str, Any], version: str = "2012-10-17") -> None:
+    document = {
+        "Version": version,
+        "Statement": [{"Effect": "Allow", "Resource": f"{ARN}*", **one} for one in statements],
+    }
+    lab.logs.put_resource_policy(policyName=name, policyDocument=json.dumps(document))
+
+
+def _put(lab: Lab, logs: Any) -> str:
+    batch = [{"timestamp": lab.now, "message": "x"}]
+    try:
+        logs.put_log_events(logGroupName="flows", logStreamName="eni", logEvents=batch)
+    except ClientError as problem:
+        return str(problem.response["Error"]["Code"])
+    return "ok"
+
+
+def test_a_resource_policy_lets_a_principal_of_the_account_in(lab: Lab) -> None:
+    lab.group()
+    logs = _as_user(lab, "logs:DescribeLogGroups", "*")
+    assert _put(lab, logs) == "AccessDeniedException"
+    name = lab.front.audit()[-1]["userIdentity"]["userName"]
+    who = {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/{name}"}, "Action": "logs:PutLogEvents"}
+    _resource_policy(lab, "other", {**who, "Resource": f"{ARN}other:*"})
+    assert _put(lab, logs) == "AccessDeniedException"
+    _resource_policy(lab, "mine", {**who, "Resource": f"{ARN}flows:*"})
+    assert _put(lab, logs) == "ok"
+    lab.logs.delete_resource_policy(policyName="mine")
+    assert _put(lab, logs) == "AccessDeniedException"
+
+
+def test_what_a_resource_policy_denies_is_denied(lab: Lab) -> None:
+    lab.group()
+    logs = _as_user(lab, "logs:*", "*")
+    assert _put(lab, logs) == "ok"
+    _resource_policy(lab, "deny", {"Effect": "Deny", "Principal": "*", "Action": "logs:PutLogEvents"})
+    assert _put(lab, logs) == "AccessDeniedException"
+    assert logs.filter_log_events(logGroupName="flows")["events"] != []
+
+
+def test_a_policy_of_the_older_version_has_no_variables(lab: Lab) -> None:
+    """`${aws:username}` in it is that text, also where another policy of the account is of the newer version."""
+    lab.group()
+    logs = _as_user(lab, "logs:DescribeLogGroups", "*")
+    code(logs.describe_log_streams, logGroupName="flows")
+    name = lab.front.audit()[-1]["userIdentity"]["userName"]
+    who = {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/{name}"}, "Action": "logs:PutLogEvents"}
+    condition = {"Condition": {"StringEquals": {"aws:username": "${aws:username}"}}}
+    _resource_policy(lab, "old", {**who, **condition}, version="2008-10-17")
+    _resource_policy(lab, "new", {**who, "Resource": f"{ARN}none:*"})
+    assert _put(lab, logs) == "AccessDeniedException"
+    _resource_policy(lab, "old", {**who, **condition})
+    assert _put(lab, logs) == "ok"
