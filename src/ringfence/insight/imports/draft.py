@@ -120,6 +120,7 @@ class Draft:
         seen: dict[str, dict[str, Any]] = {}
         for record, source in self.archive.records.get(key, []):
             id, vpc_id = record.data.get(id_field or ""), record.data.get("VpcId")
+            vpc_id = vpc_id if isinstance(vpc_id, str) else None
             element = record.element = str(id or source.name)
             if id and element in seen:
                 if seen[element] != record.data:

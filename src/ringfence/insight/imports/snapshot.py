@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from ringfence.insight.imports.notes import ImportProblem
 from ringfence.model.codec import decoder, encoder
+from ringfence.model.invariants import usable
 from ringfence.model.kinds import (
     DHCP_OPTIONS,
     ELASTIC_IP,
@@ -72,7 +74,41 @@ def to_world(document: dict[str, Any]) -> World:
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ImportProblem(f"the snapshot has {twice[0]} {twice[1]} twice")
-    return world_of(found)
+    world = world_of(found)
+    wrong = next(_dangling(world), None)
+    if wrong is not None:
+        raise ImportProblem(f"the snapshot is not sound: {wrong}")
+    return world
+
+
+#: what a row names must be there; a VPC with a gap may lack its route table and network ACLs
+_NAMED: tuple[tuple[Kind[Any], str, Kind[Any], bool], ...] = (
+    (VPC, "main_route_table_id", ROUTE_TABLE, True), (SUBNET, "vpc_id", VPC, False),
+    (SUBNET, "network_acl_id", NETWORK_ACL, True), (SECURITY_GROUP, "vpc_id", VPC, False), (NETWORK_ACL, "vpc_id", VPC, False),
+    (ROUTE_TABLE, "vpc_id", VPC, False), (INTERNET_GATEWAY, "vpc_id", VPC, False), (INSTANCE, "vpc_id", VPC, False),
+    (INSTANCE, "subnet_id", SUBNET, False), (NETWORK_INTERFACE, "vpc_id", VPC, False),
+    (NETWORK_INTERFACE, "subnet_id", SUBNET, False), (GROUP_ASSOCIATION, "group_id", SECURITY_GROUP, False),
+    (GROUP_ASSOCIATION, "vpc_id", VPC, False), (ELASTIC_IP, "network_interface_id", NETWORK_INTERFACE, False),
+)  # fmt: skip
+
+
+def _dangling(world: World) -> Iterator[str]:
+    """What names something that is not there, or not of the same VPC."""
+    for kind, name, there, excused in _NAMED:
+        for row in world.all(kind):
+            id = getattr(row, name)
+            vpc_id = row.id if kind is VPC else getattr(row, "vpc_id", "")
+            if id is not None and world.find(there, id) is None and not (excused and world.count(GAP, "vpc", vpc_id)):
+                yield f"{row.id} names the {there.noun} {id!r}, which is not in it"
+    yield from (f"{vpc.id} has no IPv4 block" for vpc in world.all(VPC) if not vpc.ipv4)
+    for eni in world.all(NETWORK_INTERFACE):
+        if not eni.addresses:
+            yield f"{eni.id} has no address"
+        groups = [world.find(SECURITY_GROUP, id) for id in eni.groups]
+        if not all(group is not None and usable(world, group, eni.vpc_id) for group in groups):
+            yield f"{eni.id} carries a group that is not of its VPC"
+        if world.get(SUBNET, eni.subnet_id).vpc_id != eni.vpc_id:
+            yield f"{eni.id} is not in the VPC of its subnet"
 
 
 def _list(noun: str, items: Any) -> list[Any]:

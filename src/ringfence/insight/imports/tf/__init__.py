@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ringfence.insight.imports.draft import Archive, Source, is_region, made_id
+from ringfence.insight.imports.notes import ImportProblem
 from ringfence.insight.imports.record import Damaged
 from ringfence.insight.imports.tf import hosts, network, rules
 from ringfence.insight.imports.tf.plan import Plan
@@ -29,9 +30,16 @@ def recognises(document: Any) -> bool:
 
 def add(archive: Archive, document: dict[str, Any], source: Source) -> str:
     """Every resource as records. ImportProblem for a form that is not understood."""
-    notes = archive.notes
-    things = things_of(document, notes, PREFIXES)
-    _run(Plan(archive, things, source, _region(document)))
+    try:
+        things = things_of(document, archive.notes, PREFIXES)
+        _run(Plan(archive, things, source, _region(document)))
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as problem:  # something is not where such documents have it
+        raise ImportProblem(f"{source.name} is no sound Terraform document: {problem}") from problem
     return "Terraform plan" if things.planned else "Terraform state"
 
 
