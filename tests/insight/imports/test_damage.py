@@ -46,7 +46,7 @@ def damaged(documents: dict[str, Any], chance: random.Random) -> dict[str, Any]:
     """One to three values are replaced, taken away, or moved to another name."""
     found = copy.deepcopy(documents)
     for _ in range(chance.randint(1, 3)):
-        *above, last = chance.choice(list(places(found)))
+        *above, last = chance.choice(list(places(found)) or [("",)])
         holder: Any = found
         try:
             for key in above:

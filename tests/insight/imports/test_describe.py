@@ -250,10 +250,14 @@ def test_unknown_fields_and_lists_are_named() -> None:
     documents = site()
     documents["vpcs"]["Vpcs"][0]["Colour"] = "blue"
     documents["groups"]["SecurityGroups"][0]["IpPermissions"][0]["Weekday"] = 1
+    documents["instances"]["Reservations"][0]["Mood"] = "good"
+    documents["instances"]["Reservations"][0]["Instances"][0]["Shoe"] = {"Size": 44}
     documents["new"] = {"Vpcs": [], "Teleporters": [{"Id": 1}, {"Id": 2}]}
     documents["else"] = {"hello": "world"}
     notes = imported(documents).notes
-    assert notes.unknown_fields == {"Vpcs.Colour": 1, "SecurityGroups.IpPermissions.Weekday": 1}
+    assert notes.unknown_fields == {
+        "Vpcs.Colour": 1, "SecurityGroups.IpPermissions.Weekday": 1, "Reservations.Mood": 1, "Reservations.Instances.Shoe": 1,
+    }  # fmt: skip
     assert notes.unknown_resources == {"Teleporters": 2, "the file else": 1}
 
 

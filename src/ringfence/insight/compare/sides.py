@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ringfence.insight.reach.engine import Engine
-from ringfence.insight.reach.explain import Refusal, reason
+from ringfence.insight.reach.explain import reason, refusal_of
 from ringfence.model.kinds import NETWORK_INTERFACE
 from ringfence.model.world import World
 from ringfence.policy.compile import compile_world
@@ -43,20 +43,11 @@ class Side:
             done = exchange(self.index, packet, sender)
         except CannotSend:
             return f"{sender} sends nothing: its instance does not run"
-        refused = next((hop for hop in done.verdict.hops if not hop.allowed), None)
+        refused = refusal_of(self.world, self.index, sender, packet, done.verdict.hops)
         if refused is not None:
-            return self._refusal(refused, packet)
+            return reason(self.world, refused)
         found = [_said(hop) for hop in done.verdict.hops if not hop.reply and hop.by.rule is not None]
         return "; ".join(text for text in found if text) or "nothing is in the way"
-
-    def _refusal(self, hop: Hop, packet: Packet) -> str:
-        eni = self.world.find(NETWORK_INTERFACE, hop.interface)
-        groups = eni.groups if eni is not None and hop.layer in (Layer.SG_EGRESS, Layer.SG_INGRESS) else ()
-        met = packet.reply() if hop.reply else packet
-        return reason(
-            self.world,
-            Refusal(hop.layer, groups or (hop.by.component,), hop.interface, hop.reply, met, hop.by.rule),
-        )
 
 
 def _said(hop: Hop) -> str:

@@ -43,20 +43,13 @@ _INTERFACE_IGNORED = (
 # ---------------------------------------------------------------------- instances
 def instances(draft: Draft) -> None:
     """Instances; their interfaces, where `describe-network-interfaces` was not recorded, become records of their own."""
-    known = {record.data.get("NetworkInterfaceId") for record, _ in draft.archive.records.get("NetworkInterfaces", [])}
-    for reservation, source in draft.archive.records.get("Reservations", []):
-        reservation.ignore("RequesterId", "Groups")
-        owner, id = reservation.text("OwnerId"), reservation.text("ReservationId")
+    records = draft.archive.records
+    known = {str(record.data.get("NetworkInterfaceId")) for record, _ in records.get("NetworkInterfaces", [])}
+    for reservation, source in records.get("Reservations", []):
         try:
-            found = reservation.items("Instances")
+            _of_reservation(draft, reservation, source)
         except Damaged as problem:
-            draft.problem(None, id or source.name, str(problem))
-            continue
-        for instance in found:
-            instance.data.setdefault("OwnerId", owner)
-            instance.data.setdefault("ReservationId", id)
-            draft.archive.records.setdefault("Instances", []).append((instance, source))
-        reservation.ignore(*reservation.data)
+            draft.problem(None, source.name, str(problem))
 
     def make(record: Record, source: Source) -> None:
         _instance(draft, record, source, known)
@@ -64,7 +57,18 @@ def instances(draft: Draft) -> None:
     draft.each("Instances", "InstanceId", make)
 
 
-def _instance(draft: Draft, record: Record, source: Source, known: set[Any]) -> None:
+def _of_reservation(draft: Draft, reservation: Record, source: Source) -> None:
+    """Its instances, as records of their own."""
+    owner, id = reservation.text("OwnerId"), reservation.text("ReservationId")
+    for instance in reservation.items("Instances"):
+        instance.data.setdefault("OwnerId", owner)
+        instance.data.setdefault("ReservationId", id)
+        draft.archive.records.setdefault("Instances", []).append((instance, source))
+    for key in reservation.data.keys() - {"RequesterId", "Groups", "Instances", "OwnerId", "ReservationId"}:
+        draft.notes.unknown_fields[f"{reservation.shape}.{key}"] += 1
+
+
+def _instance(draft: Draft, record: Record, source: Source, known: set[str]) -> None:
     id = record.need("InstanceId")
     state_record = record.child("State")
     name = state_record.ignore("Code").need("Name") if state_record is not None else ""
@@ -103,7 +107,7 @@ def _instance(draft: Draft, record: Record, source: Source, known: set[Any]) -> 
     for each in record.items("NetworkInterfaces"):
         attachment = each.data.get("Attachment")
         each.ignore(*each.data)
-        if each.data.get("NetworkInterfaceId") not in known and isinstance(attachment, dict):
+        if str(each.data.get("NetworkInterfaceId")) not in known and isinstance(attachment, dict):
             data = {**each.data, "Attachment": {**attachment, "InstanceId": id, "InstanceOwnerId": own["owner_id"]}}
             draft.archive.add("NetworkInterfaces", data, source)
     if record.data.get("SecondaryInterfaces"):

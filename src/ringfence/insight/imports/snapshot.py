@@ -100,7 +100,9 @@ def _dangling(world: World) -> Iterator[str]:
             vpc_id = row.id if kind is VPC else getattr(row, "vpc_id", "")
             if id is not None and world.find(there, id) is None and not (excused and world.count(GAP, "vpc", vpc_id)):
                 yield f"{row.id} names the {there.noun} {id!r}, which is not in it"
-    yield from (f"{vpc.id} has no IPv4 block" for vpc in world.all(VPC) if not vpc.ipv4)
+    yield from (
+        f"{vpc.id} has no IPv4 block" for vpc in world.all(VPC) if not vpc.ipv4 or vpc.ipv4[0].block.version != 4
+    )
     for eni in world.all(NETWORK_INTERFACE):
         if not eni.addresses:
             yield f"{eni.id} has no address"

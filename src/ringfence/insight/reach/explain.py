@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from ringfence.model.kinds import (
     INSTANCE,
@@ -19,7 +19,9 @@ from ringfence.model.nouns.instance import RUNNABLE
 from ringfence.model.nouns.network_interface import NetworkInterface
 from ringfence.model.nouns.security_group import SecurityGroupRule
 from ringfence.model.world import World
-from ringfence.policy.packet import Layer, Packet
+from ringfence.policy.evaluate import INTERNET, Index
+from ringfence.policy.ir import Edge
+from ringfence.policy.packet import Hop, Layer, Packet
 
 #: what answers are sent to: no client chooses a port below (ACL-46)
 EPHEMERAL = (1024, 65535)
@@ -37,6 +39,17 @@ class Refusal:
     rule: str | None = None
 
 
+def refusal_of(world: World, index: Index, source: str, packet: Packet, hops: Sequence[Hop]) -> Refusal | None:
+    """The first element that refuses; None when none does."""
+    layers = [(hop.layer, hop.by.component, hop.reply) for hop in hops]
+    for hop, packet_here in zip(hops, met(index, packet, source != INTERNET, layers), strict=True):
+        if not hop.allowed:
+            eni = world.find(NETWORK_INTERFACE, hop.interface)
+            groups = eni.groups if eni is not None and hop.layer in (Layer.SG_EGRESS, Layer.SG_INGRESS) else ()
+            return Refusal(hop.layer, groups or (hop.by.component,), hop.interface, hop.reply, packet_here, hop.by.rule)
+    return None
+
+
 def reason(world: World, refusal: Refusal) -> str:
     """One sentence."""
     return _REASONS[refusal.layer](world, refusal)
@@ -45,6 +58,28 @@ def reason(world: World, refusal: Refusal) -> str:
 def remedy(world: World, refusal: Refusal) -> list[str]:
     """Commands, or what to do by hand; the first is the narrowest."""
     return _REMEDIES[refusal.layer](world, refusal)
+
+
+def met(index: Index, packet: Packet, inside: bool, layers: Iterable[tuple[Layer, str, bool]]) -> Iterator[Packet]:
+    """A packet, and its answer, as each element meets it: gateways exchange addresses (IGW-03..IGW-07).
+
+    `inside`: it starts in a VPC. `layers`: (layer, component, is it the answer) in the order they are met.
+    """
+    answering = False
+    for layer, component, reply in layers:
+        if reply and not answering:
+            answering, packet = True, packet.reply()
+        yield packet
+        edge = index.find(Edge, component) if layer is Layer.GATEWAY else None
+        if edge is None:
+            continue
+        if inside:
+            outward: dict[Address, Address] = {private: public for public, private in edge.nat}
+            packet = replace(packet, src=outward.get(packet.src, packet.src))
+        else:
+            inward: dict[Address, Address] = dict(edge.nat)
+            packet = replace(packet, dst=inward.get(packet.dst, packet.dst))
+        inside = not inside
 
 
 # ---------------------------------------------------------------------- words

@@ -9,7 +9,7 @@ from typing import Any
 
 from ringfence.insight.reach.doubt import doubtful
 from ringfence.insight.reach.engine import Engine, Unknown
-from ringfence.insight.reach.explain import Refusal, reason, remedy
+from ringfence.insight.reach.explain import Refusal, met, reason, refusal_of, remedy
 from ringfence.insight.reach.journey import Step
 from ringfence.model.kinds import (
     ELASTIC_IP,
@@ -165,31 +165,29 @@ def _not_known(world: World, ir: Ir, source: str, packet: Packet, unknown: Unkno
 
 def _why_not(world: World, engine: Engine, source: str, packet: Packet, verdict: Verdict) -> dict[str, Any]:
     """The reason at the element that refuses first, what would let the packet through, and what else refuses it."""
-    hop = next((hop for hop in verdict.hops if not hop.allowed), None)
-    if hop is None:
+    index = Index.of(engine.ir)
+    first = refusal_of(world, index, source, packet, verdict.hops)
+    if first is None:
         return {}
-    met = packet.reply() if hop.reply else packet
-    groups = _carried(world, hop)
-    first = Refusal(hop.layer, groups or (hop.by.component,), hop.interface, hop.reply, met, hop.by.rule)
     out: dict[str, Any] = {"reason": reason(world, first), "fix": remedy(world, first)}
-    steps = engine.conversations(source, packet.src, packet.dst).blocking(packet)
-    others = [s for s in steps if (s.layer, s.reply, s.interface) != (hop.layer, hop.reply, hop.interface)]
-    if others:
-        out["also_blocking"] = [_also(world, engine, step, packet) for step in others]
-    return out
+    answer = engine.conversations(source, packet.src, packet.dst)
+    layers = [(step.layer, step.component[0] if step.component else "", step.reply) for step in answer.steps]
+    here = list(met(index, packet, source != INTERNET, layers))
+    blocking = set(map(id, answer.blocking(packet)))
+    also = [
+        _also(world, index, step, packet_here)
+        for step, packet_here in zip(answer.steps, here, strict=True)
+        if id(step) in blocking
+        and (step.layer, step.reply, step.interface) != (first.layer, first.reply, first.interface)
+    ]
+    return out | ({"also_blocking": also} if also else {})
 
 
-def _carried(world: World, hop: Hop) -> tuple[str, ...]:
-    eni = world.find(NETWORK_INTERFACE, hop.interface)
-    return eni.groups if eni is not None and hop.layer in (Layer.SG_EGRESS, Layer.SG_INGRESS) else ()
-
-
-def _also(world: World, engine: Engine, step: Step, packet: Packet) -> dict[str, Any]:
-    met, rule = packet.reply() if step.reply else packet, None
+def _also(world: World, index: Index, step: Step, packet: Packet) -> dict[str, Any]:
+    rule = None
     if step.layer in (Layer.NACL_OUT, Layer.NACL_IN):
-        _, by = network_acl(Index(engine.ir), step.component[0], met, egress=step.layer is Layer.NACL_OUT)
-        rule = by.rule
-    refusal = Refusal(step.layer, step.component, step.interface, step.reply, met, rule)
+        rule = network_acl(index, step.component[0], packet, egress=step.layer is Layer.NACL_OUT)[1].rule
+    refusal = Refusal(step.layer, step.component, step.interface, step.reply, packet, rule)
     layer = ("reply-" if step.reply else "") + step.layer.value
     component = step.component[0] if step.component else step.interface
     return {"layer": layer, "component": component, "reason": reason(world, refusal), "fix": remedy(world, refusal)}
