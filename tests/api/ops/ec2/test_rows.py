@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.wire import model
+from ringfence.model.kinds import NETWORK_INTERFACE
 from ringfence.model.quotas import Limits
+from ringfence.model.world import put
 from tests.api.ops.harness import Api, tcp
 
 
@@ -172,6 +175,30 @@ def test_net_14_a_subnet_lies_in_one_zone_whose_id_is_stable(api: Api) -> None:
         assert (subnet["AvailabilityZone"], subnet["AvailabilityZoneId"]) == ("us-east-1b", zones["us-east-1b"])
     other = {"VpcId": vpc, "CidrBlock": "10.0.2.0/24", "AvailabilityZone": "us-east-1z"}
     assert api.error("CreateSubnet", **other) == "InvalidParameterValue"
+
+
+def test_net_23_an_interface_of_a_service_is_seen_but_not_edited() -> None:
+    api = Api(defaults=True)
+    eni = api.interface(api.call("DescribeSubnets")["Subnets"][0]["SubnetId"])
+    address = api.call("AllocateAddress", Domain="vpc")["AllocationId"]
+    made = api.call("RunInstances", ImageId=api.image(), MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    api.settle()
+    api.world = api.world.apply(
+        put(NETWORK_INTERFACE, replace(api.world.get(NETWORK_INTERFACE, eni), requester_managed=True))
+    )
+    by = [{"Name": "requester-managed", "Values": ["true"]}]
+    (shown,) = api.call("DescribeNetworkInterfaces", Filters=by)["NetworkInterfaces"]
+    assert (shown["NetworkInterfaceId"], shown["RequesterManaged"]) == (eni, True)
+    for action, params in {
+        "DeleteNetworkInterface": {},
+        "ModifyNetworkInterfaceAttribute": {"SourceDestCheck": {"Value": False}},
+        "ResetNetworkInterfaceAttribute": {"SourceDestCheck": "true"},
+        "AttachNetworkInterface": {"InstanceId": made, "DeviceIndex": 1},
+        "AssignPrivateIpAddresses": {"SecondaryPrivateIpAddressCount": 1},
+        "AssignIpv6Addresses": {"Ipv6AddressCount": 1},
+        "AssociateAddress": {"AllocationId": address},
+    }.items():
+        assert api.error(action, NetworkInterfaceId=eni, **params) == "OperationNotPermitted", action
 
 
 def test_net_24_an_instance_has_one_private_address_and_its_name() -> None:

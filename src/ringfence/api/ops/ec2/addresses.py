@@ -10,6 +10,7 @@ from typing import Any
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.describe import Values, apply_filters, page
 from ringfence.api.ops.ec2.addressing import new_public_ip
+from ringfence.api.ops.ec2.interfaces import refuse_managed
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model import endpoints
@@ -192,7 +193,9 @@ def unassociated(address: ElasticIp) -> ElasticIp:
 
 def _target(call: Call, world: World, params: Params) -> NetworkInterface:
     if params.get("NetworkInterfaceId"):
-        return call.get(world, NETWORK_INTERFACE, params["NetworkInterfaceId"])
+        eni = call.get(world, NETWORK_INTERFACE, params["NetworkInterfaceId"])
+        refuse_managed(eni)
+        return eni
     if not params.get("InstanceId"):
         raise fault("MissingParameter", message="Invalid request, expect InstanceId/NetworkId parameter.")
     instance = call.get(world, INSTANCE, params["InstanceId"])

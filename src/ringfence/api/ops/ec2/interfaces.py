@@ -67,6 +67,12 @@ def parse_timeouts(given: Params | None, current: ConnectionTimeouts | None = No
     return ConnectionTimeouts(**values)
 
 
+def refuse_managed(eni: NetworkInterface) -> None:
+    """What a service made and manages is its own to change (NET-23). OperationNotPermitted."""
+    if eni.requester_managed:
+        raise fault("OperationNotPermitted", message=f"You do not have permission to change {eni.id}: it is managed")
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The addresses a request asks for: named IPv4 ones (primary first), how many in all, named and counted IPv6."""

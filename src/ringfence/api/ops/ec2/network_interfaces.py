@@ -21,6 +21,7 @@ from ringfence.api.ops.ec2.interfaces import (
     new_interface,
     parse_timeouts,
     refuse_hardware,
+    refuse_managed,
     refuse_prefixes,
 )
 from ringfence.api.ops.registry import operation
@@ -101,12 +102,6 @@ def editable(call: Call, world: World, id: str) -> NetworkInterface:
     eni = call.get(world, NETWORK_INTERFACE, id)
     refuse_managed(eni)
     return eni
-
-
-def refuse_managed(eni: NetworkInterface) -> None:
-    """NET-23."""
-    if eni.requester_managed:
-        raise fault("OperationNotPermitted", message=f"You do not have permission to change {eni.id}: it is managed")
 
 
 # ---------------------------------------------------------------------- create and delete
