@@ -54,7 +54,7 @@ from ringfence.free_text_warnings import FreeTextWarner
 from ringfence.identity.credentials import Chain, RootKeys, StoredKeys, Uses, root_key
 from ringfence.importing import start_with, with_account
 from ringfence.insight.imports.load import Network
-from ringfence.measures import Measures, read_token
+from ringfence.measures import Measures, flow_logs, read_token
 from ringfence.model import endpoints
 from ringfence.model.clock import SystemClock
 from ringfence.model.errors import ApiError
@@ -374,6 +374,10 @@ class Installation:
             token=read_token(path) if path is not None else None,
         )  # fmt: skip
         measures.internal_errors = lambda: self.pipeline.internal_errors
+        measures.sources.append(self.flow_history.measures)
+        if self.flow_logs is not None:
+            delivery = self.flow_logs.delivery
+            measures.sources.append(lambda: flow_logs(self.store, delivery))
         self.pipeline.measures = measures
         return measures
 

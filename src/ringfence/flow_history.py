@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from ringfence.exposition import Family, counter, gauge
 from ringfence.insight.flowlogs.facts import facts_of
 from ringfence.insight.flowlogs.openings import Opening, openings
 from ringfence.insight.flowlogs.records import Direction, Facts, Observation, Taken
@@ -30,14 +33,38 @@ class FlowHistory:
     def __init__(self, store: FlowStore) -> None:
         self._store, self._compiler = store, Compiler()
         self.counting = False  # has anything ever been counted?
+        self._packets: Counter[str] = Counter()  # "accepted", or the layer that refused → packets since the start
+        self._gaps = self._until = 0.0
 
     def seen(self, world: World, taken: Taken) -> None:
         """A reading of the counters."""
-        self.counting = True
+        self.counting, self._until = True, taken.until
+        self._gaps += len(taken.gaps)
+        for seen in taken.observations:
+            self._packets["accepted" if seen.accepted else seen.reject.layer if seen.reject else "unknown"] += (
+                seen.packets
+            )
         try:
             self._store.put(self._flows(world, taken), taken.until)
         except sqlite3.Error as problem:
             log.error("flows are not kept for `ringfence flows`: %s", problem)
+
+    def measures(self) -> Iterator[Family]:
+        """Of interfaces that flow logs cover, since the start; nothing while nothing was counted."""
+        if not self.counting:
+            return
+        packets = dict(self._packets)
+        yield counter(
+            "flow_packets_accepted_total", "Packets that flow logs count as accepted.", packets.pop("accepted", 0)
+        )
+        dropped = counter("dropped_packets_total", "Packets refused at interfaces that flow logs cover, by layer.")
+        for reason, count in sorted(packets.items()):
+            dropped.add(count, reason=reason)
+        yield dropped
+        yield counter("flow_gaps_total", "Gaps in counts, each told as SKIPDATA.", self._gaps)
+        yield gauge(
+            "flow_counts_age_seconds", "Since what counters had was read last.", max(time.time() - self._until, 0.0)
+        )
 
     def _flows(self, world: World, taken: Taken) -> Iterator[Flow]:
         index: Index | None = None

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
+from typing import Any
 
 from ringfence import __version__
 from ringfence.api.metering import BOUNDS, Meter
@@ -22,7 +23,7 @@ from ringfence.api.outside import Delivery
 from ringfence.api.wire.http import HttpRequest
 from ringfence.console import Plane
 from ringfence.exposition import CONTENT_TYPE, Family, counter, gauge, histogram, text
-from ringfence.model.kinds import KINDS, METRIC_ALARM, TRAIL
+from ringfence.model.kinds import FLOW_LOG, KINDS, METRIC_ALARM, TRAIL
 from ringfence.model.world import Change, World
 from ringfence.settings import SettingsError
 from ringfence.store.store import Store
@@ -168,5 +169,31 @@ def read_token(path: Path) -> str:
 
 def _own(plane: Plane) -> list[Source]:
     """What the data plane counts, where it counts."""
-    source = getattr(plane, "measures", None)
-    return [source] if callable(source) else []
+    source, drift = getattr(plane, "measures", None), getattr(plane, "drift", None)
+    return [*([source] if callable(source) else []), *([lambda: _drift(drift)] if drift is not None else [])]
+
+
+_DRIFT = (
+    "Differences between the rules wanted and those installed (MON-23): found, repaired, left; VPCs closed for them."
+)
+
+
+def _drift(counts: Any) -> Iterator[Family]:
+    """What the watch over the installed rules found (`drift.py`)."""
+    families: dict[str, Family] = {}
+    for name, labels, value in counts.metrics():
+        kind = "counter" if name.endswith("_total") else "gauge"
+        families.setdefault(name, Family(name, kind, _DRIFT)).add(value, **labels)
+    yield from families.values()
+
+
+def flow_logs(store: Store, delivery: Callable[[str], Delivery]) -> Iterator[Family]:
+    """How old what flow logs' destinations have is."""
+    age = gauge("flow_log_delivery_age_seconds", "Since records of a flow log were delivered last.")
+    failing = gauge("flow_log_delivery_failing", "1 while they cannot be delivered.")
+    for row in store.world.all(FLOW_LOG):
+        held = delivery(row.id)
+        if held.at is not None:
+            age.add(max(time.time() - held.at, 0.0), flow_log=row.id)
+        failing.add(1 if held.error else 0, flow_log=row.id)
+    yield from (age, failing)

@@ -13,12 +13,15 @@ from botocore.exceptions import ClientError
 from ringfence.api.metering import Meter
 from ringfence.api.outside import Delivery
 from ringfence.api.pipeline import Lane, Scrape
+from ringfence.drift import DriftCounts
 from ringfence.exposition import counter, gauge, histogram, text
-from ringfence.measures import Behind, Measures, read_token
-from ringfence.model.kinds import VPC
-from ringfence.model.world import NOTHING, World
+from ringfence.measures import Behind, Measures, flow_logs, read_token
+from ringfence.model.kinds import FLOW_LOG, VPC
+from ringfence.model.nouns.flow_log import FlowLog
+from ringfence.model.world import NOTHING, World, put
 from ringfence.settings import SettingsError
-from tests.api.front import USER_KEY, Front, http_request
+from ringfence.store.store import Commit
+from tests.api.front import ACCOUNT, USER_KEY, Front, http_request
 
 PATH = "http://127.0.0.1:4566/_ringfence/metrics"
 
@@ -30,6 +33,7 @@ class Plane:
 
     def __init__(self) -> None:
         self.said: dict[str, Any] = {"applied_generation": 0}
+        self.drift = DriftCounts()
 
     def status(self) -> dict[str, Any]:
         return self.said
@@ -200,3 +204,29 @@ def test_counts_from_several_threads_are_whole() -> None:
             run(thread)
     ((_, outcome, latency),) = meter.latencies()
     assert (outcome, sum(latency.counts), round(latency.seconds)) == ("ok", 80_000, 80)
+
+
+def test_drift_and_deliveries_of_flow_logs(lab: Lab) -> None:
+    finding = {"drift": "missing", "what": "rule", "place": "vpc-1"}
+    report = {
+        "findings": [finding, finding],
+        "left": [finding],
+        "closed": ["vpc-1"],
+        "repaired": False,
+        "problems": [],
+        "proven": None,
+    }
+    lab.plane.drift.add(report, lab.front.clock.now())
+    log = FlowLog(
+        id="fl-1", owner_id=ACCOUNT, region="us-east-1", resource_id="vpc-1", resource_type="VPC", traffic_type="ALL",
+        destination_type="s3", fields=("version",), created=0.0,
+    )  # fmt: skip
+    lab.front.store.write(lambda _: Commit(change=put(FLOW_LOG, log)))
+    lab.measures.sources.append(
+        lambda: flow_logs(lab.front.store, lambda _id: Delivery(at=time.time() - 9, error="Access error"))
+    )
+    held = lab.values()
+    assert held['ringfence_drift_found_total{drift="missing",what="rule"}'] == 2
+    assert (held["ringfence_drift_left"], held["ringfence_drift_closed"]) == (1, 1)
+    assert 9 <= held['ringfence_flow_log_delivery_age_seconds{flow_log="fl-1"}'] < 20
+    assert held['ringfence_flow_log_delivery_failing{flow_log="fl-1"}'] == 1

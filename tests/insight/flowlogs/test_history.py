@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringfence.exposition import text
 from ringfence.flow_history import FlowHistory, answer, suggestions
 from ringfence.insight.flowlogs.records import Observation, Reject, Taken
 from ringfence.insight.flowlogs.why import explained
@@ -233,3 +234,15 @@ def test_suggestions_from_what_is_kept(lab: History) -> None:
     assert found["proof"]["sound"] is True
     assert suggestions(lab.world, lab.store, {"groups": ["sg-0"]})["status"] == 2
     assert suggestions(lab.world, lab.store, {"wanted": {"since": "x"}})["status"] == 2
+
+
+def test_packets_by_what_became_of_them(lab: History) -> None:
+    assert text(lab.history.measures()) == ""
+    lab.count(seen(lab.own, IN, "10.0.0.11", "10.0.0.10", packets=5), refused(lab, "sg-ingress", packets=2))
+    lab.count(refused(lab, "sg-ingress"), refused(lab, "nacl-in", packets=4))
+    lines = text(lab.history.measures()).splitlines()
+    assert {line for line in lines if "packets" in line and line[0] != "#"} == {
+        "ringfence_flow_packets_accepted_total 5",
+        'ringfence_dropped_packets_total{reason="nacl-in"} 4',
+        'ringfence_dropped_packets_total{reason="sg-ingress"} 3',
+    }
