@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
-from ringfence.dataplane import linux, offloads, topology
+from ringfence.dataplane import leases, linux, offloads, topology
 from ringfence.dataplane.guests import Guests
 from ringfence.dataplane.nftables.apply import Filter, Sealed
 from ringfence.dataplane.nftables.assembly import EdgeTables, InternetTables, VpcTables
@@ -33,8 +33,8 @@ from ringfence.dataplane.plan import (
 )
 from ringfence.dataplane.sandbox import ImageError
 from ringfence.dataplane.services.advertise import Advertiser
-from ringfence.dataplane.services.dhcp import DhcpServer, Lease
-from ringfence.dataplane.services.dhcp6 import Dhcp6Server, Lease6
+from ringfence.dataplane.services.dhcp import DhcpServer
+from ringfence.dataplane.services.dhcp6 import Dhcp6Server
 from ringfence.dataplane.services.dns import DnsServer, Zone
 from ringfence.dataplane.services.imds import ImdsServer, Roles, Tokens
 from ringfence.dataplane.services.ntp import NtpServer
@@ -202,9 +202,9 @@ class Network:
         with linux.inside(netns):
             dns = DnsServer(lambda: router.zone)
             imds = ImdsServer(lambda source: self._caller(vpc_id, source), self._tokens, self._roles)
-            dhcp = DhcpServer(netns, lambda link_name: _lease(router, link_name))
-            router.dhcp6 = Dhcp6Server(netns, lambda link_name: _lease6(router, link_name))
-            advertiser = Advertiser(netns, lambda: _links6(router), topology.MTU)
+            dhcp = DhcpServer(netns, lambda link_name: leases.lease(router, link_name))
+            router.dhcp6 = Dhcp6Server(netns, lambda link_name: leases.lease6(router, link_name))
+            advertiser = Advertiser(netns, lambda: leases.links6(router), topology.MTU)
             router.services = (dns, imds, dhcp, router.dhcp6, advertiser, NtpServer())
         self._routers[vpc_id] = router
         return router
@@ -363,8 +363,7 @@ class Network:
         held, name = router.plugged.get(eni.eni_id), vpc_ns(router.vpc_id)
         if held is None:
             self._plug_in(name, eni, subnet, place, known=known)
-            if router.dhcp6 is not None:
-                router.dhcp6.join(link(eni.number))
+            leases.listen6(router, eni)
         elif (held[0].ipv4, held[0].ipv6) != (eni.ipv4, eni.ipv6):
             self._readdress(name, held[0], eni, subnet, place)
         router.plugged[eni.eni_id] = (eni, place)
@@ -673,39 +672,6 @@ def _stands(router: Router, part: VpcSlice, machines: Machines, present: set[str
     if laid is None or laid[0] is not part or laid[1] is not machines:
         return False
     return all(place in present for _, place in router.plugged.values())
-
-
-def _behind(router: Router, link_name: str) -> tuple[Interface, Subnet, Vpc] | None:
-    """The interface at the other end of a link; None for one that is being plugged in."""
-    part = router.slice
-    eni = next((eni for eni, _ in list(router.plugged.values()) if link(eni.number) == link_name), None)
-    subnet = next((each for each in part.subnets if eni and each.subnet_id == eni.subnet_id), None) if part else None
-    if part is None or eni is None or subnet is None:
-        return None
-    return eni, subnet, part.vpc
-
-
-def _lease(router: Router, link_name: str) -> Lease | None:
-    """What DHCP tells the interface at the other end of a link; None for one without IPv4."""
-    found = _behind(router, link_name)
-    if found is None or found[1].ipv4 is None or not found[0].ipv4:
-        return None
-    eni, subnet, vpc = found
-    assert subnet.ipv4 is not None
-    hostname = f"ip-{str(eni.ipv4[0]).replace('.', '-')}"
-    return Lease(eni.mac, eni.ipv4[0], subnet.ipv4, hostname, topology.MTU, vpc.dhcp)
-
-
-def _lease6(router: Router, link_name: str) -> Lease6 | None:
-    """What DHCPv6 tells it; None in a subnet without IPv6."""
-    found = _behind(router, link_name)
-    return Lease6(found[0].ipv6, found[2].dhcp) if found is not None and found[1].ipv6 else None
-
-
-def _links6(router: Router) -> Iterator[str]:
-    """The links to subnets with IPv6: there the router is advertised."""
-    subnets = {subnet.subnet_id for subnet in router.slice.subnets if subnet.ipv6} if router.slice else set()
-    return (link(eni.number) for eni, _ in list(router.plugged.values()) if eni.subnet_id in subnets)
 
 
 def _listening(address: Address) -> socket.socket:

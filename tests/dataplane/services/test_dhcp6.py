@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv6Address
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringfence.dataplane import leases
 from ringfence.dataplane.nftables.render import link_local
 from ringfence.dataplane.services import advertise, dhcp6
 from ringfence.dataplane.services.advertise import Advertiser
@@ -37,6 +39,7 @@ from ringfence.dataplane.services.dhcp6 import (
 from ringfence.dataplane.services.dns import DnsServer
 from ringfence.dataplane.services.imds import ImdsServer, Tokens
 from ringfence.dataplane.services.ntp import NtpServer
+from ringfence.dataplane.topology import TopologyError
 from ringfence.policy.ir import Interface
 from ringfence.policy.packet import Packet
 from tests.kernel import frames
@@ -265,6 +268,18 @@ def test_a_link_that_was_left_is_not_heard_until_it_is_joined_again() -> None:
         server.join("e1")
         assert ask(other, A, question(SOLICIT, ia(1))) is not None
         server.close()
+
+
+def test_a_guest_that_takes_its_link_away_meanwhile_is_its_own_trouble() -> None:
+    """What a guest does to its interface is told as such: its interface is plugged in anew, or stays unplugged."""
+    eni = next(part for part in pair([]) if isinstance(part, Interface))
+
+    class Gone:
+        def join(self, link: str) -> None:
+            raise OSError(19, f"no such device: {link}")
+
+    with pytest.raises(TopologyError, match="its link is gone"):
+        leases.listen6(cast(Any, SimpleNamespace(dhcp6=Gone())), eni)
 
 
 @pytest.mark.netns
