@@ -18,7 +18,12 @@ from ringfence.dataplane import offloads
 from ringfence.dataplane.nftables.apply import Filter
 from ringfence.dataplane.nftables.assembly import VpcTables
 from ringfence.dataplane.nftables.counting import UNSEEN, Place, Room
+from ringfence.dataplane.nftables.netlink import Netlink
+from ringfence.dataplane.nftables.objects import FAMILY_NUMBERS, NAME
+from ringfence.dataplane.nftables.terms import rule_wire
 from ringfence.dataplane.plan import EDGE_VPC, LOOP_OUT
+from ringfence.dataplane.verify import snapshot
+from ringfence.dataplane.verify.program import program
 from ringfence.policy.ir import Counting, Fragment, Interface
 from ringfence.policy.packet import Packet
 from tests.kernel import frames
@@ -355,3 +360,19 @@ def test_nft_can_list_it() -> None:
         listing = bed.listing()
     assert "chain count-left" in listing
     assert '"e2" comment "eni-b"' in listing
+
+
+@pytest.mark.parametrize("flags", [True, False])
+def test_what_counts_reads_back_as_it_was_written(flags: bool) -> None:
+    """Else `ringfence verify` takes it for drift, and closes the VPC until it is repaired."""
+    with Testbed(covered(pair(RULES), flags=flags), answering=False) as bed:
+        bed.delivered([Shot(A, udp(A4, B4, 53))])
+        bed.filter.seal()
+        netlink = bed.vpc.run(Netlink)
+        try:
+            there = snapshot.read(netlink, bed.vpc.fd).tables[FAMILY_NUMBERS["inet"], NAME].chains
+        finally:
+            netlink.close()
+        (table,) = (each for each in bed.filter.tables() if each.family == "inet")
+        for name, chain in table.chains.items():
+            assert there[name].programs == [program(rule_wire(rule)) for rule in chain.rules], name

@@ -252,9 +252,11 @@ def _objref(parts: Parts) -> Instruction:
 
 def _dynset(parts: Parts) -> Instruction:
     """Set, operation and key; no value (a map's), no time of its own, no other expressions, no inversion."""
-    for kind in (5, 6, 7, 10):
+    for kind in (5, 7, 10):
         if kind in parts:
             raise _Unfamiliar
+    if parts.get(6, b"").strip(b"\0"):  # where the set has a time, the kernel tells none of the rule's own as 0
+        raise _Unfamiliar
     if _number(parts, 9, 0) not in (0, 2):  # inverted; 2: with the set's own expressions
         raise _Unfamiliar
     return Notes(wire.string(parts[1]), _number(parts, 3), _register(parts, 4))
