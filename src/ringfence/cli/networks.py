@@ -21,6 +21,12 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         help="default network ACLs, groups and main route tables that a Terraform state does not manage are as AWS made them",
     )
 
+    parser.add_argument(
+        "--assume-locals",
+        action="store_true",
+        help="a local value of a Terraform plan that names a VPC names the only one of its module",
+    )
+
 
 def add_from(parser: argparse.ArgumentParser) -> None:
     """`--from`, with what an import may be told."""
@@ -40,7 +46,7 @@ def options_of(args: argparse.Namespace) -> Options:
         raise CommandError("--account-id takes 12 digits", 2)
     if args.region and not is_region(args.region):
         raise CommandError(f"unknown Region {args.region!r}", 2)
-    return Options(args.account_id, args.region, args.assume_defaults)
+    return Options(args.account_id, args.region, args.assume_defaults, args.assume_locals)
 
 
 def imported(args: argparse.Namespace, path: Path) -> Network:

@@ -343,3 +343,26 @@ def test_igw_of_nobody_and_of_two() -> None:
     ]
     assert [p.element for p in imported(documents).notes.problems] == ["igw-3"]
     assert IGW != "igw-3"
+
+
+def test_two_recordings_of_an_interface_must_agree() -> None:
+    documents = site()
+    eni = documents["interfaces"]["NetworkInterfaces"][0]
+    instance = documents["instances"]["Reservations"][0]["Instances"][0]
+    instance["NetworkInterfaces"] = [{**eni, "Attachment": {}}]
+    assert imported(documents).notes.whole
+    instance["NetworkInterfaces"] = [{**eni, "Attachment": {}, "Groups": [{"GroupId": "sg-other"}]}]
+    assert [p.element for p in imported(documents).notes.problems] == [ENI]
+
+
+def test_lists_are_told_of_twice() -> None:
+    """describe-managed-prefix-lists tells of the lists of describe-prefix-lists, without their entries."""
+    documents = site()
+    UNKNOWN["a list in a rule"][0](documents)
+    documents["managed"] = {
+        "PrefixLists": [{"PrefixListId": "pl-2", "AddressFamily": "IPv4", "MaxEntries": 9, "Version": 1}]
+    }
+    documents["lists"] = {"PrefixLists": [{"PrefixListId": "pl-2", "Cidrs": ["10.0.0.10/32"]}]}
+    network = imported(documents)
+    assert network.notes.whole, network.notes.view()
+    assert ask(network, INSTANCE, NEIGHBOUR, 443)["outcome"] == "ok"

@@ -407,3 +407,16 @@ def test_damaged_values_are_named() -> None:
     document["resources"][2]["instances"][0]["attributes"]["ingress"] = "all"
     network = imported({"s": document}, assume_defaults=True)
     assert {"aws_subnet.a", "aws_security_group.g"} <= {p.element for p in network.notes.problems}
+
+
+def test_local_values_are_taken_for_granted_only_when_told_so() -> None:
+    """A plan does not tell local values, and public modules name their VPC by one."""
+    plan = Plan().add("aws_vpc.main", cidr_block="10.0.0.0/16")
+    plan.add("aws_subnet.a", vpc_id={"references": ["local.vpc_id"]}, cidr_block="10.0.1.0/24")
+    assert [p.element for p in plan.read().notes.problems] == ["aws_subnet.a"]
+    network = plan.read(assume_locals=True)
+    assert network.notes.whole
+    assert network.world.all(SUBNET)[0].vpc_id == network.notes.names["aws_vpc.main"]
+    assert list(network.notes.assumed) == ["aws_subnet.a"]
+    plan.add("aws_vpc.second", cidr_block="10.1.0.0/16")
+    assert plan.read(assume_locals=True).notes.problems, "of two VPCs, none is the only one"

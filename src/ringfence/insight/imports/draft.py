@@ -50,11 +50,13 @@ def region_of_zone(zone: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user says about an import. `assume_defaults`: what AWS makes by itself is as it was made."""
+    """What the user says about an import. `assume_defaults`: what AWS makes by itself is as it was made; `assume_locals`: a
+    local value of Terraform that names a VPC names the only one of its module (a plan does not tell local values)."""
 
     account: str | None = None
     region: str | None = None
     assume_defaults: bool = False
+    assume_locals: bool = False
 
 
 Given = tuple[Record, Source]

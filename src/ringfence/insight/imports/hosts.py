@@ -44,7 +44,9 @@ _INTERFACE_IGNORED = (
 def instances(draft: Draft) -> None:
     """Instances; their interfaces, where `describe-network-interfaces` was not recorded, become records of their own."""
     records = draft.archive.records
-    known = {str(record.data.get("NetworkInterfaceId")) for record, _ in records.get("NetworkInterfaces", [])}
+    known = {
+        str(record.data.get("NetworkInterfaceId")): record.data for record, _ in records.get("NetworkInterfaces", [])
+    }
     for reservation, source in records.get("Reservations", []):
         try:
             _of_reservation(draft, reservation, source)
@@ -68,7 +70,7 @@ def _of_reservation(draft: Draft, reservation: Record, source: Source) -> None:
         draft.notes.unknown_fields[f"{reservation.shape}.{key}"] += 1
 
 
-def _instance(draft: Draft, record: Record, source: Source, known: set[str]) -> None:
+def _instance(draft: Draft, record: Record, source: Source, known: dict[str, dict[str, Any]]) -> None:
     id = record.need("InstanceId")
     state_record = record.child("State")
     name = state_record.ignore("Code").need("Name") if state_record is not None else ""
@@ -107,12 +109,28 @@ def _instance(draft: Draft, record: Record, source: Source, known: set[str]) -> 
     for each in record.items("NetworkInterfaces"):
         attachment = each.data.get("Attachment")
         each.ignore(*each.data)
-        if str(each.data.get("NetworkInterfaceId")) not in known and isinstance(attachment, dict):
+        told = known.get(str(each.data.get("NetworkInterfaceId")))
+        if told is not None and _facts(told) != _facts(each.data):
+            why = f"describe-instances says otherwise of {id}: recorded at another time?"
+            draft.problem(vpc.id, str(each.data.get("NetworkInterfaceId")), why)
+        if told is None and isinstance(attachment, dict):
             data = {**each.data, "Attachment": {**attachment, "InstanceId": id, "InstanceOwnerId": own["owner_id"]}}
             draft.archive.add("NetworkInterfaces", data, source)
     if record.data.get("SecondaryInterfaces"):
         draft.gap(vpc.id, id, "secondary interfaces are not modelled")
     record.ignore("SecondaryInterfaces", *_INSTANCE_IGNORED)
+
+
+def _facts(eni: dict[str, Any]) -> tuple[Any, ...]:
+    """What two recordings of an interface must agree in."""
+    groups = eni.get("Groups")
+    ids = [group.get("GroupId") for group in groups if isinstance(group, dict)] if isinstance(groups, list) else groups
+    return (
+        sorted(map(str, ids or ())),
+        eni.get("PrivateIpAddress"),
+        eni.get("SourceDestCheck", True),
+        eni.get("SubnetId"),
+    )
 
 
 def _metadata(options: Record | None) -> MetadataOptions:

@@ -16,17 +16,28 @@ Lists = dict[str, tuple[Network, ...]]
 
 
 def prefix_lists(draft: Draft) -> Lists:
-    """Prefix lists whose entries are in the import: `describe-prefix-lists` has AWS's own ones with theirs."""
+    """Prefix lists whose entries are in the import: `describe-prefix-lists` has AWS's own ones with theirs.
+
+    `describe-managed-prefix-lists` tells of the same lists, without entries.
+    """
     found: Lists = {}
-
-    def make(record: Record, _: Source) -> None:
-        id = record.need("PrefixListId")
-        record.ignore("PrefixListName")
-        if record.has("Cidrs"):
-            found[id] = tuple(_block(text) for text in record.texts("Cidrs"))
-
-    draft.each("PrefixLists", "PrefixListId", make)
+    for record, source in draft.archive.records.get("PrefixLists", []):
+        try:
+            id = record.need("PrefixListId")
+            blocks = tuple(_block(text) for text in record.texts("Cidrs"))
+            if record.has("Cidrs") and found.setdefault(id, blocks) != blocks:
+                draft.problem(None, id, "it is recorded twice, with different entries")
+            draft.notes.read["PrefixLists"] += 1
+        except Damaged as problem:
+            draft.problem(None, source.name, str(problem))
+        record.ignore(*_LIST_IGNORED).done(draft.notes)
     return found
+
+
+_LIST_IGNORED = (
+    "PrefixListName", "AddressFamily", "State", "StateMessage", "PrefixListArn", "MaxEntries", "Version", "Tags", "OwnerId",
+    "IpamPrefixListResolverTargetId", "IpamPrefixListResolverSyncEnabled",
+)  # fmt: skip
 
 
 def _block(text: str) -> Network:

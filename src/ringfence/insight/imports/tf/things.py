@@ -36,6 +36,7 @@ class Things:
 
     notes: Notes
     planned: bool
+    assume_locals: bool = False
     all: list[Thing] = field(default_factory=list)
     configuration: dict[str, Any] = field(default_factory=dict)  # the root module's
     _by_name: dict[tuple[str, str], list[Thing]] = field(default_factory=dict)
@@ -70,14 +71,28 @@ class Things:
         if value is not None and not (isinstance(value, list) and None in value):
             return given
         expression = (thing.expressions if inner is None else inner).get(name)
-        led = [] if not isinstance(expression, dict) else self._led(thing, expression, name)
+        led = (
+            []
+            if not isinstance(expression, dict)
+            else self._led(thing, expression) or self._only(thing, expression, name)
+        )
         return list(dict.fromkeys([*given, *led]))
 
-    def _led(self, thing: Thing, expression: dict[str, Any], name: str) -> list[str]:
+    def _led(self, thing: Thing, expression: dict[str, Any]) -> list[str]:
         found: list[str] = []
         for module, reference, index in self._resources(thing.module, expression.get("references") or [], 0):
             found += self._ids(thing, module, reference, index)
         return found
+
+    def _only(self, thing: Thing, expression: dict[str, Any], name: str) -> list[str]:
+        """The only VPC of a module, for a local value that names one: taken for granted, if the user says so."""
+        local = any(str(reference).startswith("local.") for reference in expression.get("references") or [])
+        if not (self.assume_locals and local and name == "vpc_id"):
+            return []
+        found = [t.id for t in self.of_type("aws_vpc", "aws_default_vpc") if t.module == thing.module]
+        if len(found) == 1:
+            self.notes.assumed[thing.address] = "its VPC, a local value, is the only one of its module"
+        return found if len(found) == 1 else []
 
     def _resources(
         self, module: tuple[str, ...], references: list[Any], depth: int
@@ -154,10 +169,12 @@ def _near(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
 
 
 # ---------------------------------------------------------------------- documents
-def things_of(document: dict[str, Any], notes: Notes, prefixes: dict[str, str]) -> Things:
+def things_of(
+    document: dict[str, Any], notes: Notes, prefixes: dict[str, str], *, assume_locals: bool = False
+) -> Things:
     """The resources of a document. ImportProblem when it is none of the three forms. Data sources are named, not made."""
     if "planned_values" in document or "values" in document:
-        return _shown(document, notes, prefixes)
+        return _shown(document, notes, prefixes, assume_locals)
     if isinstance(document.get("resources"), list) and document.get("version") == 4:
         return _raw(document, notes, prefixes)
     raise ImportProblem(
@@ -165,9 +182,11 @@ def things_of(document: dict[str, Any], notes: Notes, prefixes: dict[str, str]) 
     )
 
 
-def _shown(document: dict[str, Any], notes: Notes, prefixes: dict[str, str]) -> Things:
+def _shown(document: dict[str, Any], notes: Notes, prefixes: dict[str, str], assume_locals: bool) -> Things:
     planned = "planned_values" in document
-    things = Things(notes, planned, configuration=document.get("configuration", {}).get("root_module", {}) or {})
+    things = Things(
+        notes, planned, assume_locals, configuration=document.get("configuration", {}).get("root_module", {}) or {}
+    )
     unknown = {
         change.get("address"): (change.get("change") or {}).get("after_unknown")
         for change in document.get("resource_changes", [])

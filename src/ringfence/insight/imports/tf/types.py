@@ -46,6 +46,7 @@ NO_BEARING = (
     "aws_launch_configuration", "aws_launch_template", "aws_lb_listener", "aws_lb_target_group", "aws_macie", "aws_organizations",
     "aws_placement_group", "aws_ram", "aws_rds_cluster_parameter_group", "aws_resourcegroups", "aws_route53", "aws_s3",
     "aws_secretsmanager", "aws_securityhub", "aws_service_discovery", "aws_ses", "aws_sfn", "aws_sns", "aws_sqs", "aws_ssm",
+    "aws_default_vpc_dhcp_options",
     "aws_vpc_dhcp_options", "aws_volume_attachment", "aws_wafv2", "aws_xray", "archive_", "cloudinit_", "external", "http",
     "local_", "null_", "random_", "template_", "terraform_data", "time_", "tls_",
 )  # fmt: skip
