@@ -95,6 +95,10 @@ def test_an_imported_network_is_served(recording: Path, host: Host) -> None:
     there = host.run("snapshot").stdout
     here = host.run("snapshot", "--from", str(recording)).stdout
     assert json.loads(there) == json.loads(here)
+    done = host.run("diff", "running", str(recording), "--fail-on", "any")
+    assert (done.returncode, done.stdout) == (0, "no difference\n"), done.stderr
+    assert host.run("map").stdout == host.run("map", "--from", str(recording)).stdout
+    assert host.run("hygiene").stdout == host.run("hygiene", "--from", str(recording)).stdout
 
 
 def test_what_is_not_wholly_known_is_not_served(tmp_path: Path, host: Host) -> None:

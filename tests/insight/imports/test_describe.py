@@ -366,3 +366,20 @@ def test_lists_are_told_of_twice() -> None:
     network = imported(documents)
     assert network.notes.whole, network.notes.view()
     assert ask(network, INSTANCE, NEIGHBOUR, 443)["outcome"] == "ok"
+
+
+def test_records_without_an_owner_are_of_their_vpc() -> None:
+    world = imported(site()).world
+    assert {row.owner_id for kind, row in world if kind is not GAP} == {"111122223333"}
+
+
+def test_a_local_route_of_its_own_is_kept() -> None:
+    """RT-17: a narrower local route beside one that leads elsewhere."""
+    documents = site()
+    _route(DestinationCidrBlock="10.0.0.0/16", NetworkInterfaceId=OTHER)(documents)
+    _route(DestinationCidrBlock="10.0.7.0/24", GatewayId="local")(documents)
+    routes = imported(documents).world.get(ROUTE_TABLE, TABLE).routes
+    assert [(str(r.destination), r.target) for r in routes] == [
+        ("0.0.0.0/0", RouteTarget.INTERNET_GATEWAY), ("10.0.0.0/16", RouteTarget.NETWORK_INTERFACE),
+        ("10.0.7.0/24", RouteTarget.LOCAL),
+    ]  # fmt: skip

@@ -87,6 +87,9 @@ class Draft:
         self.archive, self.notes, self.options = archive, archive.notes, archive.options
         self.rows: dict[type, dict[str, Any]] = {}
         self._gaps: dict[tuple[str, str], str] = {}
+        accounts = _accounts(archive)
+        #: the account that records name, if it is one
+        self._owner = accounts.pop() if len(accounts) == 1 else None
 
     # ------------------------------------------------------------------ rows
     def put(self, row: Row) -> None:
@@ -138,9 +141,11 @@ class Draft:
                 self.notes.read[key] += 1
             record.done(self.notes)
 
-    def owned(self, record: Record, source: Source, region: str | None = None) -> dict[str, Any]:
-        """Account, Region and tags of a record."""
-        owner = record.text("OwnerId") or source.account or self.options.account
+    def owned(
+        self, record: Record, source: Source, region: str | None = None, owner: str | None = None
+    ) -> dict[str, Any]:
+        """Account and Region of a record; `region`, `owner`: those of what it is in."""
+        owner = record.text("OwnerId") or source.account or self.options.account or owner or self._owner
         region = region or source.region or self.options.region
         if owner is None:
             owner = "000000000000"
@@ -173,6 +178,11 @@ class Draft:
                     GAP,
                     Gap(id=f"{element}@{place}", owner_id="", region="", vpc_id=place, element=element, why=why),
                 )
+
+
+def _accounts(archive: Archive) -> set[str]:
+    named = (record.data.get("OwnerId") for records in archive.records.values() for record, _ in records)
+    return {owner for owner in named if isinstance(owner, str) and _ACCOUNT.fullmatch(owner)}
 
 
 def made_id(prefix: str, *of: object) -> str:

@@ -91,7 +91,7 @@ def _instance(draft: Draft, record: Record, source: Source, known: dict[str, dic
         record.ignore(*record.data)
         return
     placement, options = record.child("Placement"), record.child("MetadataOptions")
-    own = draft.owned(record, source, vpc.region)
+    own = draft.owned(record, source, vpc.region, vpc.owner_id)
     draft.put(
         Instance(
             id=id, **own, tags=record.tags(), state=_STATES[name], vpc_id=vpc.id, subnet_id=subnet.id,
@@ -189,7 +189,7 @@ def _interface(draft: Draft, record: Record, source: Source, subnet: Subnet, num
             draft.problem(vpc_id, id, f"its address {address} is not in its subnet's block {subnet.cidr}")
     if not addresses:
         raise Damaged("it has no IPv4 address")
-    own = draft.owned(record, source, subnet.region)
+    own = draft.owned(record, source, subnet.region, subnet.owner_id)
     lent = _public(draft, id, own, addresses[0], published)
     if doubt is not None:
         draft.notes.not_modelled.setdefault(id, doubt)
@@ -371,7 +371,7 @@ def addresses(draft: Draft) -> None:
                 id,
                 f"{told.network_interface_id} says that it leads there, the address says {eni_id}",
             )
-        own = draft.owned(record, source, eni.region if eni else None)
+        own = draft.owned(record, source, eni.region if eni else None, eni.owner_id if eni else None)
         draft.put(
             ElasticIp(
                 id=id, **own, tags=tags, public_ip=public, network_border_group=border or own["region"],

@@ -156,7 +156,7 @@ def subnets(draft: Draft, acl_of: dict[str, tuple[str, str]]) -> None:
         zone, options = record.text("AvailabilityZone") or "", record.child("PrivateDnsNameOptionsOnLaunch")
         draft.put(
             Subnet(
-                id=id, **draft.owned(record, source, vpc.region), tags=record.tags(), vpc_id=vpc_id, cidr=cidr,
+                id=id, **draft.owned(record, source, vpc.region, vpc.owner_id), tags=record.tags(), vpc_id=vpc_id, cidr=cidr,
                 availability_zone=zone,
                 availability_zone_id=record.text("AvailabilityZoneId") or _zone_id(vpc.region, zone),
                 network_acl_id=acl_id, network_acl_association_id=association,
@@ -214,7 +214,7 @@ def internet_gateways(draft: Draft) -> None:
             draft.problem(attached[0], id, f"{other.id} is attached to {attached[0]}, too")
         draft.put(
             InternetGateway(
-                id=id, **draft.owned(record, source, vpc.region if vpc else None), tags=record.tags(),
+                id=id, **draft.owned(record, source, vpc.region if vpc else None, vpc.owner_id if vpc else None), tags=record.tags(),
                 vpc_id=vpc.id if vpc else None,
             )
         )  # fmt: skip
@@ -249,7 +249,7 @@ def route_tables(draft: Draft, lists: dict[str, tuple[Network, ...]]) -> None:
             _route(draft, vpc, each, lists, routes, unread)
         draft.put(
             RouteTable(
-                id=id, **draft.owned(record, source, vpc.region), tags=record.tags(), vpc_id=vpc_id,
+                id=id, **draft.owned(record, source, vpc.region, vpc.owner_id), tags=record.tags(), vpc_id=vpc_id,
                 number=numbers[vpc_id], routes=tuple(routes.values()),
                 associations=tuple(_associations(draft, record, id, vpc)), unread=tuple(dict.fromkeys(unread)),
             )

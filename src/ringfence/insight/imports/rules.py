@@ -71,7 +71,7 @@ def groups(draft: Draft, lists: Lists) -> None:
         record.ignore("SecurityGroupArn")
         draft.put(
             SecurityGroup(
-                id=id, **draft.owned(record, source, vpc.region), tags=record.tags(), vpc_id=vpc.id,
+                id=id, **draft.owned(record, source, vpc.region, vpc.owner_id), tags=record.tags(), vpc_id=vpc.id,
                 name=record.text("GroupName") or id, description=record.text("Description") or "",
                 rules=tuple(rules.values()), egress_unmodified=False,
             )
@@ -207,7 +207,7 @@ def associations(draft: Draft) -> None:
         record.ignore("VpcOwnerId", "StateReason")
         state = record.text("State") or "associated"
         group, vpc = draft.find(SecurityGroup, group_id), draft.find(Vpc, vpc_id)
-        own = draft.owned(record, source, vpc.region if vpc else None)
+        own = draft.owned(record, source, vpc.region if vpc else None, vpc.owner_id if vpc else None)
         owner = record.text("GroupOwnerId")
         if group is None or vpc is None:
             draft.leave_out(f"{group_id}@{vpc_id}", "the group or the VPC of this association is not in the import")
@@ -248,7 +248,7 @@ def acls(draft: Draft) -> dict[str, tuple[str, str]]:
             raise Damaged("two entries have the same number")
         draft.put(
             NetworkAcl(
-                id=id, **draft.owned(record, source, vpc.region), tags=record.tags(), vpc_id=vpc_id,
+                id=id, **draft.owned(record, source, vpc.region, vpc.owner_id), tags=record.tags(), vpc_id=vpc_id,
                 is_default=record.flag("IsDefault"), entries=tuple(entries), ingress_unmodified=False,
                 egress_unmodified=False,
             )
