@@ -30,9 +30,10 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 session = botocore.session.get_session()
+config = Config(connect_timeout=2, retries={"total_max_attempts": 1}, use_dualstack_endpoint="dual" in sys.argv)
 for service, operation, parameters in json.loads(sys.argv[1]):
     try:
-        made = session.create_client(service, region_name="us-east-1", config=Config(connect_timeout=2, retries={"total_max_attempts": 1}))
+        made = session.create_client(service, region_name="us-east-1", config=config)
         answer = getattr(made, operation)(**parameters)
         answer.pop("ResponseMetadata")
         if "Body" in answer:
@@ -78,9 +79,9 @@ def inside(lab: Lab, name: str, script: str, *args: str, data: bytes = b"") -> b
     return done.stdout
 
 
-def calls(lab: Lab, name: str, *wanted: tuple[str, str, dict[str, Any]]) -> list[dict[str, Any]]:
+def calls(lab: Lab, name: str, *wanted: tuple[str, str, dict[str, Any]], how: str = "") -> list[dict[str, Any]]:
     """What an instance is answered: {"ok": reply} or {"error": code or exception}."""
-    return [json.loads(line) for line in inside(lab, name, CALLS, json.dumps(wanted)).splitlines()]
+    return [json.loads(line) for line in inside(lab, name, CALLS, json.dumps(wanted), how).splitlines()]
 
 
 def allow(lab: Lab, *actions: str, **condition: Any) -> None:
@@ -168,6 +169,25 @@ def test_the_rules_of_the_vpc_hold_on_the_way_to_the_apis(site: Lab) -> None:
     site.wait()
     assert "ok" in calls(site, "closed", WHO)[0]
     site.ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[permission("tcp", 443, 443, "198.18.0.1/32")])
+
+
+def test_over_ipv6_by_the_dual_stack_names(site: Lab) -> None:
+    """An instance without a public IPv4 address, by its own IPv6 address, which nobody translates (IGW-07)."""
+    vpc, prefix = site.vpc("10.9.0.0/16", ipv6=True)
+    subnet = site.subnet(vpc, "10.9.0.0/24", prefix, 1)
+    site.internet(vpc, subnet, ipv6=True)
+    group = site.group(vpc, "six", egress=False)
+    site.ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[permission("tcp", 443, 443, "::/0")])
+    site.instance("six", subnet, group, ipv6=True)
+    site.running("six")
+    site.ec2.associate_iam_instance_profile(InstanceId=site.names["six"], IamInstanceProfile={"Name": "app"})
+    site.wait()
+    inside(site, "six", UNPACK, data=packed())
+    assert calls(site, "six", WHO) == [{"error": "ConnectTimeoutError"}]
+    who = calls(site, "six", WHO, how="dual")[0]
+    assert who["ok"]["Arn"].endswith(f":assumed-role/app/{site.names['six']}")
+    event = site.json("audit", "--last", "1", "--event", "GetCallerIdentity")[-1]
+    assert event["sourceIPAddress"] == site.interface("six")["Ipv6Addresses"][0]["Ipv6Address"]
 
 
 LOOK = """
