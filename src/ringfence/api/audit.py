@@ -113,9 +113,11 @@ def _session(principal: Principal) -> dict[str, Any]:
 
 
 def record(
-    call: Call, params: Params | None, *, read_only: bool, error: ApiError | None = None, reply: Params | None = None
-) -> bytes:
-    """The event of an authenticated call; `reply`: what a call that changed something was answered."""
+    call: Call, params: Params | None, *, read_only: bool, error: ApiError | None = None, reply: Params | None = None,
+    additional: Params | None = None,
+) -> bytes:  # fmt: skip
+    """The event of an authenticated call; `reply`: what a call that changed something was answered; `additional`: what the
+    record says besides (`additionalEventData`)."""
     identity, account = _identity(call.principal)
     shown = _JSON(redacted(params, _plan(call.service, call.action))) if params else "null"
     end = ""
@@ -123,6 +125,8 @@ def record(
         end = f",{_JSON(_error(call.service, error))[1:-1]}"
     if reply:
         end += f',"responseElements":{_reply(reply, _plan(call.service, call.action, reply=True))}'
+    if additional:
+        end += f',"additionalEventData":{_JSON(additional)}'
     return (
         f'{{"eventVersion":"1.11","userIdentity":{identity},"eventTime":"{call.timestamp}",'
         f'"eventSource":{_quoted(call.service + ".amazonaws.com")},"eventName":{_quoted(call.action)},'

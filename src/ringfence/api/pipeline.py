@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from ringfence.api import audit, throttle
+from ringfence.api import audit, guards, throttle
 from ringfence.api.authorise import Authoriser
 from ringfence.api.images import Images
 from ringfence.api.metering import Meter
@@ -523,7 +523,8 @@ class Pipeline:
         """DryRun (SG-62): decide against the World of now and drop the decision. Always raises ApiError."""
         world = self.store.world
         first = self._prepared(begun.call, world)
-        begun.operation.handler(begun.call, world.apply(first) if first else world, begun.params)
+        outcome = begun.operation.handler(begun.call, world.apply(first) if first else world, begun.params)
+        guards.check(begun.call, world, first + outcome.change, self.engines)
         raise fault("DryRunOperation")
 
     def _read(self, begun: Begun) -> HttpResponse:
@@ -554,11 +555,14 @@ class Pipeline:
             first = self._prepared(call, world)
             outcome = begun.operation.handler(call, world.apply(first) if first else world, begun.params)
             change = first + outcome.change
+            overridden = guards.check(call, world, change, self.engines)
             if self.check is not None:
                 self.check(world.apply(change))
             body = self._serialise(begun, outcome)  # before the commit: what cannot be shown is not done
             remember = (key, _kept_reply(digest, body)) if key is not None else None
-            record = audit.record(_by(call, outcome.caller), begun.params, read_only=False, reply=outcome.reply)
+            record = audit.record(
+                _by(call, outcome.caller), begun.params, read_only=False, reply=outcome.reply, additional=overridden
+            )  # fmt: skip
             return Commit(
                 change=change, audit=record, remember=remember, result=body,
                 account_id=call.account_id, request_id=call.request_id,

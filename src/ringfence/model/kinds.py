@@ -30,6 +30,7 @@ from ringfence.model.nouns.log import LogGroup, LogResourcePolicy, LogStream, Me
 from ringfence.model.nouns.network import DhcpOptions, InternetGateway, RegionState, Subnet, SubnetCidrReservation, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl
 from ringfence.model.nouns.network_insights import (
+    GUARD_TAG,
     AccessScope,
     AccessScopeAnalysis,
     NetworkInsightsAnalysis,
@@ -242,6 +243,7 @@ ACCESS_SCOPE = _kind(
     "nis-",
     "InvalidNetworkInsightsAccessScopeId.NotFound",
     "InvalidNetworkInsightsAccessScopeId.Malformed",
+    guard=lambda s: ("yes",) if s.tag(GUARD_TAG) is not None else (),
 )
 ACCESS_SCOPE_ANALYSIS = _kind(
     "network-insights-access-scope-analysis",

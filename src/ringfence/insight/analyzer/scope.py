@@ -47,9 +47,16 @@ class Path:
         return self.way.end
 
     @property
-    def key(self) -> tuple[str, str, int, int, int]:
-        """What tells paths of one configuration apart, and lets those of two be compared."""
-        return self.source, self.end, self.family, self.src, self.dst
+    def key(self) -> tuple[object, ...]:
+        """What tells paths of one configuration apart, and lets those of two on the same atoms be compared."""
+        return self.source, self.end, self.family, self.atom, *self.own
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """The addresses of interfaces: both, or the one that is not of an outside atom."""
+        if self.atom is None:
+            return self.src, self.dst
+        return (self.dst,) if self.way.end.startswith("eni-") else (self.src,)
 
 
 def refined(engine: Engine, content: Content) -> Engine:
@@ -73,23 +80,20 @@ def refined(engine: Engine, content: Content) -> Engine:
 class Scope:
     """One scope over one configuration, as far as one account and Region may see it.
 
-    `vpcs`: only paths that begin or end in these. `unknown`: an element that leaves some answer open.
+    `touched`: only paths that begin or end at one of these interfaces. `unknown`: an element that leaves some answer open.
     """
 
     def __init__(
         self, world: World, engine: Engine, content: Content, account_id: str, region: str,
-        vpcs: frozenset[str] | None = None,
+        touched: Container[str] | None = None,
     ) -> None:  # fmt: skip
-        self.world, self.content = world, content
+        self.world, self.content, self.touched = world, content, touched
         self.engine = refined(engine, content)
         self.unknown: Unknown | None = None
         rows = world.all(NETWORK_INTERFACE, account_id, region)
         self.analysed = len(rows)
         ports = [self.engine.places.ports.get(row.id) for row in rows]
-        self.ports = {
-            port.eni_id: port for port in ports
-            if port is not None and port.running and (vpcs is None or port.vpc_id in vpcs)
-        }  # fmt: skip
+        self.ports = {port.eni_id: port for port in ports if port is not None and port.running}
         self._instances = {row.id: row.attachment.instance_id for row in rows if row.attachment is not None}
         self._bits: dict[tuple[str, bool], int] = {}
         self._masks: dict[Header, list[Product]] = {}
@@ -99,10 +103,15 @@ class Scope:
         """Every path that matches, in the order of their ends."""
         yield from self._among_interfaces()
         for port in self.ports.values():
+            if not self._looked(port.eni_id):
+                continue
             gate = self.engine.places.vpcs[port.vpc_id].gateway
             if gate is not None and self._owned(gate):
                 yield from self._leaving(port, gate)
                 yield from self._entering(port, gate)
+
+    def _looked(self, *enis: str) -> bool:
+        return self.touched is None or any(eni in self.touched for eni in enis)
 
     def _owned(self, gate: Gateway) -> bool:
         return bool(self._wanted(gate.gateway_id, source=True) | self._wanted(gate.gateway_id, source=False))
@@ -146,7 +155,7 @@ class Scope:
             targets = [(each, self._some(each, source=False)) for each in everyone]
             for one, begins in sources:
                 for other, ends in targets:
-                    if begins & ends:
+                    if begins & ends and self._looked(*(eni for eni, _ in (*one.members, *other.members))):
                         yield from self._between(one, other)
 
     def _some(self, of: Endpoints, *, source: bool) -> int:
@@ -167,7 +176,7 @@ class Scope:
             return
         for eni, a in one.members:
             for there, b in other.members:
-                if eni == there or eni not in self.ports or there not in self.ports:
+                if eni == there or eni not in self.ports or there not in self.ports or not self._looked(eni, there):
                     continue
                 if self._wanted(eni, source=True) & self._wanted(there, source=False):
                     own = OneWay(there, way.lets, a, b, way.through, way.steps)

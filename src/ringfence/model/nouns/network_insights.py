@@ -57,6 +57,12 @@ class NetworkInsightsAnalysis(Row):
     filter_out: tuple[str, ...] = ()
 
 
+#: makes a scope preventive: calls that would open one of its paths are refused. Its value does not matter
+GUARD_TAG = "ringfence:guard"
+#: until when such calls are let through all the same: an ISO 8601 time
+OVERRIDE_TAG = "ringfence:guard-override-until"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessScope(Row):
     """A Network Access Scope. `content`: its `MatchPaths` and `ExcludePaths` as the API has them, as JSON."""

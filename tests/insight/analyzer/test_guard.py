@@ -1,0 +1,105 @@
+"""What a change opens, by the shortcut of guard rails, is what all paths of both configurations say (random VPCs and scopes)."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from ringfence.insight.analyzer import guard
+from ringfence.insight.analyzer.scope import Scope, refined
+from ringfence.insight.analyzer.statements import content_of
+from ringfence.insight.reach.engine import Engine
+from ringfence.insight.reach.space import Space
+from ringfence.model.world import World
+from tests.api.ops.harness import ACCOUNT, REGION
+from tests.differential import generator
+from tests.insight.analyzer.scopes import Scoped, Tally
+
+
+def _everything(before: tuple[World, Engine], after: tuple[World, Engine], content: Any) -> bool:
+    """Is any path open that was not, looking at all of both?"""
+    old, new = guard._aligned(refined(before[1], content), refined(after[1], content))
+    was = {path.key: path.space for path in Scope(before[0], old, content, ACCOUNT, REGION).paths()}
+    nothing = Space(new.services)
+    now = Scope(after[0], new, content, ACCOUNT, REGION)
+    return any(path.space.minus(was.get(path.key, nothing)) for path in now.paths())
+
+
+def _routing(call: Any, chance: random.Random, site: Any) -> None:
+    """Changes that the differential does not make: routes, checks, addresses, instances that stop and start."""
+    kind = chance.randrange(9)
+    eni = chance.choice(site.interfaces)["NetworkInterfaceId"]
+    if kind == 0:
+        call(
+            "ModifyNetworkInterfaceAttribute", NetworkInterfaceId=eni, SourceDestCheck={"Value": chance.random() < 0.5}
+        )
+    elif kind == 1 and site.tables:
+        table, block = chance.choice(site.tables), chance.choice(("10.0.1.0/24", "203.0.113.0/24", "198.51.100.0/24"))
+        generator.tolerant(call, "CreateRoute", RouteTableId=table, DestinationCidrBlock=block, NetworkInterfaceId=eni)
+    elif kind == 2:
+        made = call("AllocateAddress", Domain="vpc")["AllocationId"]
+        call("AssociateAddress", AllocationId=made, NetworkInterfaceId=eni)
+    elif kind == 3:
+        call("CreateNetworkInterface", SubnetId=chance.choice(site.subnets), Groups=[chance.choice(site.groups)])
+    elif kind in (4, 5) and site.acls:
+        entry = {"RuleNumber": chance.randrange(1, 40), "Protocol": "-1", "CidrBlock": "0.0.0.0/0"}
+        acl, egress = chance.choice(site.acls), chance.random() < 0.5
+        call("CreateNetworkAclEntry", NetworkAclId=acl, RuleAction="allow", Egress=egress, **entry)
+    elif kind in (6, 7) and site.tables:
+        route = {"RouteTableId": chance.choice(site.tables), "DestinationCidrBlock": "0.0.0.0/0"}
+        if not generator.tolerant(call, "CreateRoute", GatewayId=site.gateway, **route):
+            call("DeleteRoute", **route)
+    else:
+        call(chance.choice(("StopInstances", "StartInstances")), InstanceIds=[chance.choice(site.instances)])
+
+
+def _differences(seeds: range) -> tuple[int, int, list[str]]:
+    cases, opening, out = 0, 0, []
+    for seed in seeds:
+        scoped = Scoped(seed, Tally())
+        api, chance, site = scoped.run.api, scoped.run.chance, scoped.run.site
+        engine = api.engines.of(api.world)
+        for _ in range(10):
+            before = api.world, engine
+            change = generator.change if chance.random() < 0.3 else _routing
+            try:
+                change(api.call, chance, site)
+            except Exception as problem:
+                if not getattr(problem, "code", ""):
+                    raise
+                continue
+            api.settle()
+            generator.refresh(api.call, site)
+            engine = api.engines.of(api.world)
+            content = content_of(scoped.scope())
+            whole = _everything(before, (api.world, engine), content)
+            quick = any(guard.opened(before, (api.world, engine), content, ACCOUNT, REGION))
+            cases, opening = cases + 1, opening + whole
+            if whole is not quick:
+                out.append(f"seed {seed}: {change}: everything {whole}, guard {quick}")
+    return cases, opening, out
+
+
+def test_the_shortcut_misses_nothing() -> None:
+    cases, opening, differences = _differences(range(30))
+    assert differences == []
+    assert cases > 160
+    assert 0.03 < opening / cases < 0.8
+
+
+@pytest.mark.parametrize("kind", ["Group", "Acl", "RouteTable", "Interface"])
+def test_a_kind_of_change_that_is_overlooked_is_noticed(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = guard._touched
+
+    def blind(before: Engine, after: Engine) -> frozenset[str]:
+        now = {k: f for k, f in after.ir.fragments.items() if k[0] != kind or before.ir.fragments.get(k) is f}
+        hidden = {k: f for k, f in before.ir.fragments.items() if k not in now and k[0] == kind}
+        blinded = object.__new__(Engine)
+        blinded.__dict__.update(after.__dict__)
+        blinded.ir = type(after.ir)(after.ir.generation, {**now, **hidden})
+        return whole(before, blinded)
+
+    monkeypatch.setattr(guard, "_touched", blind)
+    assert _differences(range(30))[2]
