@@ -32,6 +32,7 @@ import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
 from ringfence import alarms, deliveries, expiry, fips, flow_history, keyfile, notes
 from ringfence.accounts import Accounts
+from ringfence.api import rehearsal
 from ringfence.api.images import Images
 from ringfence.api.instance_credentials import InstanceCredentials
 from ringfence.api.instance_door import InstanceDoor
@@ -53,6 +54,7 @@ from ringfence.flow_sinks import BucketSink, LogGroupSink, Sink
 from ringfence.free_text_warnings import FreeTextWarner
 from ringfence.identity.credentials import Chain, RootKeys, StoredKeys, Uses, root_key
 from ringfence.importing import start_with, with_account
+from ringfence.insight.imports import snapshot
 from ringfence.insight.imports.load import Network
 from ringfence.measures import Measures, flow_logs, read_token
 from ringfence.model import endpoints
@@ -221,6 +223,7 @@ class Installation:
         self.pipeline = self._pipeline()
         console.measures = self._measure().text
         console.suggest = lambda request: flow_history.suggestions(self.store.world, self.flow_store, request)
+        console.rehearse = self._rehearse
         console.flows = lambda request: flow_history.answer(self.flow_history, self.flow_store, request)
         end.callback(self.pipeline.throttled.flush)
         context = self.certificate.context if self.certificate is not None else None
@@ -249,6 +252,14 @@ class Installation:
         end.callback(self._not_ready)
         end.callback(_ignore_interrupts)
         running.run(sockets=[self.listener])
+
+    def _rehearse(self, request: dict[str, Any]) -> dict[str, Any]:
+        """`ringfence diff --call`: the network now, and after a call that is not made."""
+        found = rehearsal.answer(self.pipeline, request, self.root.account_id, self.settings.region)
+        if isinstance(found, str):
+            return {"error": found, "status": 2}
+        before, after = found
+        return {"before": snapshot.of_world(before), "after": snapshot.of_world(after)}
 
     def _make_deliverer(self) -> deliveries.Deliverer:
         key = keyfile.digest_key(self.data)

@@ -80,12 +80,14 @@ class Console:
         self.flows: Callable[[Request], Reply] = lambda _: {"error": "this installation keeps no flows"}
         self.suggest: Callable[[Request], Reply] = lambda _: {"error": "this installation keeps no flows"}
         self.measures: Callable[[], str] = lambda: ""
+        self.rehearse: Callable[[Request], Reply] = lambda _: {"error": "this installation serves no calls yet"}
         self._started, self._tracer, reporter = time.time(), Tracer(), Reporter()
         self._handlers: dict[str, Callable[[Request], Reply]] = {
             "status": lambda _: self.status(),
             "wait": self._wait,
             "trace": lambda request: self._tracer.answer(self._store.world, request),
             "reach": lambda request: reporter.reach(self._store.world, request),
+            "rehearse": lambda request: self.rehearse(request),
             "snapshot": lambda _: snapshot.of_world(self._store.world),
             "exposure": lambda request: reporter.exposure(self._store.world, request),
             "audit": self._audit,

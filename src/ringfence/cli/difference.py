@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from ringfence.cli.common import CommandError
+from ringfence.cli.common import CommandError, control
 from ringfence.cli.networks import add_import_options, imported, of_installation
-from ringfence.insight.imports.load import Network
+from ringfence.insight.imports.load import Network, from_documents
 
 RUNNING = "running"
 _FORMATS = ("text", "json", "markdown", "junit", "sarif")
@@ -22,10 +23,19 @@ def add(commands: Any) -> None:
         "diff",
         help="what became possible between two networks, what impossible",
         description="Compare two networks: exact sets of packets, an example of each, and the rules that decide. "
-        f"A and B are files or directories (see `ringfence import`), {RUNNING}, or {RUNNING}@ENDPOINT.",
+        f"A and B are files or directories (see `ringfence import`), {RUNNING}, or {RUNNING}@ENDPOINT. "
+        "With --call, what a call of the EC2 API would change in the running installation; nothing is changed.",
     )
     parser.add_argument("before", metavar="A")
-    parser.add_argument("after", metavar="B")
+    parser.add_argument("after", metavar="B", nargs="?")
+    parser.add_argument("--call", metavar="ACTION", help=f"instead of B: A, which is {RUNNING}, after this call")
+    parser.add_argument(
+        "--parameters",
+        metavar="JSON",
+        default="{}",
+        help="of the call, as of --cli-input-json of the AWS CLI; @FILE reads one",
+    )
+    parser.add_argument("--as-account", metavar="N", help="the account that calls (default: the installation's own)")
     parser.add_argument("--format", choices=_FORMATS, default="text")
     parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="instead of the standard output")
     parser.add_argument(
@@ -45,12 +55,33 @@ def run(args: argparse.Namespace) -> int:
     from ringfence.insight.compare.changes import compare
     from ringfence.insight.compare.formats import FORMATS, Comparison
 
-    before, after = (_operand(args, name) for name in (args.before, args.after))
+    if (args.call is None) is (args.after is None):
+        raise CommandError("what to compare with: B, or --call", 2)
+    before, after = _rehearsed(args) if args.call else (_operand(args, name) for name in (args.before, args.after))
     entries = compare(before.world, after.world)
     failing = frozenset(n for n, entry in enumerate(entries) if _fails(args, entry))
-    shown = FORMATS[args.format](Comparison(args.before, args.after, entries, failing))
+    shown = FORMATS[args.format](
+        Comparison(args.before, args.after or f"{args.before} after {args.call}", entries, failing)
+    )
     _write(args.output, shown)
     return 1 if failing else 0
+
+
+def _rehearsed(args: argparse.Namespace) -> tuple[Network, Network]:
+    """The running network, and the same after a call that is not made."""
+    if args.before != RUNNING and not args.before.startswith(RUNNING + "@"):
+        raise CommandError(f"--call is about a running installation: A must be {RUNNING}", 2)
+    args.endpoint = args.before.partition("@")[2] or None
+    try:
+        given = args.parameters
+        parameters = json.loads(Path(given[1:]).read_text(encoding="utf-8") if given.startswith("@") else given)
+    except (OSError, ValueError) as problem:
+        raise CommandError(f"--parameters: {problem}", 2) from None
+    request = {"do": "rehearse", "action": args.call, "parameters": parameters}
+    request |= {name: value for name, value in (("account", args.as_account), ("region", args.region)) if value}
+    reply = control(args, request, timeout=300)
+    before, after = (from_documents([(name, reply[name])]) for name in ("before", "after"))
+    return before, after
 
 
 def _operand(args: argparse.Namespace, name: str) -> Network:

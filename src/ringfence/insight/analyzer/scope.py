@@ -151,12 +151,14 @@ class Scope:
     # ------------------------------------------------------------------ enumeration
     def _among_interfaces(self) -> Iterator[Path]:
         for everyone in classes(self.engine, only={port.vpc_id for port in self.ports.values()}).values():
-            sources = [(each, self._some(each, source=True)) for each in everyone]
-            targets = [(each, self._some(each, source=False)) for each in everyone]
-            for one, begins in sources:
-                for other, ends in targets:
-                    if begins & ends and self._looked(*(eni for eni, _ in (*one.members, *other.members))):
-                        yield from self._between(one, other)
+            looked = [self._looked(*(eni for eni, _ in each.members)) for each in everyone]
+            begins = [self._some(each, source=True) for each in everyone]
+            ends = [self._some(each, source=False) for each in everyone]
+            for one, first, here in zip(everyone, begins, looked, strict=True):
+                if first:
+                    for other, last, there in zip(everyone, ends, looked, strict=True):
+                        if (here or there) and first & last:
+                            yield from self._between(one, other)
 
     def _some(self, of: Endpoints, *, source: bool) -> int:
         out = 0
