@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ringfence.dataplane import topology
+from ringfence.dataplane.nftables import base, fields
 from ringfence.dataplane.plan import TABLE_BASE, TABLE_BITS, vpc_ns
 from ringfence.model.kinds import NETWORK_INTERFACE, ROUTE_TABLE
 from ringfence.model.world import World
 
 Say = Callable[[str, int], str]  # kind and number → id
+#: sets and maps whose keys begin with the group of a link
+LINKED = frozenset(each.name for each in base.INET_SETS if each.key[0] is fields.LINK)
 MARKS = frozenset({"gates"})  # maps to packet marks
 UNDATED = 0x3F  # a connection mark without the generation of the rules
 LINK, ZONE_CHAIN = re.compile(r"e(\d+)"), re.compile(r"(own4|own6|any|to|owned)-(\d+)")
@@ -120,10 +123,21 @@ def _element(name: str, element: Any, say: Say) -> Any:
         return _plain(element.get("elem", {}).get("comment", element), say) if isinstance(element, dict) else element
     if name == "timeouts":
         return [say("interface", element[0]), _plain(element[1], say)]
+    if name in LINKED and name not in MARKS:
+        is_map = isinstance(element, list)
+        key = _by_link(element[0] if is_map else element, say)
+        return [key, _plain(element[1], say)] if is_map else key
     if name in MARKS:
         mark = element[1]
         return [_plain(element[0], say), hex(mark & ~TABLE_BITS), say("table", mark & TABLE_BITS)]
     return _plain(element, say)
+
+
+def _by_link(key: Any, say: Say) -> Any:
+    """An interface's link is in the group of its number."""
+    if isinstance(key, dict):
+        return [_by_link(key["concat"][0], say), *_plain(key["concat"][1:], say)]
+    return say("interface", key) if key <= TABLE_BITS else key
 
 
 def _of_mark(left: Any) -> bool:

@@ -98,13 +98,13 @@ TAMPERS = (
     _nft("range added", f"add element {T} in.{{web}}.ports4.0 {{{{ 0.0.0.0/0 . tcp . 22 }}}}", "web", "element", "extra", "admits"),
     _nft("range removed", f"delete element {T} in.{{web}}.ports4.0 {{{{ 203.0.113.0/24 . tcp . 443-448 }}}}", "web", "element",
          "missing", "refuses", shut=True),
-    _nft("dispatch of the acl removed", f"delete element {T} acl-in {{{{ {{link-b}} }}}}", "b", "element", "missing", "admits"),
-    Tamper("dispatch of groups changed", ("c=$(nft list map inet ringfence sg-in | grep -o '{link-a}\" : goto [^ ,]*' | head -1 | "
-           "awk '{{print $NF}}'); nft \"delete element inet ringfence sg-in {{ {link-b} }}; add element inet ringfence sg-in "
-           "{{ {link-b} : goto $c }}\"",), "b", "element", "changed", "refuses"),
-    _nft("any source added", f"add element {T} any-source {{{{ {{link-a}} . {{mac-a}} : goto own4-{{number-a}} }}}}", "a", "element",
+    _nft("dispatch of the acl removed", f"delete element {T} acl-in {{{{ {{number-b}} }}}}", "b", "element", "missing", "admits"),
+    Tamper("dispatch of groups changed", ("c=$(nft list map inet ringfence sg-in | grep -o '\\b{number-a} : goto [^ ,]*' | head -1 | "
+           "awk '{{print $NF}}'); nft \"delete element inet ringfence sg-in {{ {number-b} }}; add element inet ringfence sg-in "
+           "{{ {number-b} : goto $c }}\"",), "b", "element", "changed", "refuses"),
+    _nft("any source added", f"add element {T} any-source {{{{ {{number-a}} . {{mac-a}} : goto own4-{{number-a}} }}}}", "a", "element",
          "extra", "admits"),
-    _nft("any destination added", f"add element {T} any-destination {{{{ {{link-b}} }}}}", "b", "element", "extra", "admits"),
+    _nft("any destination added", f"add element {T} any-destination {{{{ {{number-b}} }}}}", "b", "element", "extra", "admits"),
     _nft("owner removed", f"delete element {T} owner4 {{{{ 10.1.2.10 }}}}", "b", "element", "missing", ""),
     Tamper("owner changed", (f"nft 'delete element {T} owner4 {{{{ 10.1.2.10 }}}}; add element {T} owner4 "
            "{{ 10.1.2.10 : goto owned-{number-c} }}'",), "b", "element", "changed", "refuses"),
@@ -130,6 +130,7 @@ TAMPERS = (
     Tamper("proxy neighbour", ("ip neigh add proxy 10.1.2.10 dev {link-a}",), "b", "neighbour", "extra", ""),
     Tamper("address added", ("ip addr add 10.1.2.10/32 dev lo",), "v1", "address", "extra", "refuses"),
     Tamper("setting changed", ("sysctl -qw net.ipv4.conf.all.rp_filter=1",), "v1", "setting", "changed", ""),
+    Tamper("a link in another's group", ("ip link set {link-a} group {number-b}",), "a", "link", "changed", ""),
     Tamper("loop down", ("ip link set l1 down",), "v1", "link", "changed", "", shut=True),
     # the gateway and the internet
     _nft("translation added", f"add element {T} private {{{{ 198.18.99.99 : 10.1.2.10 }}}}", "igw", "element", "extra", "",

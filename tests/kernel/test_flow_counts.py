@@ -121,7 +121,7 @@ def test_what_is_refused_says_by_which_layer(place: Place) -> None:
     )  # fmt: skip
     with Testbed(covered(world), answering=False) as bed:
         if place is Place.DESTINATION:  # an owner by the map of owners, but not by the destination check
-            bed.vpc.command("nft", "delete", "element", "inet", "ringfence", "destination4", f'{{ "e2" . {B4} }}')
+            bed.vpc.command("nft", "delete", "element", "inet", "ringfence", "destination4", f"{{ 2 . {B4} }}")
         shot = Shot(A, tcp(A4, B4, 80))
         assert bed.delivered([shot]) == [False]
         found, _ = taken(bed)

@@ -199,6 +199,7 @@ class Network:
             run_batch(name, topology.router_base())
         else:
             router.rules = self._left_rules(name)
+            run_batch(name, topology.loop_up())
         with linux.inside(netns):
             dns = DnsServer(lambda: router.zone)
             imds = ImdsServer(lambda source: self._caller(vpc_id, source), self._tokens, self._roles)
@@ -567,6 +568,8 @@ class Network:
             run_batch(vpc_ns(vpc.vpc_id), inside)
             run_batch(name, itself)
             run_batch(INTERNET_NS, outside)
+        else:
+            run_batch(vpc_ns(vpc.vpc_id), [topology.gateway_up()])
         self._edges[edge.gateway_id] = state
         return state
 

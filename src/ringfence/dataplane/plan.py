@@ -7,12 +7,13 @@ A packet mark (32 bits, never leaves its namespace):
   bit 18     pass 1: on the way from an interface into the loop
   bit 19     no route of that table leads an address of the VPC anywhere but to its owner
   bit 20     a flow log covers the interface that this pass belongs to
+  bit 21     pass 2: the destination's owner is known, so no other table has a say but the one that leads to it
 """
 
 from __future__ import annotations
 
 TABLE_BITS = 0xFFFF
-OWN_SOURCE, SAME_SUBNET, PASS_ONE, PLAIN_TABLE, COUNTED = 1 << 16, 1 << 17, 1 << 18, 1 << 19, 1 << 20
+OWN_SOURCE, SAME_SUBNET, PASS_ONE, PLAIN_TABLE, COUNTED, OWNED = (1 << bit for bit in range(16, 22))
 
 LOOP_OUT, LOOP_IN = "l0", "l1"  # the veth pair every packet crosses between its two passes
 GATEWAY = "g0"  # VPC namespace → edge namespace
@@ -46,6 +47,16 @@ def guest_ns(instance_id: str) -> str:
 def link(number: int) -> str:
     """The router's end of an interface."""
     return f"e{number}"
+
+
+_GROUPS = {LOOP_OUT: 1 << 16 | 1, LOOP_IN: 1 << 16 | 2, GATEWAY: 1 << 16 | 3}
+
+
+def link_group(name: str) -> int:
+    """Each link of a VPC's namespace is in a group of its own, an interface's in that of its number: what rules know a link
+    by, as a number is compared and hashed sooner than a name. 0, a link's group from birth, is nobody's."""
+    number = name.removeprefix("e")
+    return _GROUPS.get(name) or (int(number) if number.isdigit() else 0)
 
 
 def kernel_table(number: int) -> int:

@@ -27,9 +27,11 @@ from ringfence.dataplane.plan import (
     LOOP_IN,
     LOOP_OUT,
     LOOP_TABLE,
+    OWNED,
     PASS_ONE,
     edge_ns,
     link,
+    link_group,
     suffix,
 )
 from ringfence.model import endpoints
@@ -50,6 +52,9 @@ HOST_MAC = "02:52:46:00:00:02"  # of every outside host's own end
 NOWHERE_ELSE = {"blackhole 0.0.0.0/0 metric 20000", "blackhole ::/0 metric 20000"}
 SERVICES4 = ("169.254.169.253", "169.254.169.254", "169.254.169.123")
 SERVICES6 = ("fd00:ec2::253", "fd00:ec2::254", "fd00:ec2::123")
+
+#: preference of the rule that asks for the router's own addresses, by version
+LOCAL_RULE = {4: 150, 6: 95}
 
 ROUTER_SYSCTLS = {
     "net/ipv4/ip_forward": "1",
@@ -168,18 +173,33 @@ def router_base() -> Iterator[str]:
     """What every VPC namespace has: the loop, service addresses, policy rules."""
     yield "link set lo up"
     yield f"link add {LOOP_OUT} mtu {MTU} address {LOOP_MACS[0]} type veth peer name {LOOP_IN} mtu {MTU} address {LOOP_MACS[1]}"
-    yield f"link set {LOOP_OUT} up"
-    yield f"link set {LOOP_IN} up"
+    yield from loop_up()
     yield f"neigh replace {LOOP_HOP4} lladdr {LOOP_MACS[1]} dev {LOOP_OUT} nud permanent"
     yield f"neigh replace {LOOP_HOP6} lladdr {LOOP_MACS[1]} dev {LOOP_OUT} nud permanent"
     yield f"route replace default via {LOOP_HOP4} dev {LOOP_OUT} onlink table {LOOP_TABLE}"
     yield f"-6 route replace default via {LOOP_HOP6} dev {LOOP_OUT} table {LOOP_TABLE}"
-    for family in ("-4", "-6"):
+    # a packet's mark says which table leads it on: there is no look into the router's own addresses first, as by the kernel's
+    # rule 0. With IPv6 there is in pass 1: guests ask those for their neighbours
+    for version, local in LOCAL_RULE.items():
+        family = f"-{version}"
+        yield f"{family} rule add pref 90 fwmark {OWNED:#x}/{OWNED:#x} lookup main"
         yield f"{family} rule add pref 100 fwmark {PASS_ONE:#x}/{PASS_ONE:#x} lookup {LOOP_TABLE}"
+        yield f"{family} rule add pref {local} lookup local"
+        yield f"{family} rule del pref 0"
     for address in SERVICES4:
         yield f"addr replace {address}/32 dev lo"
     for address in SERVICES6:
         yield f"addr replace {address}/128 dev lo nodad"
+
+
+def loop_up() -> list[str]:
+    """Also for a loop that an earlier version made, when rules knew links by name."""
+    return [f"link set {name} group {link_group(name)} up" for name in (LOOP_OUT, LOOP_IN)]
+
+
+def gateway_up() -> str:
+    """The same for the gateway's link."""
+    return f"link set {GATEWAY} group {link_group(GATEWAY)} up"
 
 
 def router_is_whole(name: str) -> bool:
@@ -234,12 +254,12 @@ def plug(eni: Interface, subnet: Subnet, place: str, device: str) -> tuple[list[
     """Commands that connect an interface to a place (a namespace): for the router, and for the place."""
     dev = link(eni.number)
     router = [
-        f"link add {dev} mtu {MTU} type veth peer name {device} mtu {MTU} address {eni.mac} netns {place}",
+        f"link add {dev} group {link_group(dev)} mtu {MTU} type veth peer name {device} mtu {MTU} address {eni.mac} netns {place}",
         # a namespace has no defaults of its own for this: unset, proxy ARP answers up to 0.8 s late
         f"ntable change name arp_cache dev {dev} proxy_delay 0",
         f"addr replace fe80::1/64 dev {dev} nodad",
         f"addr replace {_ROUTER_LINK_LOCAL}/128 dev {dev} nodad",
-        f"link set {dev} up",
+        f"link set {dev} group {link_group(dev)} up",
     ]
     return router + neighbours(eni), guest_side(eni, subnet, device)
 
@@ -272,7 +292,7 @@ def edge_base(gateway_id: str) -> tuple[list[str], list[str], list[str]]:
         f"link add {GATEWAY} mtu {MTU} type veth peer name {EDGE_VPC} mtu {MTU} netns {name}",
         f"addr replace {GATEWAY_LINK[0]}/30 dev {GATEWAY}",
         f"addr replace fe80::1/64 dev {GATEWAY} nodad",
-        f"link set {GATEWAY} up",
+        gateway_up(),
     ]
     edge = [
         "link set lo up",

@@ -32,10 +32,10 @@ def _normal(listing: str) -> list[str]:
     """A listing as comparable lines: elements one per line, sorted; without key types, which text spells differently for
     two maps; without the rules that only netlink can express."""
     listing = without_generation(listing)
-    listing = re.sub(r'("e\d+") \. (0x[0-9a-f]{8})', lambda m: f"{m[1]} . {int(m[2], 16)}", listing)  # a zone
+    listing = re.sub(r"(\b\d+) \. (0x[0-9a-f]{8})", lambda m: f"{m[1]} . {int(m[2], 16)}", listing)  # a zone
     flat = re.sub(r"elements = \{([^}]*)\}", lambda m: "\n".join(sorted(p.strip() for p in m[1].split(","))), listing)
     lines = [line.strip() for line in flat.splitlines()]
-    typed = ("type ifname : verdict", "type 0 : verdict", "type ifname . mark", "typeof ")
+    typed = ("type ifname : verdict", "type 0 : verdict", "type devgroup . mark", "typeof ")
     return sorted(
         line
         for line in lines

@@ -187,9 +187,9 @@ class Filter:
     def _known_interfaces(self) -> dict[int, str]:
         """Number → ENI id, as the kernel's zone map remembers them."""
         known = {}
-        if LINKS.name in readback.read(self._open.tables, INET).sets:
+        if readback.read(self._open.tables, INET).sets.get(LINKS.name) == readback.definition_of(LINKS):
             for key, _, _, comment in readback.held(self._open.tables, INET, LINKS.name).values():
-                known[int(key[:16].rstrip(b"\0")[1:])] = comment.decode()
+                known[struct.unpack_from("=I", key)[0]] = comment.decode()
         return known
 
     def _known_generation(self) -> int:

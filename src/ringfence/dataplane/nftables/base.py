@@ -33,6 +33,7 @@ from ringfence.dataplane.nftables.fields import (
     ETHER_SADDR,
     FIB_OIFNAME,
     IFNAME,
+    IIFGROUP,
     IIFNAME,
     IP6_DADDR,
     IP6_HOPLIMIT,
@@ -41,9 +42,11 @@ from ringfence.dataplane.nftables.fields import (
     IP_SADDR,
     IPV4,
     IPV6,
+    LINK,
     MARK,
     META_L4PROTO,
     META_MARK,
+    OIFGROUP,
     OIFNAME,
     PORT,
     PROTOCOL,
@@ -98,23 +101,23 @@ CLOSED = 0  # no generation: nothing is remembered, everything is asked
 REFUSALS = ("spoof", "sg-out", "acl-out", "acl-in", "sg-in", "destination", "router")
 
 VERDICT = "verdict"
-OWN4 = Set("own4", (IFNAME, ETHER, IPV4), VERDICT)
-OWN6 = Set("own6", (IFNAME, ETHER, IPV6), VERDICT)
-ANY_SOURCE = Set("any-source", (IFNAME, ETHER), VERDICT)
-GATES = Set("gates", (IFNAME,), MARK)
+OWN4 = Set("own4", (LINK, ETHER, IPV4), VERDICT)
+OWN6 = Set("own6", (LINK, ETHER, IPV6), VERDICT)
+ANY_SOURCE = Set("any-source", (LINK, ETHER), VERDICT)
+GATES = Set("gates", (LINK,), MARK)
 OWNER4 = Set("owner4", (IPV4,), VERDICT)
 OWNER6 = Set("owner6", (IPV6,), VERDICT)
-LINKS = Set("links", (IFNAME, ZONE_PART), typeof="oifname . ct zone")
+LINKS = Set("links", (LINK, ZONE_PART), typeof="oifgroup . ct zone")
 ZONE_OUT = Set("zone-out", (IFNAME,), VERDICT, typeof="fib daddr . mark oifname")
 TIMEOUTS = Set("timeouts", (ZONE,), VERDICT, typeof="ct zone")
 GENERATION = Set("generation", (MARK,))
-SG_OUT = Set("sg-out", (IFNAME,), VERDICT)
-SG_IN = Set("sg-in", (IFNAME,), VERDICT)
-ACL_OUT = Set("acl-out", (IFNAME,), VERDICT)
-ACL_IN = Set("acl-in", (IFNAME,), VERDICT)
-DESTINATION4 = Set("destination4", (IFNAME, IPV4))
-DESTINATION6 = Set("destination6", (IFNAME, IPV6))
-ANY_DESTINATION = Set("any-destination", (IFNAME,))
+SG_OUT = Set("sg-out", (LINK,), VERDICT)
+SG_IN = Set("sg-in", (LINK,), VERDICT)
+ACL_OUT = Set("acl-out", (LINK,), VERDICT)
+ACL_IN = Set("acl-in", (LINK,), VERDICT)
+DESTINATION4 = Set("destination4", (LINK, IPV4))
+DESTINATION6 = Set("destination6", (LINK, IPV6))
+ANY_DESTINATION = Set("any-destination", (LINK,))
 SERVICES4 = Set("services4", (IPV4,))
 SERVICES6 = Set("services6", (IPV6,))
 LISTEN4 = Set("listen4", (IPV4, PROTOCOL, PORT))
@@ -153,11 +156,11 @@ _GUARD: tuple[Rule, ...] = (
     # only the loop keeps marks: the kernel clears them when a packet comes from another namespace
     (Bits(META_MARK, PASS_ONE, some=True), goto("pass-2")),
     # pass 1: chains of the ENI (render.py) set mark and zone
-    (Dispatch((IIFNAME, ETHER_SADDR, IP_SADDR), OWN4.name),),
-    (Dispatch((IIFNAME, ETHER_SADDR, IP6_SADDR), OWN6.name),),
-    (SetMark((IIFNAME,), GATES.name), goto("pass-2")),
+    (Dispatch((IIFGROUP, ETHER_SADDR, IP_SADDR), OWN4.name),),
+    (Dispatch((IIFGROUP, ETHER_SADDR, IP6_SADDR), OWN6.name),),
+    (SetMark((IIFGROUP,), GATES.name), goto("pass-2")),
     (*_ASKS_FOR_ADDRESS, Untrack(), ACCEPT),
-    (Dispatch((IIFNAME, ETHER_SADDR), ANY_SOURCE.name),),
+    (Dispatch((IIFGROUP, ETHER_SADDR), ANY_SOURCE.name),),
     (Is(IIFNAME, "lo"), ACCEPT),
     (goto("refuse-spoof"),),
 )
@@ -171,14 +174,14 @@ _PASS_2: tuple[Rule, ...] = (
     (Untrack(), ACCEPT),  # towards the gateway, or nowhere: no ENI, no connection table
 )
 _FORWARD: tuple[Rule, ...] = (
-    (Is(OIFNAME, LOOP_OUT), goto("out")),
-    (Is(IIFNAME, LOOP_IN), goto("in")),
-    (Is(IIFNAME, GATEWAY), goto("in")),
+    (Is(OIFGROUP, LOOP_OUT), goto("out")),
+    (Is(IIFGROUP, LOOP_IN), goto("in")),
+    (Is(IIFGROUP, GATEWAY), goto("in")),
     (goto("refuse-router"),),
 )
 #: a new flow gets the idle times of its ENI (CT-13..15); comes back
 _IDLE: Rule = (HasState("new"), Dispatch((CT_ZONE,), TIMEOUTS.name))
-_OTHER_ZONE = Member((OIFNAME, CT_ZONE), LINKS.name, absent=True)  # does not hold without a connection entry either
+_OTHER_ZONE = Member((OIFGROUP, CT_ZONE), LINKS.name, absent=True)  # does not hold without a connection entry either
 _SIDES = {"out": ((BEGUN_OUT, 0), (BEGUN_IN, 1)), "in": ((BEGUN_IN, 0), (BEGUN_OUT, 1))}  # side → (begun, direction)
 
 
@@ -193,16 +196,16 @@ def _state(side: str, then: str) -> tuple[Rule, ...]:
 _OUT_ASK: tuple[Rule, ...] = (
     *_state("out", SG_OUT_ACCEPTS),
     _IDLE,
-    (Dispatch((IIFNAME,), SG_OUT.name),),
+    (Dispatch((IIFGROUP,), SG_OUT.name),),
     (goto("refuse-sg-out"),),
 )
 _IN_ASK: tuple[Rule, ...] = (
-    (Is(IIFNAME, LOOP_IN), Is(OIFNAME, GATEWAY), goto("done")),
+    (Is(IIFGROUP, LOOP_IN), Is(OIFGROUP, GATEWAY), goto("done")),
     (_OTHER_ZONE, goto("refuse-router")),  # owners and routes differ for the moment of a change
-    (Bits(META_MARK, SAME_SUBNET, some=False), Dispatch((OIFNAME,), ACL_IN.name)),  # comes back when the ACL allows
+    (Bits(META_MARK, SAME_SUBNET, some=False), Dispatch((OIFGROUP,), ACL_IN.name)),  # comes back when the ACL allows
     *_state("in", SG_IN_ACCEPTS),
     _IDLE,
-    (Dispatch((OIFNAME,), SG_IN.name),),
+    (Dispatch((OIFGROUP,), SG_IN.name),),
     (goto("refuse-sg-in"),),
 )
 _ACL_OUT: tuple[Rule, ...] = (
@@ -210,13 +213,13 @@ _ACL_OUT: tuple[Rule, ...] = (
         Bits(META_MARK, SAME_SUBNET, some=True),
         goto("passed-out"),
     ),  # a network ACL judges what crosses its subnet (ACL-32)
-    (Dispatch((IIFNAME,), ACL_OUT.name),),
+    (Dispatch((IIFGROUP,), ACL_OUT.name),),
     (goto("refuse-acl-out"),),
 )
 _DESTINATION: tuple[Rule, ...] = (
-    (Member((OIFNAME, IP_DADDR), DESTINATION4.name), goto("passed-in")),
-    (Member((OIFNAME, IP6_DADDR), DESTINATION6.name), goto("passed-in")),
-    (Member((OIFNAME,), ANY_DESTINATION.name), goto("passed-in")),
+    (Member((OIFGROUP, IP_DADDR), DESTINATION4.name), goto("passed-in")),
+    (Member((OIFGROUP, IP6_DADDR), DESTINATION6.name), goto("passed-in")),
+    (Member((OIFGROUP,), ANY_DESTINATION.name), goto("passed-in")),
     (goto("refuse-destination"),),
 )
 # what may be remembered: flows whose every packet gets the same verdict; ICMP errors belong to the flow they are about
@@ -234,7 +237,7 @@ def flow_chains(generation: int) -> tuple[Chain, ...]:
     """The chains that know the generation of the rules: `out` and `in` look whether a flow was judged under it, the
     `stamp-*` remember that it was. CLOSED: they look at nothing and remember nothing."""
     inside = (Bits(META_MARK, SAME_SUBNET, some=True),)
-    here = (Member((OIFNAME, CT_ZONE), LINKS.name),)
+    here = (Member((OIFGROUP, CT_ZONE), LINKS.name),)
     return (
         Chain("out", (*_judged("out", generation, JUDGED), (goto("out-ask"),))),
         Chain(
@@ -289,7 +292,7 @@ def _stamps(side: str, generation: int, flags: tuple[int, int]) -> tuple[Rule, .
 DISCOVERY: Rule = (Is(META_L4PROTO, 58), Is(IP6_HOPLIMIT, 255), Between(TH_SPORT, 133 << 8, 136 << 8 | 255), ACCEPT)
 _INPUT: tuple[Rule, ...] = (
     (Is(IIFNAME, "lo"), ACCEPT),
-    (Is(IIFNAME, GATEWAY), *DISCOVERY),
+    (Is(IIFGROUP, GATEWAY), *DISCOVERY),
     (*_ASKS_FOR_ADDRESS, ACCEPT),
     (Bits(META_MARK, OWN_SOURCE, some=False), goto("refuse-router")),
     DISCOVERY,

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from ringfence.dataplane.nftables import wire
+from ringfence.dataplane.plan import link_group
 
 Value = int | str | IPv4Address | IPv6Address
 
@@ -40,7 +41,15 @@ def _native32(value: int) -> bytes:
     return struct.pack("=I", value)
 
 
+def _group(name: str) -> int:
+    group = link_group(name)
+    if not group:
+        raise ValueError(f"rules do not know the link {name!r} by a group")
+    return group
+
+
 IFNAME = Type("ifname", 41, 16, lambda v: v.encode().ljust(16, b"\0"), lambda v: f'"{v}"', native=True)
+LINK = Type("devgroup", 35, 4, lambda v: _native32(_group(v)), lambda v: str(_group(v)), native=True)
 ETHER = Type("ether_addr", 9, 6, lambda v: bytes.fromhex(v.replace(":", "")), lambda v: str(v).lower())
 IPV4 = Type("ipv4_addr", 7, 4, lambda v: v.packed, str)
 IPV6 = Type("ipv6_addr", 8, 16, lambda v: v.packed, str)
@@ -97,7 +106,7 @@ class Field:
     guard: tuple[bytes, ...] = ()
 
 
-LINK, NETWORK, TRANSPORT = 0, 1, 2
+LINK_LAYER, NETWORK, TRANSPORT = 0, 1, 2
 _FREE = FIRST_REGISTER
 _IS_ETHER = (_meta(8)(_FREE) + compare(_FREE, struct.pack("=H", 1)),)
 _IS_IPV4 = (_meta(15)(_FREE) + compare(_FREE, b"\x02"),)
@@ -105,10 +114,12 @@ _IS_IPV6 = (_meta(15)(_FREE) + compare(_FREE, b"\x0a"),)
 
 IIFNAME = Field("iifname", IFNAME, _meta(6))
 OIFNAME = Field("oifname", IFNAME, _meta(7))
+IIFGROUP = Field("iifgroup", LINK, _meta(21))
+OIFGROUP = Field("oifgroup", LINK, _meta(22))
 META_MARK = Field("meta mark", MARK, _meta(3))
 META_NFPROTO = Field("meta nfproto", NFPROTO, _meta(15))
 META_L4PROTO = Field("meta l4proto", PROTOCOL, _meta(16))
-ETHER_SADDR = Field("ether saddr", ETHER, _payload(LINK, 6, 6), _IS_ETHER)
+ETHER_SADDR = Field("ether saddr", ETHER, _payload(LINK_LAYER, 6, 6), _IS_ETHER)
 IP_SADDR = Field("ip saddr", IPV4, _payload(NETWORK, 12, 4), _IS_IPV4)
 IP_DADDR = Field("ip daddr", IPV4, _payload(NETWORK, 16, 4), _IS_IPV4)
 IP6_SADDR = Field("ip6 saddr", IPV6, _payload(NETWORK, 8, 16), _IS_IPV6)

@@ -59,7 +59,7 @@ from ringfence.dataplane.nftables.terms import (
     goto,
     jump,
 )
-from ringfence.dataplane.plan import COUNTED, GATEWAY, OWN_SOURCE, PASS_ONE, PLAIN_TABLE, SAME_SUBNET, link
+from ringfence.dataplane.plan import COUNTED, GATEWAY, OWN_SOURCE, OWNED, PASS_ONE, PLAIN_TABLE, SAME_SUBNET, link
 from ringfence.model.net import ANY_IPV4, ANY_IPV6, Address, Network
 from ringfence.policy.ir import (
     Acl,
@@ -372,7 +372,7 @@ def interface_piece(interface: Interface, around: Surroundings) -> Piece:
     counted: tuple[Term, ...] = (ChangeMark(0xFFFFFFFF, COUNTED),) if interface.counted else ()
     out.own(Chain(f"to-{number}", ((*counted, SetZone(number), ACCEPT),)))
     out.put(base.ZONE_OUT, Element((name,), data=goto(f"to-{number}")))
-    owned = ChangeMark(OWN_SOURCE | SAME_SUBNET, own ^ OWN_SOURCE)
+    owned = ChangeMark(OWN_SOURCE | SAME_SUBNET, OWNED | own ^ OWN_SOURCE)
     out.own(Chain(f"owned-{number}", ((owned, SetZone(number), ACCEPT),)))
     out.put(base.OWNER4, *(Element((a,), data=goto(f"owned-{number}")) for a in interface.ipv4))
     out.put(base.OWNER6, *(Element((a,), data=goto(f"owned-{number}")) for a in interface.ipv6))

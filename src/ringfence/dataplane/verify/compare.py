@@ -196,7 +196,7 @@ def _bytes_text(kind: str, value: bytes) -> str:
         return str(ip_interface(value).ip)
     if kind == "ether_addr":
         return value.hex(":")
-    return str(int.from_bytes(value, "little" if kind in ("mark", "integer") else "big"))
+    return str(int.from_bytes(value, "little" if kind in ("mark", "integer", "devgroup") else "big"))
 
 
 # ---------------------------------------------------------------------- naming
@@ -245,9 +245,16 @@ def paths(place: Place, found: Paths) -> list[Finding]:
         for each in sorted(place.links - found.links.keys())
     ]  # fmt: skip
     out += (
-        note(Drift.EXTRA, "link", component=place.component, name=each, detail="nobody asked for it", shut=True)
+        note(Drift.EXTRA, "link", component=place.component, name=each, detail="nobody asked for it",
+             shut=found.groups.get(each) not in place.groups.values())
         for each in sorted(found.links.keys() - place.links)
-    )
+    )  # fmt: skip
+    out += (
+        note(Drift.CHANGED, "link", component=_owner(place, name), name=name, shut=not is_in,
+             detail=f"is in group {is_in}, by which rules know it, not in {group}")
+        for name, group in sorted(place.groups.items())
+        if (is_in := found.groups.get(name, group)) != group
+    )  # fmt: skip
     out += (
         note(Drift.CHANGED, "link", component=_owner(place, each), name=each, detail="is down", shut=True)
         for each in sorted(place.links & found.links.keys())

@@ -90,6 +90,9 @@ def _additions(place: Place, found: Paths) -> Iterator[str]:
     for name in sorted(place.links & found.links.keys()):
         if not found.links[name]:
             yield f"link set {name} up"
+    for name, group in sorted(place.groups.items()):
+        if found.groups.get(name, group) != group:
+            yield f"link set {name} group {group}"
     for name, address in sorted(place.addresses - found.addresses):
         if name in found.links:
             yield f"addr replace {address} dev {name}" + (" nodad" if ":" in address else "")

@@ -70,6 +70,7 @@ class Paths:
     neighbours: list[Neighbour] = field(default_factory=list)
     addresses: set[tuple[str, str]] = field(default_factory=set)  # link, address with prefix length
     links: dict[str, bool] = field(default_factory=dict)  # name → is it up?
+    groups: dict[str, int] = field(default_factory=dict)  # of links
 
 
 def read() -> Paths:
@@ -83,6 +84,7 @@ def read() -> Paths:
             index, flags = struct.unpack_from("=iI", head, 4)
             names[index] = wire.string(attributes[3])
             out.links[names[index]] = bool(flags & 1)
+            out.groups[names[index]] = _word(attributes, 27)
         for family in FAMILIES:
             out.routes += (
                 route

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from ringfence.dataplane.plan import link_group
 from ringfence.dataplane.verify import packets as p
 from ringfence.dataplane.verify.program import (
     VERDICT_REGISTER,
@@ -360,6 +361,8 @@ class Machine:
     def _meta(self, key: int, run: _Run) -> Held:
         if key in (6, 7):
             return Known(str(run.ask("iif" if key == 6 else "oif")).encode().ljust(16, b"\0"))
+        if key in (21, 22):  # that each link is in its group is compared elsewhere
+            return Known(struct.pack("=I", link_group(str(run.ask("iif" if key == 21 else "oif")))))
         if key == 3:
             return Marked(connection=False)
         if key == 8:

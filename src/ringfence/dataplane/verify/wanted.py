@@ -20,10 +20,12 @@ from ringfence.dataplane.plan import (
     LOOP_IN,
     LOOP_OUT,
     LOOP_TABLE,
+    OWNED,
     PASS_ONE,
     TABLE_BITS,
     kernel_table,
     link,
+    link_group,
     suffix,
 )
 from ringfence.dataplane.verify.rtnetlink import Neighbour, PolicyRule, Route
@@ -54,6 +56,7 @@ class Place:
     neighbours: frozenset[Neighbour] = frozenset()
     addresses: frozenset[tuple[str, str]] = frozenset()
     links: frozenset[str] = frozenset()
+    groups: Mapping[str, int] = field(default_factory=dict)  # of the links that rules know by their group
     settings: Mapping[str, str] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)  # link, address or number of an interface → its id
     table_names: Mapping[int, str] = field(default_factory=dict)  # kernel table → id of the route table
@@ -111,11 +114,13 @@ def vpc(
     """A VPC's router."""
     subnets, route_tables = tuple(subnets), tuple(route_tables)
     routes = set(_routes(topology.main_routes(vpc, plugged.values()), TABLES["main"]))
-    rules = set(_STANDARD)
+    rules = {rule for rule in _STANDARD if rule.priority}
     for version, hop in ((4, topology.LOOP_HOP4), (6, topology.LOOP_HOP6)):
         everywhere = "0.0.0.0/0" if version == 4 else "::/0"
         routes.add(route_of(f"{everywhere} via {hop} dev {LOOP_OUT}", LOOP_TABLE))
+        rules.add(PolicyRule(version, 90, OWNED, OWNED, TABLES["main"]))
         rules.add(PolicyRule(version, 100, PASS_ONE, PASS_ONE, LOOP_TABLE))
+        rules.add(PolicyRule(version, topology.LOCAL_RULE[version], 0, 0, TABLES["local"]))
     for table in route_tables:
         number = kernel_table(table.number)
         routes |= set(_routes(topology.table_routes(table, dict(plugged), gateway=gateway), number))
@@ -132,10 +137,11 @@ def vpc(
     if gateway:
         addresses.add((GATEWAY, f"{topology.GATEWAY_LINK[0]}/30"))
     guests = {link(eni.number) for eni in plugged.values()}
+    links = frozenset({"lo", LOOP_OUT, LOOP_IN, *([GATEWAY] if gateway else []), *guests})
     return Place(
         component=vpc.vpc_id, tables=tuple(tables), routes=frozenset(routes), rules=frozenset(rules),
         neighbours=frozenset(neighbours), addresses=frozenset(addresses),
-        links=frozenset({"lo", LOOP_OUT, LOOP_IN, *([GATEWAY] if gateway else []), *guests}),
+        links=links, groups={name: group for name in links if (group := link_group(name))},
         settings=topology.ROUTER_SYSCTLS, owners=owners, guests=frozenset(guests),
         table_names={kernel_table(table.number): table.table_id for table in route_tables},
     )  # fmt: skip
