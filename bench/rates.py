@@ -12,7 +12,7 @@ from ringfence.identity.credentials import root_key
 from ringfence.model.clock import SystemClock
 from ringfence.model.ids import RandomIds
 
-ROUNDS = 200_000
+ROUNDS = 20_000
 
 
 def main() -> None:
@@ -26,15 +26,15 @@ def main() -> None:
             request_id="r", now=SystemClock().now(), ids=RandomIds(),
         )  # fmt: skip
         rates = Rates(1e9)
-        best = min(_timed(rates, call, request) for _ in range(5))
-        print(f"{action}: {best * 1e6:.2f} µs per call")
+        best = min(_timed(rates, call, request) for _ in range(30))
+        print(f"{action}: {best * 1e6:.2f} µs of CPU per call")
 
 
 def _timed(rates: Rates, call: Call, request: HttpRequest) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(ROUNDS):
         rates.admit(call, request)
-    return (time.perf_counter() - started) / ROUNDS
+    return (time.process_time() - started) / ROUNDS
 
 
 if __name__ == "__main__":
