@@ -6,11 +6,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ringfence.cli.common import CommandError, control
 from ringfence.cli.networks import add_import_options, imported, of_installation
-from ringfence.insight.imports.load import Network, from_documents
+
+if TYPE_CHECKING:
+    from ringfence.insight.imports.load import Network
 
 RUNNING = "running"
 _FORMATS = ("text", "json", "markdown", "junit", "sarif")
@@ -80,6 +82,8 @@ def _rehearsed(args: argparse.Namespace) -> tuple[Network, Network]:
     request = {"do": "rehearse", "action": args.call, "parameters": parameters}
     request |= {name: value for name, value in (("account", args.as_account), ("region", args.region)) if value}
     reply = control(args, request, timeout=300)
+    from ringfence.insight.imports.load import from_documents
+
     before, after = (from_documents([(name, reply[name])]) for name in ("before", "after"))
     return before, after
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ringfence.cli.common import CommandError, add_endpoint, show_json
 from ringfence.cli.networks import add_from, add_import_options, imported, network_of
-from ringfence.insight.imports import snapshot
-from ringfence.insight.imports.load import Network
-from ringfence.insight.imports.notes import Notes
-from ringfence.model.kinds import GAP, NETWORK_INTERFACE, SECURITY_GROUP, SUBNET, VPC, Kind
+
+if TYPE_CHECKING:
+    from ringfence.insight.imports.load import Network
+    from ringfence.insight.imports.notes import Notes
+    from ringfence.model.kinds import Kind
 
 
 def add(commands: Any) -> None:
@@ -36,6 +37,8 @@ def add(commands: Any) -> None:
 
 def run_import(args: argparse.Namespace) -> int:
     """Exit 0, or 1 with --strict; 2 for what cannot be imported."""
+    from ringfence.insight.imports import snapshot
+
     network = imported(args, args.path)
     if args.output is not None:
         _write(args.output, snapshot.text(network.world))
@@ -48,6 +51,8 @@ def run_import(args: argparse.Namespace) -> int:
 
 def run_snapshot(args: argparse.Namespace) -> int:
     """Exit 0; 2 for what cannot be imported or written."""
+    from ringfence.insight.imports import snapshot
+
     text = snapshot.text(network_of(args).world)
     if args.output is not None:
         _write(args.output, text)
@@ -64,10 +69,14 @@ def _write(path: Path, text: str) -> None:
 
 
 def _gaps(network: Network) -> list[dict[str, str]]:
+    from ringfence.model.kinds import GAP
+
     return [{"vpc": gap.vpc_id, "element": gap.element, "why": gap.why} for gap in network.world.all(GAP)]
 
 
 def _lines(network: Network) -> list[str]:
+    from ringfence.model.kinds import NETWORK_INTERFACE, SECURITY_GROUP, SUBNET, VPC
+
     world, notes = network.world, network.notes
     kinds: tuple[tuple[Kind[Any], str], ...] = (
         (VPC, "VPCs"), (SUBNET, "subnets"), (NETWORK_INTERFACE, "interfaces"), (SECURITY_GROUP, "security groups"),
@@ -98,6 +107,8 @@ def _counted(counts: dict[str, int]) -> list[str]:
 
 
 def _verdict(network: Network) -> str:
+    from ringfence.model.kinds import GAP, VPC
+
     vpcs = {gap.vpc_id for gap in network.world.all(GAP)} & {vpc.id for vpc in network.world.all(VPC)}
     if network.notes.whole:
         return "everything was understood"

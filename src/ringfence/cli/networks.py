@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ringfence.cli.common import CommandError, control
-from ringfence.insight.imports.draft import Options, is_region
-from ringfence.insight.imports.load import Network, from_documents, load
-from ringfence.insight.imports.notes import ImportProblem
+
+if TYPE_CHECKING:  # they take a tenth of a second: not for commands that ask the running installation
+    from ringfence.insight.imports.draft import Options
+    from ringfence.insight.imports.load import Network
 
 
 def add_import_options(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +44,8 @@ def add_from(parser: argparse.ArgumentParser) -> None:
 
 def options_of(args: argparse.Namespace) -> Options:
     """The options. CommandError for what makes no sense."""
+    from ringfence.insight.imports.draft import Options, is_region
+
     if args.account_id and not (args.account_id.isascii() and args.account_id.isdigit() and len(args.account_id) == 12):
         raise CommandError("--account-id takes 12 digits", 2)
     if args.region and not is_region(args.region):
@@ -51,6 +55,9 @@ def options_of(args: argparse.Namespace) -> Options:
 
 def imported(args: argparse.Namespace, path: Path) -> Network:
     """The network of a path. CommandError, status 2, when there is none."""
+    from ringfence.insight.imports.load import load
+    from ringfence.insight.imports.notes import ImportProblem
+
     try:
         return load(path, options_of(args))
     except ImportProblem as problem:
@@ -59,6 +66,8 @@ def imported(args: argparse.Namespace, path: Path) -> Network:
 
 def of_installation(args: argparse.Namespace) -> Network:
     """The network of the running installation."""
+    from ringfence.insight.imports.load import from_documents
+
     return from_documents([("the running installation", control(args, {"do": "snapshot"}, timeout=300))])
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from ringfence.cli.common import CommandError, add_endpoint
 from ringfence.cli.networks import add_from, network_of
-from ringfence.model.kinds import VPC
 
 
 def add(commands: Any) -> None:
@@ -33,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from ringfence.insight.pictures.graph import graph
     from ringfence.insight.pictures.html import html
     from ringfence.insight.pictures.svg import svg
+    from ringfence.model.kinds import VPC
 
     ending = args.output.suffix.removeprefix(".") if args.output is not None else "svg"
     kind = args.format or ending

@@ -161,6 +161,8 @@ UNKNOWN: dict[str, tuple[Edit, str, str, int, str]] = {
     "a list in a rule": (_set("groups", "SecurityGroups", IpPermissions=[{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443,
                                                                           "PrefixListIds": [{"PrefixListId": "pl-2"}]}]),
                          INSTANCE, NEIGHBOUR, 443, "pl-2"),
+    "no internet gateways": (_drop("gateways"), "internet:8.8.8.8", ENI, 80, IGW),
+    "a target that was not recorded": (_route(**_ANY, NetworkInterfaceId="eni-9"), INSTANCE, "8.8.8.8", 443, "eni-9"),
     "no network ACLs": (_drop("acls"), INSTANCE, NEIGHBOUR, 81, SUBNET),
     "no route tables": (_drop("tables"), INSTANCE, NEIGHBOUR, 80, VPC_ID),
     "no groups": (_drop("groups"), INSTANCE, NEIGHBOUR, 80, GROUP),
@@ -383,3 +385,27 @@ def test_a_local_route_of_its_own_is_kept() -> None:
         ("0.0.0.0/0", RouteTarget.INTERNET_GATEWAY), ("10.0.0.0/16", RouteTarget.NETWORK_INTERFACE),
         ("10.0.7.0/24", RouteTarget.LOCAL),
     ]  # fmt: skip
+
+
+def test_a_route_that_ec2_says_leads_nowhere_leads_nowhere() -> None:
+    documents = site()
+    _route(**_ANY, NetworkInterfaceId="eni-9", State="blackhole")(documents)
+    network = imported(documents)
+    assert network.notes.whole
+    assert ask(network, INSTANCE, "8.8.8.8", 443)["dropped_at"] == "no-route"
+
+
+def test_an_exposure_is_unknown_without_its_gateway() -> None:
+    """Nothing of the internet side was recorded: no interface is called unexposed."""
+    documents = site()
+    del documents["gateways"], documents["acls"]
+    rows = Reporter().exposure(imported(documents).world, {})["rows"]
+    assert {row["interface"] for row in rows if "unknown" in row} == {ENI, OTHER}
+
+
+def test_what_leaves_by_a_nat_gateway_alone_is_unknown_too() -> None:
+    """An interface without a public address: it may speak to the internet all the same."""
+    documents = site()
+    _route(**_ANY, NatGatewayId="nat-1")(documents)
+    rows = Reporter().exposure(imported(documents).world, {"outbound": True})["rows"]
+    assert {row["interface"]: row["unknown"]["component"] for row in rows} == {ENI: "nat-1", OTHER: "nat-1"}

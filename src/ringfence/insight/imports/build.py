@@ -50,6 +50,7 @@ def build(archive: Archive) -> World:
     hosts.instances(draft)
     hosts.interfaces(draft)
     hosts.addresses(draft)
+    networks.targets(draft)
     for source in archive.cut:
         draft.gap(None, source, "a part of this source is missing or damaged")
     return draft.world()

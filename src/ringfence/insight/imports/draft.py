@@ -87,6 +87,8 @@ class Draft:
         self.archive, self.notes, self.options = archive, archive.notes, archive.options
         self.rows: dict[type, dict[str, Any]] = {}
         self._gaps: dict[tuple[str, str], str] = {}
+        #: routes that EC2 said lead nowhere: (table, destination)
+        self.blackholes: set[tuple[str, str]] = set()
         accounts = _accounts(archive)
         #: the account that records name, if it is one
         self._owner = accounts.pop() if len(accounts) == 1 else None

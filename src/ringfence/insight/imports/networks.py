@@ -12,6 +12,7 @@ from ringfence.insight.reach.routes import ENDPOINT
 from ringfence.model.net import Network
 from ringfence.model.nouns.network import CidrAssociation, DhcpOptions, InternetGateway, Subnet, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl
+from ringfence.model.nouns.network_interface import NetworkInterface
 from ringfence.model.nouns.routing import Route, RouteTable, RouteTableAssociation, RouteTarget
 from ringfence.model.nouns.security_group import SecurityGroup
 from ringfence.model.regions import REGIONS
@@ -246,7 +247,10 @@ def route_tables(draft: Draft, lists: dict[str, tuple[Network, ...]]) -> None:
         unread = [each.need("GatewayId") for each in record.items("PropagatingVgws")] if _unknown(record) else []
         record.ignore("PropagatingVgws")
         for each in record.items("Routes"):
-            _route(draft, vpc, each, lists, routes, unread)
+            if each.data.get("State") == "blackhole":
+                draft.blackholes.update((id, str(block)) for block in _route(draft, vpc, each, lists, routes, unread))
+            else:
+                _route(draft, vpc, each, lists, routes, unread)
         draft.put(
             RouteTable(
                 id=id, **draft.owned(record, source, vpc.region, vpc.owner_id), tags=record.tags(), vpc_id=vpc_id,
@@ -269,8 +273,8 @@ def _unknown(record: Record) -> bool:
 def _route(
     draft: Draft, vpc: Vpc, record: Record, lists: dict[str, tuple[Network, ...]], routes: dict[Network, Route],
     unread: list[str],
-) -> None:  # fmt: skip
-    """One route of the record: none for a VPC's own, several for a prefix list."""
+) -> tuple[Network, ...]:  # fmt: skip
+    """One route of the record: none for a VPC's own, several for a prefix list. Its destinations."""
     record.ignore("State", "InstanceOwnerId", "InstanceId", "IpAddress")
     target, target_id = _target(record)
     origin = record.text("Origin") or "CreateRoute"
@@ -280,7 +284,7 @@ def _route(
         destinations = lists.get(list_id)
         if destinations is None:
             unread.append(list_id + (ENDPOINT if (target_id or "").startswith("vpce-") else ""))
-            return
+            return ()
     elif block is None:
         raise Damaged("a route has no destination")
     else:
@@ -294,6 +298,22 @@ def _route(
         routes[destination] = Route(destination=destination, target=target, target_id=target_id, origin=origin)
     if target is RouteTarget.UNMODELLED and target_id is not None:
         draft.notes.not_modelled[target_id] = "a target of routes"
+    return destinations
+
+
+def targets(draft: Draft) -> None:
+    """Where routes lead must be in the import, unless EC2 said that it is gone (RT-12)."""
+    kinds = {RouteTarget.INTERNET_GATEWAY: (InternetGateway, "describe-internet-gateways"),
+             RouteTarget.NETWORK_INTERFACE: (NetworkInterface, "describe-network-interfaces")}  # fmt: skip
+    for table in draft.all(RouteTable):
+        for route in table.routes:
+            kind, command = kinds.get(route.target, (None, ""))
+            known = kind is None or route.target_id is None or draft.find(kind, route.target_id) is not None
+            if not known and (table.id, str(route.destination)) not in draft.blackholes:
+                why = (
+                    f"the route {route.destination} of {table.id} leads to it, and it is not in the import ({command})"
+                )
+                draft.problem(table.vpc_id, route.target_id, why)
 
 
 def _target(record: Record) -> tuple[RouteTarget, str | None]:

@@ -17,7 +17,7 @@ from ringfence.insight.reach.acls import AclTable
 from ringfence.insight.reach.atoms import END, Prefixes, Services, code_of, interval, point
 from ringfence.insight.reach.groups import GroupSet, GroupTable, Move
 from ringfence.insight.reach.journey import Back, Step, There, Unmodelled
-from ringfence.insight.reach.places import STRUCTURE, WIDTH, Places
+from ringfence.insight.reach.places import STRUCTURE, WIDTH, Places, public
 from ringfence.insight.reach.routes import Routes
 from ringfence.insight.reach.space import Space
 from ringfence.insight.reach.walk import Walk
@@ -276,10 +276,10 @@ class Engine:
         if found is not None:
             raise Unmodelled(*found)
 
-    def refuse_unknown_outside(self) -> None:
-        """Unmodelled when an address that nobody is known to have may be somebody's all the same."""
-        if OUTSIDE in self._foreign:
-            raise Unmodelled(*self._foreign[OUTSIDE])
+    def refuse_unknown_outside(self, family: int, address: int) -> None:
+        """Unmodelled when a public address that nobody is known to have may be somebody's all the same."""
+        if self._foreign and public(family, address):
+            raise Unmodelled(*(self._foreign.get(OUTSIDE) or next(iter(self._foreign.values()))))
 
     # ------------------------------------------------------------------ questions
     def conversations(self, source: str, src: Address, dst: Address) -> Answer:

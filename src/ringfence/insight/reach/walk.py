@@ -28,7 +28,7 @@ class Tables(Protocol):
     def routes(self, table_id: str) -> Routes: ...
     def carried(self, vpc_id: str, family: int, address: int) -> tuple[str, ...]: ...
     def refuse_unknown(self, vpc_id: str) -> None: ...
-    def refuse_unknown_outside(self) -> None: ...
+    def refuse_unknown_outside(self, family: int, address: int) -> None: ...
 
 
 def _refuse_doubt(port: Port) -> None:
@@ -164,7 +164,7 @@ class Walk:
         """A packet an outside host sends."""
         end = self._on_internet(outside=True)
         if end == INTERNET:
-            self.tables.refuse_unknown_outside()
+            self.tables.refuse_unknown_outside(self.family, self.dst)
             self._nothing(Layer.NO_ROUTE, INTERNET)
             return None
         return end
