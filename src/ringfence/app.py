@@ -30,7 +30,7 @@ import ringfence.api.ops.logs
 import ringfence.api.ops.organizations
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
-from ringfence import alarms, deliveries, expiry, fips, flow_history, keyfile, notes
+from ringfence import alarms, deliveries, expiry, fips, flow_firehose, flow_history, keyfile, notes
 from ringfence.accounts import Accounts
 from ringfence.api import rehearsal
 from ringfence.api.images import Images
@@ -49,6 +49,7 @@ from ringfence.certificates import Authority
 from ringfence.console import NO_PLANE, Console, Plane
 from ringfence.control import ControlServer
 from ringfence.flow_deliveries import FlowDeliverer
+from ringfence.flow_firehose import FirehoseSink
 from ringfence.flow_log_groups import ServedLogGroups
 from ringfence.flow_sinks import BucketSink, LogGroupSink, Sink
 from ringfence.free_text_warnings import FreeTextWarner
@@ -62,7 +63,7 @@ from ringfence.model.clock import SystemClock
 from ringfence.model.errors import ApiError
 from ringfence.model.ids import RandomIds
 from ringfence.model.kinds import DIGEST_KEY
-from ringfence.model.nouns.flow_log import CLOUD_WATCH, S3
+from ringfence.model.nouns.flow_log import CLOUD_WATCH, FIREHOSE, S3
 from ringfence.model.nouns.trail import DigestKey
 from ringfence.model.quotas import LAB, Limits
 from ringfence.model.world import Change, World, put
@@ -203,6 +204,7 @@ class Installation:
             started=time.time(), ca=str(self.authority.ca) if self.authority else "",
         )  # fmt: skip
         self.certificate = self._certificate()
+        self.streams = flow_firehose.endpoints(settings.streams)
         self.plane = self._start_plane()
         self.flow_logs = self._flow_deliverer()
         end.callback(self.plane.close)
@@ -281,6 +283,8 @@ class Installation:
             S3: BucketSink(lambda: self.store.world, self.buckets, clock),
             CLOUD_WATCH: LogGroupSink(lambda: self.store.world, groups, clock),
         }
+        if self.streams:
+            sinks[FIREHOSE] = FirehoseSink(self.streams, clock)
         counts = PlaneCounts(ask, lambda: self.store.world, since)
         folder = self.data / "flows"
         return FlowDeliverer(self.store, counts, sinks, folder, clock, seen=self.flow_history.seen)
@@ -365,7 +369,8 @@ class Installation:
                 self.store,
                 self.deliverer,
                 self.flow_logs,
-                sinks=frozenset((S3, CLOUD_WATCH)),
+                sinks=frozenset((S3, CLOUD_WATCH, *([FIREHOSE] if self.streams else []))),
+                streams=frozenset((self.root.account_id, name) for name in self.streams),
                 console=self.plane.console,
                 logs=self.events,
                 metrics=self.events.metrics,

@@ -289,11 +289,13 @@ class FromHere:
         flows: FlowDeliveries | None = None,
         *,
         sinks: frozenset[str] = frozenset(),
+        streams: frozenset[tuple[str, str]] = frozenset(),
         console: Callable[[str], ConsoleOutput | None] = lambda _id: None,
         logs: LogEvents | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._store, self._deliverer, self._flows, self._sinks = store, deliverer, flows, sinks
+        self._streams = streams
         self._console = console
         self.logs: LogEvents = logs or NoLogEvents()
         self.metrics: Metrics = metrics or NoMetrics()
@@ -305,7 +307,11 @@ class FromHere:
         return self._deliverer.delivery(trail_arn)
 
     def flow_logging(self) -> FlowLogging | None:
-        return FlowLogging(sinks=self._sinks, parquet=parquet_here()) if self._flows is not None else None
+        return (
+            FlowLogging(sinks=self._sinks, parquet=parquet_here(), streams=self._streams)
+            if self._flows is not None
+            else None
+        )
 
     def flow_delivery(self, flow_log_id: str) -> Delivery:
         return self._flows.delivery(flow_log_id) if self._flows is not None else Delivery()

@@ -31,6 +31,7 @@ class FlowLogging:
 
     sinks: frozenset[str]
     parquet: bool = False  # can Parquet files be written?
+    streams: frozenset[tuple[str, str]] = frozenset()  # delivery streams: account and name
 
 
 @dataclass(frozen=True, slots=True)

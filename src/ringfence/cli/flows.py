@@ -194,7 +194,7 @@ def _proof(observed: dict[str, Any], proof: dict[str, Any]) -> str:
         f"{len(proof['unknown'])} unknown"
     )
     if proof["unexplained"]:
-        text += f"; {proof['unexplained']} were admitted by rules that are no more"
+        text += f"; {proof['unexplained']} no rule of now admits"
     return text + (
         "" if proof["sound"] else " - NOT proven: " + "; ".join(proof["opened"] + proof["unknown"] + proof["refused"])
     )

@@ -6,6 +6,7 @@ import argparse
 import ipaddress
 import logging
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,9 @@ def add(commands: Any) -> None:
         action="store_true",
         help="use algorithms that FIPS approves only; says whether a validated module computes them",
     )
+    p.add_argument("--firehose", action="append", default=[], metavar="NAME=URL",
+                   help="a delivery stream for flow logs of the root account: an HTTPS endpoint for Firehose's requests")  # fmt: skip
+    p.add_argument("--firehose-key-file", action="append", default=[], metavar="NAME=F", help="its access key")
     p.add_argument("--metrics-token-file", type=Path, metavar="F",
                    help="/_ringfence/metrics asks for the token in this file (default: it answers this machine alone)")  # fmt: skip
     p.add_argument(
@@ -146,6 +150,22 @@ def _quotas(given: list[str]) -> dict[str, int]:
     return out
 
 
+_STREAM = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def _streams(given: list[str], keys: list[str]) -> tuple[tuple[str, str, Path | None], ...]:
+    """CommandError (status 2). An address is not echoed: it may hold a secret."""
+    addresses = {name: url for name, _, url in (item.partition("=") for item in given)}
+    files = {name: Path(file) for name, _, file in (item.partition("=") for item in keys)}
+    if any(not _STREAM.fullmatch(name) for name in addresses) or len(addresses) != len(given):
+        raise CommandError("--firehose takes NAME=URL, each name once", 2)
+    if unknown := sorted(set(files) - set(addresses)):
+        raise CommandError(
+            f"--firehose-key-file takes NAME=F of a --firehose, and there is none called {unknown[0]!r}", 2
+        )
+    return tuple((name, url, files.get(name)) for name, url in addresses.items())
+
+
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted. Exit 2 for settings that make no sense."""
     settings = settings_of(args)
@@ -172,6 +192,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         lab=(args.quotas or ("lab" if args.ephemeral else "aws")) == "lab", home=default_home(),
         images=_image_directories(args.images), rate_factor=_factor(args),
         trail_seconds=args.trail_interval, flow_seconds=args.flow_log_interval, metrics_token=args.metrics_token_file,
+        streams=_streams(args.firehose, args.firehose_key_file),
         fips=args.fips,
         imported=args.imported, assume_defaults=args.assume_defaults,
     )  # fmt: skip

@@ -71,14 +71,14 @@ def test_the_side_that_sent_a_syn_opened_it(lab: Rules) -> None:
     assert (one.direction, one.destination_port, one.packets) == (IN, 80, 2)
 
 
-def test_without_a_syn_the_first_opened_it_and_if_that_does_not_tell_both_may_have(lab: Rules) -> None:
-    there, back = (
-        lab.hit(53, protocol=17, at=START),
-        seen(lab.server, OUT, WEB, CLIENT, ports=(53, 40_000), protocol=17, at=START + 1),
-    )
+def test_without_a_syn_ports_tell_then_time_and_else_both_may_have(lab: Rules) -> None:
+    there = lab.hit(53, protocol=17, at=START)
+    back = seen(lab.server, OUT, WEB, CLIENT, ports=(53, 40_000), protocol=17, at=START)
     assert [one.direction for one in openings([back, there])] == [IN]
-    same = replace(back, first=START, last=START)
-    assert sorted(one.direction for one in openings([same, there])) == [OUT, IN]
+    there, back = (replace(one, source_port=5060, destination_port=5060) for one in (there, back))
+    later = replace(back, first=START + 1, last=START + 1)
+    assert [one.direction for one in openings([later, there])] == [IN]
+    assert sorted(one.direction for one in openings([back, there])) == [OUT, IN]
     assert list(openings([replace(there, accepted=False)])) == []
 
 

@@ -1,7 +1,8 @@
 """Which of the two directions of a conversation opened it, from what was recorded of both.
 
-Rules of security groups are asked about the first packet alone; answers pass by state. TCP: the side that sent a SYN without an ACK.
-Otherwise the side that was seen first; where that does not tell, both, so that no rule is taken for unneeded.
+Rules of security groups are asked about the first packet alone; answers pass by state. TCP: the side that sent a SYN without an ACK
+(known where some flow log has `tcp-flags`). Otherwise the side that went from a port of the dynamic range to one below it; the
+side that was seen first; where that does not tell, both, so that no rule is taken for unneeded.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 
 from ringfence.insight.flowlogs.records import ACK, SYN, Direction, Observation
 from ringfence.model.net import Address
+
+#: where systems take the ports of their own side of a conversation from (Linux: ip_local_port_range)
+DYNAMIC = 32_768
 
 
 @dataclass(slots=True)
@@ -68,5 +72,8 @@ def _openers(sides: list[Opening]) -> list[Opening]:
     opened = [side for side in sides if side.flags & SYN and not side.flags & ACK]
     if len(opened) == 1:
         return opened
+    called = [side for side in sides if side.destination_port < DYNAMIC <= side.source_port]
+    if len(called) == 1:
+        return called
     one, other = sorted(sides, key=lambda side: side.first)
     return [one] if one.first < other.first else sides

@@ -149,7 +149,17 @@ def test_one_for_each_resource(api: FlowApi, vpc: str) -> None:
         (S3, {"LogDestination": "arn:aws:s3:::logs/AWSLogs/x"}, "InvalidParameter", "reserved"),  # FL-52
         (S3, {"LogDestination": "arn:aws:s3:::logs/a//b"}, "InvalidParameter", "empty"),
         (S3, {"LogDestinationType": "tape"}, "InvalidParameter", "tape"),
-        (S3, {"LogDestinationType": "kinesis-data-firehose"}, "UnsupportedOperation", "firehose"),
+        (S3, {"LogDestinationType": "kinesis-data-firehose"}, "InvalidParameter", "not the ARN of a delivery stream"),
+        (
+            S3, {"LogDestinationType": "kinesis-data-firehose",
+                 "LogDestination": "arn:aws:firehose:us-east-1:111122223333:deliverystream/x"},
+            "UnsupportedOperation", "firehose",
+        ),
+        (
+            S3, {"LogDestinationType": "kinesis-data-firehose",
+                 "LogDestination": f"arn:aws:firehose:us-east-1:{OTHER}:deliverystream/x"},
+            "UnsupportedOperation", "another account",
+        ),
         (S3, {"LogFormat": "${srcaddr} ${ringfence-reason}"}, "InvalidParameter", "unknown field: ringfence-reason"),  # FL-43
         (S3, {"LogFormat": ""}, "InvalidParameter", "at least one"),
         (S3, {"LogFormat": "srcaddr"}, "InvalidParameter", "srcaddr"),

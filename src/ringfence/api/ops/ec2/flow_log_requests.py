@@ -26,6 +26,7 @@ _INTERVALS, _FORMATS = (60, 600), ("plain-text", "parquet")
 _BUCKET = re.compile(r"arn:aws:s3:::([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9!_.*'()/=-]*)?)")
 _GROUP = re.compile(r"[A-Za-z0-9_/.#-]{1,512}")
 _GROUP_ARN = re.compile(r"arn:aws:logs:([a-z0-9-]+):([0-9]{12}):log-group:([A-Za-z0-9_/.#-]{1,512})(:\*)?")
+_STREAM = re.compile(r"arn:aws:firehose:([a-z0-9-]+):([0-9]{12}):deliverystream/([A-Za-z0-9_.-]{1,64})")
 _ROLE = re.compile(r"arn:aws:iam::[0-9]{12}:role/[\x21-\x7e]{1,576}")
 _TAGGED = ("network-interface", "instance", "auto-scaling-group")
 
@@ -86,6 +87,8 @@ def _destination(call: Call, params: Params, type: str) -> str | None:
         _check_bucket(arn)
     if arn and type == CLOUD_WATCH:
         _check_group(call, arn)
+    if arn and type == FIREHOSE:
+        _check_stream(call, arn)
     return arn or None
 
 
@@ -107,6 +110,15 @@ def _check_group(call: Call, arn: str) -> None:
         raise _bad(f"LogDestination is not the ARN of a log group: {arn[:200]}")
     if (found[1], found[2]) != (call.region, call.account_id):
         text = "Delivery to a log group of another account or Region is not served by this installation."
+        raise fault("UnsupportedOperation", message=text)
+
+
+def _check_stream(call: Call, arn: str) -> None:
+    found = _STREAM.fullmatch(arn)
+    if found is None:
+        raise _bad(f"LogDestination is not the ARN of a delivery stream: {arn[:200]}")
+    if (found[1], found[2]) != (call.region, call.account_id):
+        text = "Delivery to a delivery stream of another account or Region is not served by this installation."
         raise fault("UnsupportedOperation", message=text)
 
 

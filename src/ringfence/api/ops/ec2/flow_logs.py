@@ -21,7 +21,7 @@ from ringfence.api.outside import FlowLogging
 from ringfence.insight.flowlogs.fields import format_of
 from ringfence.model.errors import ApiError, fault
 from ringfence.model.kinds import BUCKET, FLOW_LOG
-from ringfence.model.nouns.flow_log import S3, FlowLog
+from ringfence.model.nouns.flow_log import FIREHOSE, S3, FlowLog
 from ringfence.model.world import NOTHING, Change, World, delete, put
 
 #: DeliverLogsErrorMessage when nothing counts packets (FL-11)
@@ -91,6 +91,10 @@ def _configuration(log: FlowLog) -> tuple[Any, ...]:
 
 def _trouble(call: Call, world: World, log: FlowLog) -> str | None:
     """Why the destination cannot be written to. A log group is made when the first traffic is recorded (FL-48)."""
+    here = call.outside.flow_logging()
+    if log.destination_type == FIREHOSE and here is not None:
+        known = (log.owner_id, (log.destination or "").rpartition("/")[2]) in here.streams
+        return None if known else f"LogDestination: {log.destination} does not exist"
     if log.destination_type != S3 or log_delivery.may_deliver(world, log, call.now):
         return None
     if world.find(BUCKET, log.bucket) is None:
