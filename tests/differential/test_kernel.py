@@ -1,7 +1,7 @@
 """Real packets through the kernel must do what specification, evaluator, trace and the reachability engine say.
 
 Random VPCs are built over the API on a running server with guests; every conversation is judged from the server's own rows and
-then sent. At least 2,000 real-packet cases; `make kernel-differential` sends more than 5,000.
+then sent; every other VPC has flow logs. At least 2,000 real-packet cases; `make kernel-differential` sends more than 5,000.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore import xform_name
 
@@ -123,6 +124,20 @@ def forwards(lab: Lab, site: generator.Site) -> None:
             lab.run("exec", eni["Attachment"]["InstanceId"], "--", "python3", "-c", script, check=True)
 
 
+def count(lab: Lab, site: generator.Site) -> None:
+    """Flow logs of everything: what counts packets must not change what becomes of them."""
+    key, secret = "FOOBARKEY", "FOOBARSECRET"
+    s3 = boto3.client(
+        "s3", endpoint_url=lab.endpoint, region_name="us-east-1", aws_access_key_id=key, aws_secret_access_key=secret
+    )
+    s3.create_bucket(Bucket="flows")
+    made = lab.ec2.create_flow_logs(
+        ResourceIds=[site.vpc], ResourceType="VPC", TrafficType="ALL", LogDestinationType="s3",
+        LogDestination="arn:aws:s3:::flows", LogFormat="${srcaddr} ${dstaddr} ${tcp-flags} ${packets}",
+    )  # fmt: skip
+    assert made["Unsuccessful"] == []
+
+
 def engine_differs(engine: Engine, world: World, request: dict[str, Any], allowed: bool) -> bool:
     """MON-18. What the engine says it does not know is no difference."""
     source, sender, target, _ = endpoints(world, request)
@@ -141,6 +156,8 @@ def test_the_kernel_agrees(lab: Lab) -> None:
             InstanceIds=site.instances, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
         )
         generator.refresh(call, site)
+        if number % 2:
+            count(lab, site)
         lab.wait()
         forwards(lab, site)
         world = world_in(lab)

@@ -1,0 +1,60 @@
+"""A running installation's flow logs read by `flowlogs-reader`, unmodified: `python -m tests.oracle.flowlogs_live PYTHON`.
+
+PYTHON is an interpreter that has `flowlogs-reader`. Real packets, a log group and a bucket, both read over the API by the
+reader's own boto3 clients. Exit 1 when the reader does not add up what was sent. Needs what the data plane needs.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.e2e.test_flow_logs import CRAFTED, FlowLab, build, next_minute
+
+_READER = """
+import json, sys
+import time
+from datetime import datetime, timedelta
+import boto3
+from flowlogs_reader import FlowLogsReader, S3FlowLogsReader, aggregated_records
+end = datetime.utcfromtimestamp(time.time()) + timedelta(minutes=10)  # the reader's own are naive
+span = {'start_time': end - timedelta(hours=1), 'end_time': end}
+make = lambda name: boto3.client(name, endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='FOOBARKEY',
+                                 aws_secret_access_key='FOOBARSECRET')
+readers = {
+    'log group': FlowLogsReader('default', boto_client=make('logs'), **span),
+    'bucket': S3FlowLogsReader('flow-files', boto_client=make('s3'), **span),
+}
+for name, reader in readers.items():
+    records = [r for r in reader if r.srcport == 20641]
+    print(json.dumps([name, len(records), sorted((r.interface_id, r.packets, r.bytes, r.action) for r in records)]))
+"""
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as home:
+        lab = FlowLab(Path(home), "--flow-log-interval", "1")
+        try:
+            build(lab)
+            next_minute(1)
+            lab.guest("client", CRAFTED, "172.31.16.139", "172.31.16.21", 20641, 22, 20, 4249)
+            next_minute(2)
+            time.sleep(10)
+            done = subprocess.run(
+                [sys.argv[1], "-c", _READER, lab.endpoint], capture_output=True, text=True, check=False, timeout=120
+            )
+        finally:
+            lab.close()
+        print(done.stdout, done.stderr, sep="")
+        ends = sorted([lab.names["client-eni"], lab.names["server-eni"]])
+        expected = [[eni, 20, 4249, "ACCEPT"] for eni in ends]
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        return 0 if [each[2] for each in found] == [expected, expected] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
