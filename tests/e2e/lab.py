@@ -216,11 +216,15 @@ class Lab:
 
     # ------------------------------------------------------------------ open conversations
     @contextmanager
-    def session(self, source: str, destination: str, address: str, port: int) -> Iterator[Session]:
-        """An open TCP conversation between two targets."""
+    def session(
+        self, source: str, destination: str, address: str, port: int, *, detached: bool = False
+    ) -> Iterator[Session]:
+        """An open TCP conversation between two targets. `detached`: of instances, whose ends outlive the commands that began them,
+        which end with the agent."""
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": self.env}
 
         def start(target: str, script: str, *args: str) -> subprocess.Popen[str]:
+            script = DETACH + script if detached else script
             command = ["exec", self.names.get(target, target), "--", "python3", "-c", script, *args]
             return subprocess.Popen([*COMMAND, *with_endpoint(command, self.endpoint)], **pipes)
 
@@ -234,6 +238,8 @@ class Lab:
         finally:
             for process in (client, server):
                 if process is not None:
+                    assert process.stdin is not None
+                    process.stdin.close()  # a detached end goes when nobody asks any more
                     process.terminate()
                     process.wait(10)
 
@@ -252,6 +258,12 @@ class Session:
         return self.client.stdout.readline().strip() == "ok"
 
 
+DETACH = """
+import os
+if os.fork():
+    os._exit(0)
+os.setsid()
+"""
 ECHO = """
 import socket, sys
 l = socket.socket(); l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); l.bind(("", int(sys.argv[1]))); l.listen()

@@ -52,7 +52,7 @@ def child(lab: Lab, module: str) -> int:
 
 def test_ct_20_agent_killed_and_restarted(pair: Lab) -> None:
     """CT-20: kill -9 of the agent cuts nothing and opens nothing; a new one converges and goes on."""
-    with pair.session("a", "b", pair.names["address"], 22) as ssh:
+    with pair.session("a", "b", pair.names["address"], 22, detached=True) as ssh:
         assert ssh.alive()
         for _ in range(3):
             old = child(pair, "ringfence.dataplane.agent")
