@@ -146,3 +146,20 @@ def test_what_is_missing_makes_its_vpc_unknown() -> None:
     entries = compare(imported(site()).world, imported(documents).world)
     assert {e.kind for e in entries} == {Kind.UNKNOWN}
     assert {e.internet for e in entries} == {True, False}
+
+
+def test_interfaces_alike_are_one_entry() -> None:
+    """A rule for forty interfaces is one change, not forty."""
+    hosts = [b.host(f"h{n}", f"10.0.0.{20 + n}", groups=["g"], public=f"198.18.0.{20 + n}") for n in range(40)]
+    entries = [e for e in compare(web(hosts=hosts), web(b.ingress(ANY, "tcp", 22), hosts=hosts)) if e.internet]
+    assert titles(entries) == [f"opened: 0.0.0.0/0 -> {G}: tcp 22 (40 interfaces)"]
+    assert len(entries[0].interfaces) == 40
+    assert entries[0].exposes
+
+
+def test_examples_are_nobodys_addresses() -> None:
+    """The example of a block is an address of the internet in both networks, whatever is published in it."""
+    narrow = b.ingress("198.18.0.0/28", "tcp", 22)
+    hosts = [b.host(f"h{n}", f"10.0.0.{20 + n}", groups=["g"], public=f"198.18.0.{n}") for n in range(15)]
+    entries = [e for e in compare(web(hosts=hosts), web(narrow, hosts=hosts)) if e.internet and e.inbound]
+    assert [str(e.example.src) for e in entries if e.example] == ["198.18.0.15"]

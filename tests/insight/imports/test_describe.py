@@ -409,3 +409,21 @@ def test_what_leaves_by_a_nat_gateway_alone_is_unknown_too() -> None:
     _route(**_ANY, NatGatewayId="nat-1")(documents)
     rows = Reporter().exposure(imported(documents).world, {"outbound": True})["rows"]
     assert {row["interface"]: row["unknown"]["component"] for row in rows} == {ENI: "nat-1", OTHER: "nat-1"}
+
+
+def test_pairs_with_what_is_not_modelled_are_unknown_both_ways() -> None:
+    documents = site()
+    UNKNOWN["an interface that no group filters"][0](documents)
+    rows = Reporter().reach(imported(documents).world, {})["rows"]
+    assert {(*row["from_groups"], "->", *row["to_groups"]) for row in rows if "unknown" in row} == {
+        (GROUP, "->"), ("->", GROUP),
+    }  # fmt: skip
+    documents = site()
+    UNKNOWN["a list in a rule"][0](documents)
+    group = documents["groups"]["SecurityGroups"][0]
+    documents["groups"]["SecurityGroups"].append(
+        {**group, "GroupId": "sg-2", "GroupName": "plain", "IpPermissions": []}
+    )
+    documents["interfaces"]["NetworkInterfaces"][0]["Groups"] = [{"GroupId": "sg-2"}]
+    rows = Reporter().reach(imported(documents).world, {})["rows"]
+    assert {(row["from_groups"][0], row["to_groups"][0]) for row in rows if "unknown" in row} == {("sg-2", GROUP)}

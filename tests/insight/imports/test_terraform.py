@@ -420,3 +420,37 @@ def test_local_values_are_taken_for_granted_only_when_told_so() -> None:
     assert list(network.notes.assumed) == ["aws_subnet.a"]
     plan.add("aws_vpc.second", cidr_block="10.1.0.0/16")
     assert plan.read(assume_locals=True).notes.problems, "of two VPCs, none is the only one"
+
+
+def test_rules_that_cannot_be_told_apart_are_named() -> None:
+    """Blocks are a set, in no order: two that differ in nothing but whom they refer to cannot be put to their references."""
+    plan = base().add("aws_security_group.one", vpc_id=ref("aws_vpc.main"), name="one")
+    plan.add("aws_security_group.two", vpc_id=ref("aws_vpc.main"), name="two")
+    rule = {"from_port": 22, "to_port": 22, "protocol": "tcp"}
+    for name, told in (("one", {"from_port": 22}), ("two", {"from_port": 22})):
+        constants = {key: {"constant_value": value} for key, value in told.items()}
+        plan.block(
+            "aws_security_group.web",
+            "ingress",
+            dict(rule),
+            security_groups=ref(f"aws_security_group.{name}"),
+            **constants,
+        )
+    assert "aws_security_group.web" in {p.element for p in plan.read().notes.problems}
+
+
+def test_rules_of_a_set_find_their_references() -> None:
+    """Whatever order the values come in."""
+    plan = base().add("aws_security_group.one", vpc_id=ref("aws_vpc.main"), name="one")
+    for port, name in ((23, "one"), (22, "web")):
+        constants = {"from_port": {"constant_value": port}, "to_port": {"constant_value": port}}
+        rule = {"from_port": port, "to_port": port, "protocol": "tcp"}
+        plan.block(
+            "aws_security_group.web", "ingress", rule, security_groups=ref(f"aws_security_group.{name}"), **constants
+        )
+    resource = next(r for r in plan.root["resources"] if r["address"] == "aws_security_group.web")
+    resource["values"]["ingress"].reverse()
+    network = plan.read()
+    assert network.notes.whole, network.notes.view()
+    assert ask(network, "aws_instance.x", "aws_instance.y", 22) == "ok"
+    assert ask(network, "aws_instance.x", "aws_instance.y", 23) == "sg-ingress"

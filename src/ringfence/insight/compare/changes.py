@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ringfence.insight.compare.sides import Side, sides
 from ringfence.insight.reach.diff import Shift, diff
 from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
-from ringfence.insight.reach.exposure import Exposed, exposure
+from ringfence.insight.reach.exposure import Exposed, Outside, block_of, exposure
 from ringfence.insight.reach.space import Space, readable
 from ringfence.insight.reach.trace import describe_packet
 from ringfence.insight.reach.words import brief
@@ -32,17 +32,20 @@ class Kind(enum.StrEnum):
 class Entry:
     """One change. `source`, `destination`: the groups of interfaces, an interface and its address, or blocks of the internet.
 
-    `pairs`: of how many pairs of addresses it is true; `then`, `now`: what each network says about the example.
+    `pairs`: of how many pairs of addresses, or interfaces towards the internet, it is true; `then`, `now`: what each network
+    says about the example.
     """
 
     kind: Kind
     vpc_id: str
     internet: bool
+    inbound: bool = False  # from the internet
     source: tuple[str, ...]
     destination: tuple[str, ...]
     what: str
     allowed: tuple[dict[str, object], ...] = ()
     pairs: int = 1
+    interfaces: tuple[str, ...] = ()  # towards the internet: which
     example: Packet | None = None
     sender: str | None = None
     then: str = ""
@@ -51,18 +54,19 @@ class Entry:
     @property
     def exposes(self) -> bool:
         """Does it let the internet say what it could not?"""
-        return self.kind is Kind.OPENED and self.internet and self.sender == INTERNET
+        return self.kind is Kind.OPENED and self.internet and self.inbound
 
     def title(self) -> str:
         """In one line."""
-        many = f" ({self.pairs} pairs)" if self.pairs > 1 else ""
+        many = f" ({self.pairs} {'interfaces' if self.internet else 'pairs'})" if self.pairs > 1 else ""
         return f"{self.kind}: {', '.join(self.source)} -> {', '.join(self.destination)}: {self.what}{many}"
 
     def view(self) -> dict[str, Any]:
         """As JSON."""
         out: dict[str, Any] = {
             "change": self.kind.value, "vpc": self.vpc_id, "internet": self.internet, "from": list(self.source),
-            "to": list(self.destination), "what": self.what, "allowed": list(self.allowed), "pairs": self.pairs,
+            "to": list(self.destination), "interfaces": list(self.interfaces),
+            "what": self.what, "allowed": list(self.allowed), "pairs": self.pairs,
             "before": self.then, "after": self.now,
         }  # fmt: skip
         if self.example is not None:
@@ -139,13 +143,24 @@ class _Moved(NamedTuple):
     unknown: Unknown | None
 
 
+class _Alike(NamedTuple):
+    """What happens to interfaces of the same groups."""
+
+    vpc_id: str
+    groups: tuple[str, ...]
+    blocks: tuple[Network, ...]
+    opened: Space
+    closed: Space
+    unknown: Unknown | None
+
+
 def _outside(old: Side, new: Side, inbound: bool) -> Iterator[Entry]:
     services = new.engine.services.with_cuts(set(old.engine.services.starts))
     prefixes = {
         family: new.engine.prefixes[family].with_codes(set(old.engine.prefixes[family].codes)) for family in (4, 6)
     }
-    was = _held(old.engine.on(services, prefixes), inbound)
-    now = _held(new.engine.on(services, prefixes), inbound)
+    was_engine, now_engine = old.engine.on(services, prefixes), new.engine.on(services, prefixes)
+    was, now = _held(was_engine, inbound), _held(now_engine, inbound)
     nothing = Space(services)
     groups: dict[_Moved, list[tuple[Network | None, Exposed]]] = {}
     blind = {
@@ -164,8 +179,30 @@ def _outside(old: Side, new: Side, inbound: bool) -> Iterator[Entry]:
         assert some is not None
         place = _Moved(eni, own, public, theirs.minus(mine), mine.minus(theirs), unknown)
         groups.setdefault(place, []).append((block, some[0]))
+    examples = _examples(was_engine, now_engine)
+    alike: dict[_Alike, list[_Moved]] = {}
     for moved, found in groups.items():
-        yield from _of_outside(old, new, inbound, moved, found)
+        side = new if new.has(moved.eni_id) else old
+        port = side.engine.places.ports[moved.eni_id]
+        blocks = tuple(block for block, _ in found if block is not None)
+        happens = _Alike(port.vpc_id, port.groups, blocks, moved.opened, moved.closed, moved.unknown)
+        alike.setdefault(happens, []).append(moved)
+    for happens, several in alike.items():
+        yield from _of_outside(old, new, inbound, happens, several, examples)
+
+
+Examples = dict[Network, Address]
+
+
+def _examples(before: Engine, after: Engine) -> Examples:
+    """An address of the internet for each block, that is nobody's in both."""
+    out: Examples = {}
+    for engine in (before, after):
+        for family, atoms in Outside(engine).atoms.items():
+            for code, address in atoms:
+                if before.places.behind(family, address) is None and after.places.behind(family, address) is None:
+                    out[block_of(family, code)] = number_to_address(family, address)
+    return out
 
 
 def _held(engine: Engine, inbound: bool) -> Held:
@@ -183,29 +220,26 @@ def _one(a: tuple[Exposed, Space] | None, b: tuple[Exposed, Space] | None) -> Un
 
 
 def _of_outside(
-    old: Side, new: Side, inbound: bool, moved: _Moved, found: list[tuple[Network | None, Exposed]]
+    old: Side, new: Side, inbound: bool, happens: _Alike, several: list[_Moved], examples: Examples
 ) -> Iterator[Entry]:
-    block, each = found[0]
-    outside = tuple(str(block) for block, _ in found if block is not None) or ("the internet",)
-    known = f"{each.eni_id} ({each.public})"
-    side = new if new.has(each.eni_id) else old
+    """Interfaces of the same groups to which the same happens, as one entry."""
+    moved, blocks = several[0], happens.blocks
+    outside = tuple(map(str, blocks)) or ("the internet",)
+    inner = (f"{moved.eni_id} ({moved.public})",) if len(several) == 1 else _named(happens.groups)
     places: dict[str, Any] = {
-        "vpc_id": side.engine.places.ports[each.eni_id].vpc_id, "internet": True,
-        "source": outside if inbound else (known,), "destination": (known,) if inbound else outside,
+        "vpc_id": happens.vpc_id, "internet": True, "inbound": inbound, "pairs": len(several),
+        "source": outside if inbound else inner, "destination": inner if inbound else outside,
+        "interfaces": tuple(each.eni_id for each in several),
     }  # fmt: skip
     if moved.unknown is not None:
         yield _unknown(moved.unknown, places)
         return
-    example = _example(side, each, block)
+    example = next((examples[block] for block in blocks if block in examples), None)
     for kind, space in ((Kind.OPENED, moved.opened), (Kind.CLOSED, moved.closed)):
-        sender = INTERNET if inbound else each.eni_id
-        packet = space.witness(*((example, each.public) if inbound else (each.address, example)))
-        if packet is not None:
-            yield _entry(old, new, kind, space, sender, packet, places)
-
-
-def _example(side: Side, each: Exposed, block: Network | None) -> Address:
-    """An address of a block: the one that stands for it, if it is in it."""
-    if block is None or (each.example.version == block.version and each.example in block):
-        return each.example
-    return number_to_address(block.version, int(block.network_address) + (1 if block.prefixlen < 31 else 0))
+        sender = INTERNET if inbound else moved.eni_id
+        if space and example is not None:
+            packet = space.witness(*((example, moved.public) if inbound else (moved.own, example)))
+            if packet is not None:
+                yield _entry(old, new, kind, space, sender, packet, places)
+        elif space:  # no address of the blocks is nobody's in both: there is no packet to show
+            yield Entry(kind=kind, what=brief(space), allowed=tuple(readable(space)), **places)
