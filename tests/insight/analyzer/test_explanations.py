@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import ringfence.insight.analyzer as analyzer
-from ringfence.model.kinds import INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE
+from ringfence.model.kinds import GAP, INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE
+from ringfence.model.nouns.gap import Gap
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.world import World, delete, put
 from tests.api.ops.harness import ACCOUNT, Api
@@ -233,3 +234,28 @@ def test_every_code_that_is_written_here_is_emitted_by_a_test() -> None:
         written |= {f"FILTER_AT_{end}_{field}_PORT_RANGE" for field in ("SOURCE", "DESTINATION")}
     emitted = {code for *_, expected in ROWS for code in expected} | {"NO_SOURCE_OR_DESTINATION"}
     assert written == emitted
+
+
+def test_an_element_that_is_not_modelled_is_unknown_never_unreachable() -> None:
+    """An imported network that lacks something: the analysis fails and names it; scopes say unknown."""
+    gap = Gap(
+        id="gap-1",
+        owner_id=ACCOUNT,
+        region="us-east-1",
+        vpc_id=ident("vpc", "main"),
+        element="nat-0123",
+        why="not modelled",
+    )
+    api = Analyser(site().apply(put(GAP, gap)))
+    done = api.analyse(i("open"), i("private"), DestinationPort=80)
+    assert done["Status"] == "failed"
+    assert "NetworkPathFound" not in done
+    assert "nat-0123" in done["StatusMessage"]
+    (shown,) = done["Explanations"]
+    assert (shown["ExplanationCode"], shown["Component"]["Id"]) == ("UNSUPPORTED_COMPONENT", "nat-0123")
+    everything = {"Source": {"ResourceStatement": {"Resources": [ident("vpc", "main")]}}}
+    scope = api.call("CreateNetworkInsightsAccessScope", ClientToken="c", MatchPaths=[everything])
+    id = scope["NetworkInsightsAccessScope"]["NetworkInsightsAccessScopeId"]
+    looked = api.call("StartNetworkInsightsAccessScopeAnalysis", NetworkInsightsAccessScopeId=id, ClientToken="c")
+    assert looked["NetworkInsightsAccessScopeAnalysis"]["FindingsFound"] == "unknown"
+    assert "nat-0123" in looked["NetworkInsightsAccessScopeAnalysis"]["WarningMessage"]

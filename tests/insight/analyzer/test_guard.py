@@ -12,10 +12,14 @@ from ringfence.insight.analyzer.scope import Scope, refined
 from ringfence.insight.analyzer.statements import content_of
 from ringfence.insight.reach.engine import Engine
 from ringfence.insight.reach.space import Space
-from ringfence.model.world import World
+from ringfence.model.kinds import GAP
+from ringfence.model.nouns.gap import Gap
+from ringfence.model.world import World, put
 from tests.api.ops.harness import ACCOUNT, REGION
+from tests.builders import ident
 from tests.differential import generator
 from tests.insight.analyzer.scopes import Scoped, Tally
+from tests.insight.analyzer.test_explanations import Analyser
 
 
 def _everything(before: tuple[World, Engine], after: tuple[World, Engine], content: Any) -> bool:
@@ -103,3 +107,16 @@ def test_a_kind_of_change_that_is_overlooked_is_noticed(kind: str, monkeypatch: 
 
     monkeypatch.setattr(guard, "_touched", blind)
     assert _differences(range(30))[2]
+
+
+def test_what_becomes_unknown_is_refused() -> None:
+    """Fail closed: a change after which a path of the scope cannot be told."""
+    api, gap = Analyser(), Gap(
+        id="gap-1", owner_id=ACCOUNT, region=REGION, vpc_id=ident("vpc", "main"), element="nat-0123", why="not modelled"
+    )  # fmt: skip
+    after = api.world.apply(put(GAP, gap))
+    content = content_of({"MatchPaths": [{"Source": {"ResourceStatement": {"Resources": [ident("vpc", "main")]}}}]})
+    sides = (api.world, api.engines.of(api.world)), (after, api.engines.of(after))
+    (told,) = guard.opened(*sides, content, ACCOUNT, REGION)
+    assert "cannot be told: nat-0123" in told.text
+    assert list(guard.opened(sides[1], sides[1], content, ACCOUNT, REGION)) == []

@@ -97,6 +97,9 @@ class Scope:
         self._instances = {row.id: row.attachment.instance_id for row in rows if row.attachment is not None}
         self._bits: dict[tuple[str, bool], int] = {}
         self._masks: dict[Header, list[Product]] = {}
+        asked = (_meet(self._mask(e.source.header), self._mask(e.destination.header)) for e in content.match)
+        #: the services that match paths are about
+        self._asked = _union(lets for products in asked for lets, _ in products)
         self._outside: dict[tuple[int, str], list[tuple[int, int]]] = {}
 
     def paths(self) -> Iterator[Path]:
@@ -157,8 +160,18 @@ class Scope:
             for one, first, here in zip(everyone, begins, looked, strict=True):
                 if first:
                     for other, last, there in zip(everyone, ends, looked, strict=True):
-                        if (here or there) and first & last:
+                        if (here or there) and first & last and self._may(one, other):
                             yield from self._between(one, other)
+
+    def _may(self, one: Endpoints, other: Endpoints) -> bool:
+        """Quickly: may anything that the scope asks for get past the groups at both ends? They bound every way between them."""
+        mine, theirs = (self.engine.group_set(each.vpc_id, each.groups) for each in (one, other))
+        if not (mine.certain and theirs.certain):
+            return True
+        family = one.family
+        lets = mine.by_block(True, family, other.atom) | mine.by_group(True, family, other.groups)
+        lets &= theirs.by_block(False, family, one.atom) | theirs.by_group(False, family, one.groups)
+        return bool(lets & self._asked)
 
     def _some(self, of: Endpoints, *, source: bool) -> int:
         out = 0
