@@ -57,7 +57,8 @@ class Plan:
         resource = next(r for r in self.root["resources"] if (r["type"], r["name"]) == (type, own))
         config = next(r for r in self.config["resources"] if r["address"] == address)
         resource["values"].setdefault(name, []).append(values)
-        config["expressions"].setdefault(name, []).append(links)
+        constants = {key: {"constant_value": value} for key, value in values.items()}
+        config["expressions"].setdefault(name, []).append({**constants, **links})
         return self
 
     def _planned(self, module: str) -> Values:
@@ -427,15 +428,8 @@ def test_rules_that_cannot_be_told_apart_are_named() -> None:
     plan = base().add("aws_security_group.one", vpc_id=ref("aws_vpc.main"), name="one")
     plan.add("aws_security_group.two", vpc_id=ref("aws_vpc.main"), name="two")
     rule = {"from_port": 22, "to_port": 22, "protocol": "tcp"}
-    for name, told in (("one", {"from_port": 22}), ("two", {"from_port": 22})):
-        constants = {key: {"constant_value": value} for key, value in told.items()}
-        plan.block(
-            "aws_security_group.web",
-            "ingress",
-            dict(rule),
-            security_groups=ref(f"aws_security_group.{name}"),
-            **constants,
-        )
+    for name in ("one", "two"):
+        plan.block("aws_security_group.web", "ingress", dict(rule), security_groups=ref(f"aws_security_group.{name}"))
     assert "aws_security_group.web" in {p.element for p in plan.read().notes.problems}
 
 
@@ -443,11 +437,8 @@ def test_rules_of_a_set_find_their_references() -> None:
     """Whatever order the values come in."""
     plan = base().add("aws_security_group.one", vpc_id=ref("aws_vpc.main"), name="one")
     for port, name in ((23, "one"), (22, "web")):
-        constants = {"from_port": {"constant_value": port}, "to_port": {"constant_value": port}}
         rule = {"from_port": port, "to_port": port, "protocol": "tcp"}
-        plan.block(
-            "aws_security_group.web", "ingress", rule, security_groups=ref(f"aws_security_group.{name}"), **constants
-        )
+        plan.block("aws_security_group.web", "ingress", rule, security_groups=ref(f"aws_security_group.{name}"))
     resource = next(r for r in plan.root["resources"] if r["address"] == "aws_security_group.web")
     resource["values"]["ingress"].reverse()
     network = plan.read()
