@@ -12,6 +12,7 @@ from ringfence.insight.imports.notes import Notes, Problem
 from ringfence.insight.imports.record import Damaged, Record
 from ringfence.model.kinds import GAP, KINDS, Kind
 from ringfence.model.nouns.gap import OUTSIDE, Gap
+from ringfence.model.nouns.network import Vpc
 from ringfence.model.regions import REGIONS
 from ringfence.model.row import Row
 from ringfence.model.world import World, world_of
@@ -168,8 +169,6 @@ class Draft:
         return world_of(self._everything())
 
     def _everything(self) -> Iterator[tuple[Kind[Any], Row]]:
-        from ringfence.model.nouns.network import Vpc
-
         for kind, rows in self.rows.items():
             for row in rows.values():
                 yield KIND_OF[kind], row

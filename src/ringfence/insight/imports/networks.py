@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -369,7 +370,7 @@ def _mains(draft: Draft) -> None:
             draft.problem(vpc.id, vpc.id, f"it {why}")
         acl = next((a.id for a in draft.all(NetworkAcl) if a.vpc_id == vpc.id and a.is_default), "")
         group = next((g.id for g in draft.all(SecurityGroup) if g.vpc_id == vpc.id and g.is_default), "")
-        draft.put(_replace(vpc, main_route_table_id=mains[0] if mains else "", default_network_acl_id=acl,
+        draft.put(replace(vpc, main_route_table_id=mains[0] if mains else "", default_network_acl_id=acl,
                            default_security_group_id=group))  # fmt: skip
         taken: dict[str, str] = {}
         for table in tables:
@@ -380,9 +381,3 @@ def _mains(draft: Draft) -> None:
                         association.subnet_id,
                         f"it is associated with {taken[association.subnet_id]} and {table.id}",
                     )
-
-
-def _replace(row: Any, **fields: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(row, **fields)

@@ -52,6 +52,7 @@ def default_group(plan: Plan, vpc_id: str) -> str:
 
 
 def interface(plan: Plan, thing: Thing) -> None:
+    """`aws_network_interface`."""
     values, subnet_id = thing.values, plan.need(thing, "subnet_id")
     vpc_id = plan.subnets[subnet_id]["VpcId"] if subnet_id in plan.subnets else None
     given = sorted(values.get("private_ips") or [values.get("private_ip")], key=lambda a: a != values.get("private_ip"))
@@ -80,6 +81,7 @@ def _eni(
 
 
 def instance(plan: Plan, thing: Thing) -> None:
+    """`aws_instance`, with the interface that AWS makes for it unless it is given one."""
     values = thing.values
     attached = [
         plan.things.one(thing, "network_interface_id", among=block, inner=inner)
@@ -130,6 +132,7 @@ def _public(plan: Plan, address: str) -> str:
 
 
 def attach(plan: Plan, thing: Thing) -> None:
+    """`aws_network_interface_attachment`."""
     eni = plan.enis.get(plan.need(thing, "network_interface_id"))
     if eni is None:
         raise Damaged("its network interface is not in the document")
@@ -140,6 +143,7 @@ def attach(plan: Plan, thing: Thing) -> None:
 
 
 def attach_group(plan: Plan, thing: Thing) -> None:
+    """`aws_network_interface_sg_attachment`."""
     eni, group = plan.enis.get(plan.need(thing, "network_interface_id")), plan.need(thing, "security_group_id")
     if eni is None:
         raise Damaged("its network interface is not in the document")
@@ -147,6 +151,7 @@ def attach_group(plan: Plan, thing: Thing) -> None:
 
 
 def address(plan: Plan, thing: Thing) -> None:
+    """`aws_eip`, with what an `aws_eip_association` says of it."""
     public = thing.values.get("public_ip") or _public(plan, thing.address)
     record: dict[str, Any] = {
         "AllocationId": thing.values.get("allocation_id") or thing.id,

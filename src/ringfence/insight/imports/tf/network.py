@@ -18,6 +18,7 @@ _TARGETS: dict[str, str] = {
 
 
 def vpc(plan: Plan, thing: Thing) -> None:
+    """`aws_vpc`, `aws_default_vpc`, and VPCs that are read as data."""
     values = thing.values
     if thing.type.startswith("data.") and (thing.id in plan.vpcs or thing.made):
         return
@@ -48,6 +49,7 @@ def vpc(plan: Plan, thing: Thing) -> None:
 
 
 def vpc_block(plan: Plan, thing: Thing) -> None:
+    """Secondary blocks of a VPC."""
     vpc = plan.vpcs.get(plan.need(thing, "vpc_id"))
     block = thing.values.get("cidr_block") or thing.values.get("ipv6_cidr_block")
     if vpc is None or not block:
@@ -57,6 +59,7 @@ def vpc_block(plan: Plan, thing: Thing) -> None:
 
 
 def subnet(plan: Plan, thing: Thing) -> None:
+    """`aws_subnet`, `aws_default_subnet`, and subnets that are read as data."""
     values = thing.values
     if thing.type.startswith("data.") and (thing.id in plan.subnets or thing.made):
         return
@@ -82,14 +85,17 @@ def subnet(plan: Plan, thing: Thing) -> None:
 
 
 def prefix_list(plan: Plan, thing: Thing) -> None:
+    """`aws_ec2_managed_prefix_list` with its entries."""
     plan.lists[thing.id] = [str(each.values["cidr"]) for each in plan.blocks(thing, "entry")]
 
 
 def prefix_list_entry(plan: Plan, thing: Thing) -> None:
+    """An entry that is a resource of its own."""
     plan.lists.setdefault(plan.need(thing, "prefix_list_id"), []).append(str(thing.values["cidr"]))
 
 
 def gateway(plan: Plan, thing: Thing) -> None:
+    """`aws_internet_gateway`, attached by itself or by an attachment."""
     attached = [plan.need(t, "vpc_id") for t in plan.things.of_type("aws_internet_gateway_attachment")
                 if plan.things.one(t, "internet_gateway_id") == thing.id]  # fmt: skip
     vpc_id = plan.things.one(thing, "vpc_id") or next(iter(attached), None)
@@ -101,6 +107,7 @@ def gateway(plan: Plan, thing: Thing) -> None:
 
 
 def table(plan: Plan, thing: Thing) -> None:
+    """`aws_route_table` with its routes inside; adopted main tables, too."""
     default = thing.type == "aws_default_route_table"
     vpc_id = plan.things.one(thing, "vpc_id") or owner_of(plan, thing, "default_route_table_id")
     id = thing.id
@@ -119,6 +126,7 @@ def table(plan: Plan, thing: Thing) -> None:
 
 
 def route(plan: Plan, thing: Thing) -> None:
+    """`aws_route`; it replaces one of the same destination."""
     table = plan.tables.get(plan.need(thing, "route_table_id"))
     if table is None:  # a VPC's main table, which is not managed
         raise Damaged("its route table is not in the document")
@@ -144,6 +152,7 @@ def _target(plan: Plan, thing: Thing, values: dict[str, Any], inner: dict[str, A
 
 
 def table_association(plan: Plan, thing: Thing) -> None:
+    """A subnet, a gateway, or the VPC gets a table."""
     table = plan.tables.get(plan.need(thing, "route_table_id"))
     if table is None:
         raise Damaged("its route table is not in the document")

@@ -74,6 +74,7 @@ class Plan:
         return found
 
     def tags(self, thing: Thing) -> list[dict[str, str]]:
+        """Tags as EC2 lists them."""
         tags = thing.values.get("tags_all") or thing.values.get("tags") or {}
         return [{"Key": str(k), "Value": "" if v is None else str(v)} for k, v in tags.items()]
 
@@ -92,8 +93,10 @@ class Plan:
         return thing.values.get(name) is not None or not (thing.unknown.get(name) and thing.expressions.get(name))
 
     def add(self, key: str, data: dict[str, Any], element: str) -> None:
+        """One record."""
         self.archive.add(key, data, self.source, element)
 
     def not_known(self, address: str, why: str) -> None:
+        """Something that only the cloud will tell: answers depend on it."""
         self.notes.problems.append(Problem(address, why))
         self.archive.cut.append(address)

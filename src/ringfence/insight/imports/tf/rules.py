@@ -13,6 +13,7 @@ from ringfence.insight.imports.tf.types import GROUPS
 
 
 def group(plan: Plan, thing: Thing) -> None:
+    """`aws_security_group` with its rules inside; adopted default groups, too."""
     values = thing.values
     default = thing.type == "aws_default_security_group"
     vpc_id = plan.things.one(thing, "vpc_id") or next((v["VpcId"] for v in plan.vpcs.values() if v["IsDefault"]), None)
@@ -61,6 +62,7 @@ def _self(plan: Plan, thing: Thing) -> str:
 
 
 def group_rule(plan: Plan, thing: Thing) -> None:
+    """`aws_security_group_rule`: one service, lists of peers."""
     group = plan.groups.get(plan.need(thing, "security_group_id"))
     if group is None:
         raise Damaged("its security group is not in the document")
@@ -71,6 +73,7 @@ def group_rule(plan: Plan, thing: Thing) -> None:
 
 
 def single_rule(plan: Plan, thing: Thing) -> None:
+    """`aws_vpc_security_group_ingress_rule` and `_egress_rule`: one peer each."""
     group, values = plan.groups.get(plan.need(thing, "security_group_id")), thing.values
     if group is None:
         raise Damaged("its security group is not in the document")
@@ -95,6 +98,7 @@ def single_rule(plan: Plan, thing: Thing) -> None:
 
 
 def group_association(plan: Plan, thing: Thing) -> None:
+    """`aws_vpc_security_group_vpc_association` (SG-70)."""
     record = {
         "GroupId": plan.need(thing, "security_group_id"),
         "VpcId": plan.need(thing, "vpc_id"),
@@ -104,6 +108,7 @@ def group_association(plan: Plan, thing: Thing) -> None:
 
 
 def acl(plan: Plan, thing: Thing) -> None:
+    """`aws_network_acl` with its entries inside; adopted default ones, too."""
     default = thing.type == "aws_default_network_acl"
     id = thing.values.get("id") or plan.things.one(thing, "default_network_acl_id") or thing.id
     vpc_id = plan.things.one(thing, "vpc_id") or (owner_of(plan, thing, "default_network_acl_id") if default else None)
@@ -123,6 +128,7 @@ def acl(plan: Plan, thing: Thing) -> None:
 
 
 def acl_rule(plan: Plan, thing: Thing) -> None:
+    """`aws_network_acl_rule`; one that the ACL lists itself is not listed twice."""
     acl = plan.acls.get(plan.need(thing, "network_acl_id"))
     if acl is None:
         raise Damaged("its network ACL is not in the document")
@@ -132,6 +138,7 @@ def acl_rule(plan: Plan, thing: Thing) -> None:
 
 
 def acl_association(plan: Plan, thing: Thing) -> None:
+    """`aws_network_acl_association`."""
     acl, subnet_id = plan.acls.get(plan.need(thing, "network_acl_id")), plan.need(thing, "subnet_id")
     if acl is None:
         raise Damaged("its network ACL is not in the document")
