@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ from botocore.exceptions import ClientError
 
 import ringfence.api.ops.cloudwatch
 import ringfence.api.ops.logs  # noqa: F401  fills the registry
-from ringfence import alarms, deliveries
+from ringfence import alarms, deliveries, network_usage
 from ringfence.api.ops.cloudwatch import data as data_operation
 from ringfence.api.ops.cloudwatch import history
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.model.ids import SeededIds
-from ringfence.model.kinds import ALARM_EVENT
+from ringfence.model.kinds import ALARM_EVENT, NETWORK_INTERFACE
+from ringfence.model.nouns.network_interface import Attachment, NetworkInterface
+from ringfence.model.world import world_of
 from ringfence.store.events import EventStore
 from ringfence.store.metrics import RETENTION, Metric, of_values
 from tests.api.front import ACCOUNT, OTHER_KEY, USER_KEY, Front, signed
@@ -216,7 +220,12 @@ def test_query_json_and_cbor_compressed_or_not(lab: Lab) -> None:
     assert (point["Sum"], point["SampleCount"]) == (13 + sum(range(1000)), 1003)
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"x" * (5 << 20)), gzip.compress(_form(**QUERY))[:-9]])
+JSON_PUT = json.dumps({"Namespace": "N", "MetricData": [{"MetricName": "q", "Value": 5}]}).encode()
+
+
+@pytest.mark.parametrize(
+    "body", [b"no gzip", gzip.compress(JSON_PUT + b" " * (5 << 20)), gzip.compress(JSON_PUT + b" " * 999)[:-9]]
+)
 def test_bodies_that_are_no_sound_gzip_are_refused(lab: Lab, body: bytes) -> None:
     headers = {
         "Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "GraniteServiceVersion20100801.PutMetricData",
@@ -303,6 +312,14 @@ def test_resolutions_are_kept_as_long_as_cloudwatch_keeps_them(lab: Lab) -> None
     assert len(lab.events.metrics.values(series.id, 3600, 0, 1 << 40)) == 5
     lab.events.metrics.forget(now + 500 * 86400)
     assert lab.events.metrics.series(ACCOUNT, "us-east-1") == []
+
+
+def test_standard_resolution_has_no_seconds(lab: Lab) -> None:
+    lab.put(1)
+    lab.put(2, name="high", StorageResolution=1)
+    assert lab.statistics("Sum", period=1, ago=10) == []
+    assert [p["Sum"] for p in lab.statistics("Sum", period=1, ago=10, name="high")] == [2]
+    assert [p["Sum"] for p in lab.statistics("Sum", ago=10, name="high")] == [2]
 
 
 def test_metrics_are_listed_by_name_and_dimensions(lab: Lab) -> None:
@@ -650,6 +667,17 @@ def test_network_address_usage_of_vpcs_that_ask_for_it(lab: Lab) -> None:
             StartTime=lab.now - timedelta(minutes=5), EndTime=lab.now + timedelta(minutes=5), Statistics=["Maximum"],
         )["Datapoints"]  # fmt: skip
         assert (point["Maximum"], point["Unit"]) == (4, "Count")
+
+
+def test_further_interfaces_of_an_instance_weigh_one_more(lab: Lab) -> None:
+    """MON-09"""
+    eni = NetworkInterface(
+        id="eni-1", owner_id=ACCOUNT, region="us-east-1", vpc_id="vpc-1", subnet_id="subnet-1", availability_zone="a",
+        number=1, mac="", addresses=(IPv4Address("10.0.0.4"),), ipv6=(IPv6Address("2001:db8::4"),),
+    )  # fmt: skip
+    attached = [Attachment(id="a", instance_id="i-1", device_index=n, attach_time="") for n in (0, 1)]
+    rows = [replace(eni, id=f"eni-{n}", attachment=one) for n, one in enumerate((*attached, None))]
+    assert network_usage.usage(world_of((NETWORK_INTERFACE, row) for row in rows)) == {"vpc-1": 7}
 
 
 # ---------------------------------------------------------------------- permissions

@@ -6,12 +6,13 @@ first. It may lose what was read in the last seconds before a power failure: the
 
 from __future__ import annotations
 
+import operator
 import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from ringfence.model.net import Address
@@ -83,10 +84,10 @@ class FlowStore:
     def put(self, flows: Iterable[Flow], now: float) -> None:
         """Append; forget what is too much or too old."""
         rows = [_row(flow) for flow in flows]
-        marks = ", ".join("?" * len(_COLUMNS))
+        names, marks = ", ".join((*_PLAIN, "source", "destination")), ", ".join("?" * len(_COLUMNS))
         with self._lock, self._db:
             self._db.execute("begin immediate")
-            self._db.executemany(f"insert into flow ({', '.join(_COLUMNS)}) values ({marks})", rows)
+            self._db.executemany(f"insert into flow ({names}) values ({marks})", rows)
             self._db.execute("delete from flow where number <= (select max(number) from flow) - ?", (self._most,))
             self._db.execute("delete from flow where last < ?", (now - DAYS * 86_400,))
 
@@ -128,11 +129,13 @@ class FlowStore:
 
 
 # ---------------------------------------------------------------------- rows
+#: every column but the addresses, which come last in what is inserted
+_PLAIN = tuple(name for name in _COLUMNS if name not in _ADDRESSES)
+_plain = operator.attrgetter(*_PLAIN)
+
+
 def _row(flow: Flow) -> tuple[object, ...]:
-    return tuple(
-        _packed(value) if isinstance(value := getattr(flow, name), IPv4Address | IPv6Address) else value
-        for name in _COLUMNS
-    )
+    return (*_plain(flow), _packed(flow.source), _packed(flow.destination))
 
 
 def _flow(row: Sequence[object]) -> Flow:

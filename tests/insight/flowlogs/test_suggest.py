@@ -69,6 +69,10 @@ def test_the_side_that_sent_a_syn_opened_it(lab: Rules) -> None:
     back = seen(lab.server, OUT, WEB, CLIENT, ports=(80, 40_000), tcp_flags=SYN | ACK | FIN, at=START + 1)
     (one,) = openings([back, there, replace(there, tcp_flags=0, first=START + 70, last=START + 70)])
     assert (one.direction, one.destination_port, one.packets) == (IN, 80, 2)
+    same = [
+        replace(one, source_port=5060, destination_port=5060) for one in (there, back)
+    ]  # ports do not tell, time would mislead
+    assert [one.direction for one in openings(same)] == [IN]
 
 
 def test_without_a_syn_ports_tell_then_time_and_else_both_may_have(lab: Rules) -> None:
@@ -92,6 +96,12 @@ def test_a_wide_rule_becomes_what_was_needed_of_it(lab: Rules) -> None:
     assert found.proof.sound
     assert (found.proof.replayed, found.proof.refused, found.proof.opened) == (4, (), ())
     assert found.proof.closed > 0
+
+
+def test_ports_that_lie_apart_are_not_bridged(lab: Rules) -> None:
+    rule = lab.allow()
+    found = lab.suggest(lab.hit(80), lab.hit(90), lab.hit(91))
+    assert shown(lab.ingress(found)[rule].instead) == {(6, 80, 80, "10.0.0.20/32"), (6, 90, 91, "10.0.0.20/32")}
 
 
 def test_a_rule_that_nothing_needed_goes(lab: Rules) -> None:
