@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from ringfence.insight.analyzer import scope, ways
+from ringfence.insight.analyzer import findings, scope, ways
+from ringfence.insight.analyzer.scope import Path
+from ringfence.insight.analyzer.statements import content_of
+from ringfence.insight.reach.atoms import interval
 from ringfence.insight.reach.exposure import block_of
-from tests.insight.analyzer.scopes import run
+from ringfence.model.kinds import SECURITY_GROUP
+from ringfence.policy.compile.security_groups import _match
+from ringfence.policy.packet import Hop, Layer
+from tests.api.ops.harness import ACCOUNT, REGION
+from tests.insight.analyzer.scopes import ENI, IGW, Scoped, Tally, run
 
 
 def test_findings_and_specification_agree() -> None:
@@ -45,3 +52,46 @@ def _blocks_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_seeded_faults_are_found(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     fault(monkeypatch)
     assert run(range(12), 3).differences
+
+
+def _admitted(path: Path, hops: tuple[Hop, ...], told: tuple[Hop, ...]) -> bool:
+    """Are the elements the evaluator's, and the rules of groups ones that fit? Of several that fit it may name another."""
+    asked, said = (
+        [hop for hop in way if hop.layer is not Layer.NO_ROUTE or hop.by.rule not in (None, "local")]
+        for way in (hops, told)
+    )
+    if [hop.layer for hop in asked] != [hop.layer for hop in said]:
+        return False
+    for a, b in zip(asked, said, strict=True):
+        if a.layer is Layer.GATEWAY and a.by.component != b.by.component:
+            return False
+        if a.layer not in (Layer.SG_EGRESS, Layer.SG_INGRESS, Layer.GATEWAY) and a.by != b.by:
+            return False
+    return True
+
+
+def test_the_rules_of_findings_are_those_that_decide() -> None:
+    """Rules filed by address say what the evaluator says, packet by packet; and each group's rule lets that packet through."""
+    assert sum(_compared(seed) for seed in range(8)) > 300
+
+
+def _compared(seed: int) -> int:
+    scoped = Scoped(seed, Tally())
+    world = scoped.run.api.world
+    everything = content_of({"MatchPaths": [{"Source": {"ResourceStatement": {"ResourceTypes": [IGW, ENI]}}}]})
+    held = scope.Scope(world, scoped.run.api.engines.of(world), everything, ACCOUNT, REGION)
+    telling, seen = findings._Telling(held), 0
+    for path in held.paths():
+        for _, ranges, sources, told in telling._parts(path):
+            for first, last in ranges:
+                at = scoped.run.chance.choice((first, last))
+                hops = findings._judged(held, path, at, list(sources) or None)
+                assert _admitted(path, hops, told), (path, at, hops, told)
+                for hop in told:
+                    row = next((g for g in world.all(SECURITY_GROUP) if g.id == hop.by.component), None)
+                    if row is not None:
+                        rule = next(rule for rule in row.rules if rule.id == hop.by.rule)
+                        low, high = interval(_match(rule))
+                        assert low <= at <= high
+                seen += 1
+    return seen
