@@ -38,6 +38,7 @@ def check(call: Call, world: World, change: Change, engines: Engines) -> dict[st
     overridden = []
     for scope, paths in _forbidden(world, after, scopes, engines):
         if not _overridden(scope, call.now):
+            engines.of(world)  # where the next call begins
             raise fault("OperationNotPermitted", message=_refusal(scope, paths))
         overridden.append({"accessScope": ACCESS_SCOPE.arn(scope), "until": scope.tag(OVERRIDE_TAG), "opened": paths})
     return {"guardOverrides": overridden} if overridden else None

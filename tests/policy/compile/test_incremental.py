@@ -270,3 +270,15 @@ def test_differences_of_fragments() -> None:
         put, drop = differences(left, right)
         assert {key_of(f): f for f in put} == {key: f for key, f in right.items() if left.get(key) != f}
         assert set(drop) == left.keys() - right.keys()
+
+
+def test_back_to_the_world_before_is_as_quick_as_forth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that is looked at and not committed: nothing is compiled from scratch on the way back."""
+    made = world(vpc(), subnet("a", "10.0.0.0/24"), group("g", *OPEN), host("x", "10.0.0.10", groups=["g"]))
+    compiler = Compiler()
+    before = compiler.compile(made)
+    monkeypatch.setattr(Compiler, "_all", lambda *_: pytest.fail("from scratch"))
+    after = compiler.compile(changed(made, group("g", ingress(ANY, "tcp", 80)), eni("new", "10.0.0.20", groups=["g"])))
+    assert after.fragments != before.fragments
+    again = compiler.compile(made)
+    assert again.fragments == before.fragments

@@ -53,8 +53,14 @@ class _Made:
 _NEVER = _Made()
 
 
+def _touched(held: World, world: World) -> frozenset[Place] | None:
+    """The places that may read differently: the same from a World to the next and back, when that was not committed."""
+    touched = world.touched_since(held)
+    return held.touched_since(world) if touched is None else touched
+
+
 class Compiler:
-    """Compiles one World after another; quick when each is a descendant of the one before. Not for several threads."""
+    """Compiles one World after another; quick when one of each two descends from the other. Not for several threads."""
 
     def __init__(self) -> None:
         self._world: World | None = None
@@ -64,7 +70,7 @@ class Compiler:
 
     def compile(self, world: World) -> Ir:
         """The IR of a World. ApiError if a row names one that does not exist (an unsound World, a bug elsewhere)."""
-        touched = world.touched_since(self._world) if self._world is not None else None
+        touched = _touched(self._world, world) if self._world is not None else None
         # a maker that fails leaves nothing half remembered: the next compilation starts from scratch
         self._world = None
         self._fragments = dict(self._fragments)
