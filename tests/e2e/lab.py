@@ -94,6 +94,15 @@ class Lab:
         """Until the newest generation is in force."""
         self.run("wait", check=True)
 
+    def nothing_drifted(self) -> None:
+        """What is installed is what the model says, and nothing that could have let a packet through ever differed (CFG-07)."""
+        report = self.json("verify")
+        assert (report["findings"], report["problems"]) == ([], [])
+        found = self.json("audit", "--event", "EnforcementDrift", "--last", "1000")
+        events = found["records"] if isinstance(found, dict) else found
+        differed = [each for event in events for each in event["serviceEventDetails"]["findings"]]
+        assert [each for each in differed if not each["shut"]] == []
+
     def arguments(self, row: Row) -> list[str]:
         out = [self.names.get(row.source, row.source), self.names.get(row.destination, row.destination)]
         out += ["--protocol", row.protocol]

@@ -8,25 +8,27 @@ was worked out once is remembered. 0 is no packet, 1 every packet.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import pairwise
 
 Interval = tuple[int, int]
 Box = Mapping[int, Interval]  # field → first and last value; fields that are not named may be anything
 
-#: (name, largest value), in the order they are asked. The connection's fields come first: few values, and rules about headers
-#: are then shared below them. `word` and `port` are the first and second 16 bits behind the IP header.
+#: (name, largest value), in the order they are asked. First what tells interfaces apart, so that what is the same for interfaces
+#: with the same groups is shared below; then the connection's fields, then what rules ask. `word` and `port` are the first and second
+#: 16 bits behind the IP header.
 FIELDS = (
+    ("family", 255), ("destination", (1 << 128) - 1),
     ("state", 127), ("direction", 1), ("begun", 3), ("judged", 15), ("generation", (1 << 26) - 1),
-    ("family", 255), ("protocol", 255), ("port", 65535), ("word", 65535), ("hops", 255),
-    ("source", (1 << 128) - 1), ("destination", (1 << 128) - 1), ("mac", (1 << 48) - 1),
+    ("source", (1 << 128) - 1), ("mac", (1 << 48) - 1), ("protocol", 255), ("port", 65535), ("word", 65535), ("hops", 255),
 )  # fmt: skip
 (
-    STATE, DIRECTION, BEGUN, JUDGED, GENERATION, FAMILY, PROTOCOL, PORT, WORD, HOPS, SOURCE, DESTINATION, MAC,
+    FAMILY, DESTINATION, STATE, DIRECTION, BEGUN, JUDGED, GENERATION, SOURCE, MAC, PROTOCOL, PORT, WORD, HOPS,
 ) = range(len(FIELDS))  # fmt: skip
 LARGEST = tuple(largest for _, largest in FIELDS)
 NONE, ALL = 0, 1
+REMEMBERED = 1_000_000
 _END = len(FIELDS)
 
 Edges = tuple[tuple[int, ...], tuple[int, ...]]  # last values of the intervals, and where they lead
@@ -35,10 +37,11 @@ _field: list[int] = [_END, _END]
 _edges: list[Edges] = [((), ()), ((), ())]
 _unique: dict[tuple[int, Edges], int] = {}
 _and: dict[tuple[int, int], int] = {}
+_or: dict[tuple[int, int], int] = {}
 _not: dict[int, int] = {0: 1, 1: 0}
 
 
-def _node(field: int, lasts: list[int], leads: list[int]) -> int:
+def _node(field: int, lasts: Sequence[int], leads: Sequence[int]) -> int:
     """The node with these edges; neighbours that lead to the same place are one."""
     kept_lasts: list[int] = []
     kept_leads: list[int] = []
@@ -70,27 +73,33 @@ def both(a: int, b: int) -> int:
     key = (a, b) if a < b else (b, a)
     found = _and.get(key)
     if found is None:
-        found = _and[key] = _both(a, b)
+        found = _and[key] = _merged(a, b, both)
     return found
 
 
-def _both(a: int, b: int) -> int:
+def _merged(a: int, b: int, merge: Callable[[int, int], int]) -> int:
+    """Interval by interval of the first field that either asks for."""
     if _field[a] > _field[b]:
         a, b = b, a
     field = _field[a]
     lasts, leads = _edges[a]
     if _field[b] != field:
-        return _node(field, list(lasts), [both(lead, b) for lead in leads])
+        return _node(field, lasts, [merge(lead, b) for lead in leads])
     other_lasts, other_leads = _edges[b]
     out_lasts: list[int] = []
     out_leads: list[int] = []
     i = j = 0
-    while i < len(lasts):
-        last = min(lasts[i], other_lasts[j])
-        out_lasts.append(last)
-        out_leads.append(both(leads[i], other_leads[j]))
-        i += lasts[i] == last
-        j += other_lasts[j] == last
+    end = len(lasts)
+    while i < end:
+        mine, other = lasts[i], other_lasts[j]
+        out_leads.append(merge(leads[i], other_leads[j]))
+        if mine <= other:
+            out_lasts.append(mine)
+            i += 1
+            j += mine == other
+        else:
+            out_lasts.append(other)
+            j += 1
     return _node(field, out_lasts, out_leads)
 
 
@@ -104,7 +113,7 @@ def outside(a: int) -> int:
     found = _not.get(a)
     if found is None:
         lasts, leads = _edges[a]
-        found = _node(_field[a], list(lasts), [outside(lead) for lead in leads])
+        found = _node(_field[a], lasts, [outside(lead) for lead in leads])
         _not[a], _not[found] = found, a
     return found
 
@@ -113,10 +122,22 @@ def either(*sets: int) -> int:
     """Packets in any of the sets."""
     out = NONE
     for each in sets:
-        out = outside(both(outside(out), outside(each))) if out not in (NONE, ALL) and each not in (NONE, ALL) else (
-            ALL if ALL in (out, each) else out or each
-        )  # fmt: skip
+        out = _either(out, each)
     return out
+
+
+def _either(a: int, b: int) -> int:
+    if a == b or b == NONE:
+        return a
+    if a == NONE:
+        return b
+    if a == ALL or b == ALL:
+        return ALL
+    key = (a, b) if a < b else (b, a)
+    found = _or.get(key)
+    if found is None:
+        found = _or[key] = _merged(a, b, _either)
+    return found
 
 
 def union(sets: Iterable[int]) -> int:
@@ -125,6 +146,13 @@ def union(sets: Iterable[int]) -> int:
     while len(queue) > 1:
         queue = [either(*queue[n : n + 2]) for n in range(0, len(queue), 2)]
     return queue[0] if queue else NONE
+
+
+def forget() -> None:
+    """What was worked out is worked out again when it is asked again: for the sake of memory. Sets stay."""
+    if len(_and) + len(_or) > REMEMBERED:
+        _and.clear()
+        _or.clear()
 
 
 def box(conditions: Box) -> int:
@@ -198,20 +226,6 @@ def example(a: int) -> dict[int, int] | None:
         at = next(n for n, lead in enumerate(leads) if lead != NONE)
         out[_field[a]] = lasts[at - 1] + 1 if at else 0
         a = leads[at]
-    return out
-
-
-def only(a: int, field: int) -> list[Interval]:
-    """The values that packets of the set have in a field; for sets that ask for no field before it."""
-    if a == NONE:
-        return []
-    if _field[a] != field:
-        return [(0, LARGEST[field])]
-    out, first = [], 0
-    for last, lead in zip(*_edges[a], strict=True):
-        if lead != NONE:
-            out.append((first, last))
-        first = last + 1
     return out
 
 

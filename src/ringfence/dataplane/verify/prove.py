@@ -191,6 +191,7 @@ class _Vpc:
             self._from_gateway()
         for eni in self.model.interfaces:
             self._in(eni)
+            p.forget()
         self._gateway_out()
         self._itself()
         self._arp()

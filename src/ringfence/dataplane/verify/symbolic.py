@@ -41,6 +41,7 @@ from ringfence.dataplane.verify.snapshot import Elements, Entry, TableContent
 WORD = 0xFFFFFFFF
 INVALID, ESTABLISHED, RELATED, NEW, UNTRACKED = 1, 2, 4, 8, 64
 ACCEPT, DROP, RETURN, UNKNOWN = "accept", "drop", "return", "unknown"
+LEADS = "leads to"  # a chain that never returns, whose name is the reason: looked at when everything else is settled
 
 
 def _states(*values: int) -> int:
@@ -101,12 +102,15 @@ Outcomes = dict[Outcome, int]
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Where a chain is run: links, the packet's mark, the zone its connection is in."""
+    """Where a chain is run: links, the packet's mark, the zone its connection is in; and what has become of the connection's mark
+    before (bits kept and bits set), and whether the packet has been told another connection table, or none."""
 
     iif: str = ""
     oif: str = ""
     mark: int = 0
     zone: int | None = None
+    connection: tuple[int, int] = (WORD, 0)
+    moved: bool = False
 
 
 # ---------------------------------------------------------------------- what registers hold
@@ -214,6 +218,7 @@ class Machine:
     def __init__(self, content: TableContent, table_family: int = _INET, routes: Routes = lambda _: {}) -> None:
         self._chains, self._sets, self._family, self._routes = content.chains, content.sets, table_family, routes
         self._memory: dict[str, Memory] = {}
+        self._final: dict[str, bool] = {}
         self._by_known: dict[tuple[str, tuple[int, ...]], dict[tuple[bytes, ...], list[Entry]]] = {}
         self._matches: dict[tuple[str, tuple[Held, ...]], _Groups] = {}
         self._ranged = {name: any(entry.end for entry in held.entries) for name, held in content.sets.items()}
@@ -225,14 +230,56 @@ class Machine:
         if chain is None or chain.hook is None:
             return {Outcome(UNKNOWN, UNCHANGED, f"there is no base chain {name}"): packets}
         out: Outcomes = {}
-        for outcome, some in self.chain(name, gate).items():
+        for outcome, some in self._whole(name, gate).items():
             verdict = (ACCEPT if chain.hook.accepts else DROP) if outcome.verdict == RETURN else outcome.verdict
             _more(out, replace(outcome, verdict=verdict), p.both(some, packets))
         return out
 
-    def chain(self, name: str, gate: Gate) -> Outcomes:
-        """What a chain does with all packets that can be."""
-        return self._chain(name, _Run(gate))
+    def _whole(self, name: str, gate: Gate) -> Outcomes:
+        """What a chain does with all packets that can be, and where it leads to in the end."""
+        out: Outcomes = {}
+        left: Outcomes = self._chain(name, _Run(gate))
+        while left:
+            following: Outcomes = {}
+            for outcome, some in left.items():
+                if outcome.verdict != LEADS:
+                    _more(out, outcome, some)
+                    continue
+                for last, part in self._chain(outcome.why, _Run(_after_all(gate, outcome.effects))).items():
+                    _more(
+                        following,
+                        Outcome(last.verdict, outcome.effects.then(last.effects), last.why),
+                        p.both(part, some),
+                    )
+            left = following
+        return out
+
+    def _never_returns(self, name: str) -> bool:
+        """Does every way through the chain end in a verdict? Then whoever leads there need not wait for what becomes of it, and is
+        the same for all who run it. (Told by the form of its rules alone.)"""
+        found = self._final.get(name)
+        if found is None:
+            self._final[name] = False  # while it is asked: chains do not go round
+            found = self._final[name] = self._is_final(name)
+        return found
+
+    def _is_final(self, name: str) -> bool:
+        chain = self._chains.get(name)
+        if chain is None or not chain.programs or len(chain.programs[-1]) != 1:
+            return False
+        decisions = [each for rule in chain.programs for each in rule if isinstance(each, Decide)]
+        maps = any(
+            isinstance(each, LookUp) and each.into == VERDICT_REGISTER for rule in chain.programs for each in rule
+        )
+        last = chain.programs[-1][0]
+        return (
+            not maps
+            and isinstance(last, Decide)
+            and all(
+                each.code in (ACCEPT, DROP) or (each.code == "goto" and self._never_returns(each.chain))
+                for each in decisions
+            )
+        )
 
     def _chain(self, name: str, caller: _Run) -> Outcomes:
         memory = self._memory.setdefault(name, {})
@@ -324,8 +371,10 @@ class Machine:
     def _decide(self, do: Decide, at: _At, run: _Run, out: Outcomes) -> None:
         if do.code in (ACCEPT, DROP, RETURN):
             _more(out, Outcome(do.code, at.effects), at.packets)
+        elif do.code == "goto" and self._never_returns(do.chain):
+            _more(out, Outcome(LEADS, at.effects, do.chain), at.packets)
         elif do.code in ("jump", "goto"):
-            inner = _Run(replace(run.gate, mark=_current(run, at.effects)))
+            inner = _Run(_after_all(run.gate, at.effects))
             for outcome, some in self._chain(do.chain, inner).items():
                 verdict = "next" if outcome.verdict == RETURN and do.code == "jump" else outcome.verdict
                 merged = Outcome(verdict, at.effects.then(outcome.effects), outcome.why)
@@ -338,6 +387,8 @@ class Machine:
     def _inherit(run: _Run, inner: _Run, effects: Effects) -> None:
         """What the called chain has read of the mark, this one has, as far as it had not written it itself."""
         for name, mask in inner.read:
+            if name == "connection" and not effects.connection[0]:
+                continue
             if name != "mark":
                 run.ask(name, mask)
             elif (mask or WORD) & effects.mark[0]:
@@ -375,7 +426,7 @@ class Machine:
 
     @staticmethod
     def _ct(key: int, run: _Run, effects: Effects) -> tuple[Held, int]:
-        if effects.zone is not None or effects.untracked:
+        if effects.zone is not None or effects.untracked or run.ask("moved"):
             raise _Unclear("it looks at the connection after it was told which")
         if key == 0:
             return State(0x7F), p.ALL
@@ -436,7 +487,8 @@ class Machine:
             if number & ~held.keep & WORD:
                 return p.NONE
             if held.connection:
-                return _connection_mark(held.keep, number, effects)
+                before = (0, 0) if not effects.connection[0] else run.ask("connection")
+                return _connection_mark(held.keep, number, _after(before, effects.connection))  # type: ignore[arg-type]
             return p.ALL if _mark(run, effects, held.keep) == number else p.NONE
         raise _Unclear("it compares what it has not loaded")
 
@@ -556,6 +608,14 @@ def _value(gate: Gate, name: str, mask: int) -> object:
     return value & mask if mask else value
 
 
+def _after_all(gate: Gate, effects: Effects) -> Gate:
+    """The gate as a chain meets it that is called after all this."""
+    return replace(
+        gate, mark=gate.mark & effects.mark[0] | effects.mark[1], connection=_after(gate.connection, effects.connection),
+        moved=gate.moved or effects.zone is not None or effects.untracked,
+    )  # fmt: skip
+
+
 def _current(run: _Run, effects: Effects) -> int:
     """The packet's mark now."""
     return run.gate.mark & effects.mark[0] | effects.mark[1]
@@ -613,9 +673,9 @@ GENERATION_SHIFT, JUDGED_SHIFT = 6, 2
 _SLICES = ((p.BEGUN, 0, 3), (p.JUDGED, JUDGED_SHIFT, 15), (p.GENERATION, GENERATION_SHIFT, (1 << 26) - 1))
 
 
-def _connection_mark(mask: int, value: int, effects: Effects) -> int:
-    """Connections whose mark, with only these bits kept, has a value."""
-    kept, put = effects.connection
+def _connection_mark(mask: int, value: int, change: tuple[int, int]) -> int:
+    """Connections whose mark, after a change of it, with only these bits kept, has a value."""
+    kept, put = change
     if (kept, put) != (WORD, 0):
         if mask & kept:
             raise _Unclear("it looks at a connection mark that it has written in part")

@@ -1,0 +1,172 @@
+# ruff: noqa: E501  a line of source is quoted as it stands
+"""Faults, one at a time, in what writes the rules and in what verifies them: (module, what it says, what it says with the fault).
+
+A module is loaded with the fault in a process of its own, and with it everything that stands on it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import CodeType, ModuleType
+
+RENDER, BASE = "nftables.render", "nftables.base"
+SYMBOLIC, PROVE, MODEL, ROADS, PACKETS = (
+    f"verify.{name}" for name in ("symbolic", "prove", "model", "roads", "packets")
+)
+AGAIN = ("ringfence.dataplane.", "tests.dataplane.verify.battery", "tests.dataplane.verify.simulated")
+
+
+@dataclass(frozen=True)
+class Fault:
+    module: str
+    right: str
+    wrong: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.module}: {self.wrong.strip()[:70]}"
+
+
+#: in the compiler and the topology: the proof of a healthy world must say something
+COMPILER = (
+    Fault(RENDER, "(low, low | 255) if code is None else (low | code, low | code)", "(low, low | 255)"),
+    Fault(RENDER, "rules.append((Bits(META_MARK, OWN_SOURCE, some=False), RETURN))", "pass"),
+    Fault(RENDER, "return FULL if match.ports is None else (match.ports.first, match.ports.last)", "return FULL"),
+    Fault(RENDER, "out.own(Chain(f\"{side}.{acl.acl_id}\", (*rules, (deny,))))", "out.own(Chain(f\"{side}.{acl.acl_id}\", tuple(rules)))"),
+    Fault(RENDER, "return (*terms, allow if entry.allow else deny)", "return (*terms, allow)"),
+    Fault(RENDER, "relevant = [entry for entry in entries if family", "relevant = [entry for entry in reversed(entries) if family"),
+    Fault(RENDER, "return Element(low, high, allow if piece.allow else deny)", "return Element(low, high, allow)"),
+    Fault(RENDER, "if not interface.source_dest_check:", "if True:"),
+    Fault(RENDER, "near = PASS_ONE | own | SAME_SUBNET | PLAIN_TABLE", "near = PASS_ONE | own | PLAIN_TABLE"),
+    Fault(RENDER, "rules += [(Within(DADDR[block.version], block), *stays)", "rules += [(Within(SADDR[block.version], block), *stays)"),
+    Fault(RENDER, "mark = PASS_ONE | own | around.table_number", "mark = PASS_ONE | own | 1"),
+    Fault(RENDER, "    return not any(\n        route.via is not Via.LOCAL", "    return not all(\n        route.via is not Via.LOCAL"),
+    Fault(RENDER, "openings = [group.opens_egress if side == IN else group.opens_ingress", "openings = [group.opens_ingress if side == IN else group.opens_egress"),
+    Fault(RENDER, "mark = (table_number if edge.table_id else 0)", "mark = 0"),
+    Fault(RENDER, "out.put(base.ARP_OWN, *(Element((name, interface.mac, a)) for a in interface.ipv4), family=ARP)", "pass"),
+    Fault("nftables.flatten", "(allow for (first, last), allow in rules if", "(allow for (first, last), allow in reversed(rules) if"),
+    Fault("nftables.flatten", "inner = [b for b in blocks if b.prefixlen > block.prefixlen and _covers(block, b)]", "inner = []"),
+    Fault("nftables.boxes", "return _inside(inner.protocols, outer.protocols) and _inside(inner.values, outer.values)", "return True"),
+    Fault(BASE, '"in": ((BEGUN_IN, 0), (BEGUN_OUT, 1))', '"in": ((BEGUN_IN, 1), (BEGUN_OUT, 0))'),
+    Fault(BASE, "(Bits(META_MARK, SAME_SUBNET, some=False), Dispatch((OIFNAME,), ACL_IN.name))", "(Bits(META_MARK, SAME_SUBNET, some=True), Dispatch((OIFNAME,), ACL_IN.name))"),
+    Fault(BASE, '(HasState("related"), Masked(CT_MARK, BEGUN, 0, differs=True), goto(then))', '(HasState("related"), goto(then))'),
+    Fault(BASE, "    (_OTHER_ZONE, goto(\"refuse-router\")),", ""),
+    Fault(BASE, "return ((Is(CT_DIRECTION, 0), SetConnectionMark(mark), goto(then)), (goto(then),))", "return ((SetConnectionMark(mark), goto(then)), (goto(then),))"),
+    Fault(BASE, "                Masked(CT_MARK, BEGUN, begun),\n                SetConnectionMark", "                SetConnectionMark"),
+    Fault(BASE, '*_judged("in", generation, JUDGED_INSIDE, *inside, *here)', '*_judged("in", generation, JUDGED_INSIDE, *here)'),
+    Fault(BASE, 'HasState("related", some=False), goto(f"stamp-{side}")', 'goto(f"stamp-{side}")'),
+    Fault(BASE, "(Bits(META_MARK, OWN_SOURCE, some=False), goto(\"refuse-router\")),", ""),
+    Fault("topology", 'return f"throw {destination}"', 'return f"blackhole {destination}"'),
+    Fault("topology", 'return f"blackhole {destination}"', 'return f"throw {destination}"'),
+)  # fmt: skip
+#: in the verifier: some world is no longer said to be what it is
+VERIFIER = (
+    Fault(PACKETS, "return NONE if a == b else both(a, outside(b))", "return both(a, outside(b)) if a != b else a"),
+    Fault(PACKETS, "        if kept_leads and kept_leads[-1] == lead:", "        if False:"),
+    Fault(PACKETS, "ends.setdefault(each[field][1] + 1, []).append(number)", "ends.setdefault(each[field][1], []).append(number)"),
+    Fault(SYMBOLIC, 'verdict = "next" if outcome.verdict == RETURN and do.code == "jump" else outcome.verdict', 'verdict = "next" if outcome.verdict == RETURN else outcome.verdict'),
+    Fault(SYMBOLIC, "verdict = (ACCEPT if chain.hook.accepts else DROP)", "verdict = DROP"),
+    Fault(SYMBOLIC, "return p.outside(equal) if do.operator == 1 else equal", "return equal"),
+    Fault(SYMBOLIC, "goes_on = p.both(at.packets, p.outside(inside) if do.absent else inside)", "goes_on = p.both(at.packets, inside)"),
+    Fault(SYMBOLIC, "return Header(p.DIRECTION, 1, 0xFF), HAS_ENTRY", "return Header(p.DIRECTION, 1, 0xFF), p.ALL"),
+    Fault(SYMBOLIC, "return Marked(connection=True), HAS_ENTRY", "return Marked(connection=True), p.ALL"),
+    Fault(SYMBOLIC, "wanted = [bit for bit in (1, 2, 4, 8, 64) if bit & held.mask == number]", "wanted = [1, 2, 4, 8, 64]"),
+    Fault(SYMBOLIC, 'raise _Unclear(f"an expression that is not known', 'return\n            raise _Unclear(f"an expression that is not known'),
+    Fault(SYMBOLIC, "            if entry.strange:\n", "            if False:\n"),
+    Fault(SYMBOLIC, "if elements is None or elements.dynamic:", "if elements is None:"),
+    Fault(SYMBOLIC, '            return {Outcome(UNKNOWN, UNCHANGED, f"there is no chain {name}"): POSSIBLE}', "            return {Outcome(DROP, UNCHANGED): POSSIBLE}"),
+    Fault(SYMBOLIC, "return first[0] & later[0], first[1] & later[0] | later[1]", "return later"),
+    Fault(SYMBOLIC, "number & ~held.keep & WORD", "False"),
+    Fault(SYMBOLIC, "            if name != \"mark\":\n                run.ask(name, mask)", "            if name != \"mark\":\n                pass"),
+    Fault(SYMBOLIC, "                run.ask(\"mark\", (mask or WORD) & effects.mark[0])", "                pass"),
+    Fault(SYMBOLIC, "fits = [n for n in range(full + 1) if n & some == wanted]", "fits = [wanted]"),
+    Fault(SYMBOLIC, "p.box({held.field: (value, value | rest)})", "p.box({held.field: (value, value)})"),
+    Fault(PROVE, "        for drift, some in ((Drift.ADMITS, p.without(got, asked)), (Drift.REFUSES, p.without(asked, got))):", "        for drift, some in ((Drift.REFUSES, p.without(asked, got)),):"),
+    Fault(PROVE, "        for drift, some in ((Drift.ADMITS, p.without(got, asked)), (Drift.REFUSES, p.without(asked, got))):", "        for drift, some in ((Drift.ADMITS, p.without(got, asked)),):"),
+    Fault(PROVE, "            if chain.hook is not None and asked.get(name)", "            if key in _HOOKS and chain.hook is not None and asked.get(name)"),
+    Fault(PROVE, "        if content.asleep and key in _HOOKS:", "        if False:"),
+    Fault(PROVE, "            if outcome.verdict not in (ACCEPT, DROP):", "            if False:"),
+    Fault(PROVE, 'label = ("zone", effects.zone, _meaning(mark))', 'label = ("zone", eni.number, _meaning(mark))'),
+    Fault(PROVE, "            if outcome.effects.connection != (WORD, 0):", "            if False:"),
+    Fault(PROVE, "        none(p.without(packets, p.either(begins, begun_here)), ", "        none(p.NONE, "),
+    Fault(PROVE, "            if not side.egress and inside_only != ask.meaning.inside:", "            if False:"),
+    Fault(PROVE, "flagged = p.union(p.box({p.JUDGED: (n, n)}) for n in range(16) if n & bits)", "flagged = p.ALL"),
+    Fault(PROVE, "now = p.box({p.GENERATION: (self.generation, self.generation)})\n        kinds", "now = p.ALL\n        kinds"),
+    Fault(PROVE, "tracked = p.without(ruled, admission.untracked)", "tracked = begins"),
+    Fault(PROVE, "self.proof.none(wrong, \"zone\"", "self.proof.none(p.NONE, \"zone\""),
+    Fault(PROVE, "                elif eni is not None and effects.zone is None:", "                elif False:"),
+    Fault(PROVE, "            self.proof.none(p.union(some for _, some in straight)", "            self.proof.none(p.NONE and p.union(some for _, some in straight)"),
+    Fault(PROVE, "                elif place == UNCLEAR:", "                elif False:"),
+    Fault(MODEL, "for entry in reversed((acl.egress if egress else acl.ingress) if acl else ()):", "for entry in (acl.egress if egress else acl.ingress) if acl else ():"),
+    Fault(MODEL, "found = p.either(some, found) if entry.allow else p.without(found, some)", "found = p.either(some, found)"),
+    Fault(MODEL, "        if not direct or members is None:", "        if members is None:"),
+    Fault(MODEL, "        if match.family not in (None, version) or", "        if"),
+    Fault(MODEL, "return Admission(allowed, p.both(wide, p.both(opened, FLOWING)))", "return Admission(allowed, p.NONE)"),
+    Fault(MODEL, "back = p.box({p.DIRECTION: (1, 1), p.BEGUN: (theirs, theirs)})", "back = p.box({p.DIRECTION: (1, 1), p.BEGUN: (1, 3)})"),
+    Fault(MODEL, "about = p.both(IS_RELATED, p.box({p.BEGUN: (1, 3)}))", "about = IS_RELATED"),
+    Fault(MODEL, "        out[ITSELF] = self.routers\n", "        out[ITSELF] = p.NONE\n"),
+    Fault(ROADS, "if held is None or route.metric < held.metric:", "if True:"),
+    Fault(ROADS, "key=lambda item: (item[0][0], -item[0][1])", "key=lambda item: (item[0][0], item[0][1])"),
+    Fault(ROADS, "if rule.strange or mark & rule.mask == rule.mark)", "if mark & rule.mask == rule.mark and not rule.strange)"),
+    Fault(ROADS, "left[rule.version] = p.both(left[rule.version], thrown)", "pass"),
+    Fault(ROADS, "    if route is None or route.kind == \"throw\":", "    if route is None:"),
+)  # fmt: skip
+
+
+class _Faulty(SourceFileLoader):
+    def __init__(self, name: str, path: str, fault: Fault) -> None:
+        super().__init__(name, path)
+        self._fault = fault
+
+    def get_code(self, fullname: str) -> CodeType:
+        with open(self.path) as file:
+            source = file.read()
+        if self._fault.right not in source:
+            raise AssertionError(f"{self._fault.module} does not say: {self._fault.right}")
+        try:
+            return compile(source.replace(self._fault.right, self._fault.wrong), self.path, "exec")
+        except SyntaxError as problem:
+            raise AssertionError(str(problem)) from None
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, fault: Fault) -> None:
+        self._fault, self._name = fault, f"ringfence.dataplane.{fault.module}"
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._name or path is None:
+            return None
+        place = os.path.join(next(iter(path)), fullname.rpartition(".")[2] + ".py")
+        return importlib.util.spec_from_file_location(fullname, place, loader=_Faulty(fullname, place, self._fault))
+
+
+def survives(fault: Fault, notices: Callable[[], bool]) -> bool:
+    """Does nobody notice the fault? `notices` runs with it, in a fork. AssertionError when it does not fit, or only crashes."""
+    child = os.fork()
+    if child == 0:
+        status = 3
+        try:
+            for name in [name for name in sys.modules if name.startswith(AGAIN)]:
+                del sys.modules[name]
+                parent, _, child = name.rpartition(".")
+                if parent in sys.modules:
+                    vars(sys.modules[parent]).pop(child, None)
+            sys.meta_path.insert(0, _Finder(fault))
+            status = 0 if notices() else 1
+        except Exception:  # noqa: BLE001  a fault must be noticed by what is said, not by a crash
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    if os.waitstatus_to_exitcode(status) == 3:
+        raise AssertionError(f"the fault does not fit: {fault.id}")
+    return os.waitstatus_to_exitcode(status) == 1
