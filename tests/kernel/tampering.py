@@ -130,7 +130,7 @@ TAMPERS = (
     Tamper("proxy neighbour", ("ip neigh add proxy 10.1.2.10 dev {link-a}",), "b", "neighbour", "extra", ""),
     Tamper("address added", ("ip addr add 10.1.2.10/32 dev lo",), "v1", "address", "extra", "refuses"),
     Tamper("setting changed", ("sysctl -qw net.ipv4.conf.all.rp_filter=1",), "v1", "setting", "changed", ""),
-    Tamper("a link in another's group", ("ip link set {link-a} group {number-b}",), "a", "link", "changed", ""),
+    Tamper("a link in another's group", ("ip link set {link-a} group {number-b}",), "a", "link", "changed", "admits"),
     Tamper("loop down", ("ip link set l1 down",), "v1", "link", "changed", "", shut=True),
     # the gateway and the internet
     _nft("translation added", f"add element {T} private {{{{ 198.18.99.99 : 10.1.2.10 }}}}", "igw", "element", "extra", "",

@@ -41,7 +41,7 @@ from ringfence.dataplane.services.ntp import NtpServer
 from ringfence.dataplane.slices import Slices, VpcSlice
 from ringfence.dataplane.topology import Routes, TopologyError, run_batch
 from ringfence.dataplane.verify import wanted
-from ringfence.dataplane.verify.wanted import Location
+from ringfence.dataplane.verify.wanted import Location, Place
 from ringfence.model import endpoints
 from ringfence.model.net import Address
 from ringfence.policy import ir as nodes
@@ -69,6 +69,8 @@ class Router:
     cut: set[tuple[str, str]] = field(default_factory=set)  # (namespace, link) that take single packets only
     slice: VpcSlice | None = None
     laid: tuple[VpcSlice, Machines] | None = None  # what links and routes were brought to; None: they may be anything
+    #: what verification compares with, for what it was made of, which is kept so that no other object gets its identity
+    place: tuple[object, Place, object] | None = None
     zone: Zone | None = None
     names: nodes.Names | None = None
     services: tuple[DnsServer | ImdsServer | DhcpServer | Dhcp6Server | Advertiser | NtpServer, ...] = ()
@@ -625,22 +627,25 @@ class Network:
             if part is None:
                 continue
             plugged = {id: eni for id, (eni, _) in router.plugged.items()}
-            place = wanted.vpc(
-                router.filter.tables(), part.vpc, part.subnets, part.tables, plugged, part.interfaces,
-                gateway=part.edge is not None,
-            )  # fmt: skip
+            key = (id(part), tuple(map(id, plugged.values())))
+            if router.place is None or router.place[0] != key:
+                place = wanted.vpc(
+                    (), part.vpc, part.subnets, part.tables, plugged, part.interfaces, gateway=part.edge is not None
+                )
+                router.place = key, place, (part, plugged)
+            place = router.place[1]
             fragments = tuple(self._slices.filtered[router.vpc_id].values())
             yield Location(place, vpc_ns(router.vpc_id), router.netns, router.filter, fragments, frozenset(plugged))
         for held in self._edges.values():
             part = self._routers[held.edge.vpc_id].slice
             if part is not None:
-                place = wanted.edge(held.filter.tables(), held.edge, part.vpc)
+                place = wanted.edge((), held.edge, part.vpc)
                 name = edge_ns(held.edge.gateway_id)
                 yield Location(place, name, held.netns, held.filter, (held.edge, part.vpc))
         if self._internet is not None and self._internet_filter is not None:
             with self._hosts_lock:
                 edges = [held.edge for held in self._edges.values()]
-                place = wanted.internet(self._internet_filter.tables(), edges, self._host_addresses())
+                place = wanted.internet((), edges, self._host_addresses())
             netns, rules = self._internet_netns, self._internet_filter
             yield Location(place, INTERNET_NS, netns, rules)
 

@@ -131,7 +131,7 @@ class Wrong:
 
 
 def _link(number: int) -> bytes:
-    return f"e{number}".encode().ljust(16, b"\0")
+    return _word(number)
 
 
 def _word(value: int) -> bytes:
@@ -228,6 +228,7 @@ WRONG = (
     Wrong("plain where routes lead elsewhere", "admits", lambda h: _mark(h, 1 << 19)),
     Wrong("the gateway's packets by another table", "admits", lambda h: h.set("gates").__setitem__(0, replace(
         h.set("gates")[0], value=b"\x08\0\x01\0" + _word(0)))),
+    Wrong("a link in another's group", "admits", lambda h: h.paths.groups.__setitem__("e1", 3)),
     Wrong("forward open", "admits", lambda h: _open(h, "forward")),
     Wrong("input open", "admits", lambda h: _open(h, "input")),
     Wrong("output open", "admits", lambda h: _open(h, "output")),

@@ -55,7 +55,7 @@ COMPILER = (
     Fault("nftables.flatten", "inner = [b for b in blocks if b.prefixlen > block.prefixlen and _covers(block, b)]", "inner = []"),
     Fault("nftables.boxes", "return _inside(inner.protocols, outer.protocols) and _inside(inner.values, outer.values)", "return True"),
     Fault(BASE, '"in": ((BEGUN_IN, 0), (BEGUN_OUT, 1))', '"in": ((BEGUN_IN, 1), (BEGUN_OUT, 0))'),
-    Fault(BASE, "(Bits(META_MARK, SAME_SUBNET, some=False), Dispatch((OIFNAME,), ACL_IN.name))", "(Bits(META_MARK, SAME_SUBNET, some=True), Dispatch((OIFNAME,), ACL_IN.name))"),
+    Fault(BASE, "(Bits(META_MARK, SAME_SUBNET, some=False), Dispatch((OIFGROUP,), ACL_IN.name))", "(Bits(META_MARK, SAME_SUBNET, some=True), Dispatch((OIFGROUP,), ACL_IN.name))"),
     Fault(BASE, '(HasState("related"), Masked(CT_MARK, BEGUN, 0, differs=True), goto(then))', '(HasState("related"), goto(then))'),
     Fault(BASE, "    (_OTHER_ZONE, goto(\"refuse-router\")),", ""),
     Fault(BASE, "return ((Is(CT_DIRECTION, 0), SetConnectionMark(mark), goto(then)), (goto(then),))", "return ((SetConnectionMark(mark), goto(then)), (goto(then),))"),

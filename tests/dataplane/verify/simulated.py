@@ -80,5 +80,10 @@ def paths_of(place: Place) -> Paths:
         if held.network.prefixlen < held.max_prefixlen or held.version == 6:
             routes.append(Route(held.version, TABLES["main"], "unicast", held.network, metric, None, link, own=True))
     return Paths(
-        routes, list(place.rules), list(place.neighbours), set(place.addresses), dict.fromkeys(place.links, True)
+        routes,
+        list(place.rules),
+        list(place.neighbours),
+        set(place.addresses),
+        dict.fromkeys(place.links, True),
+        dict(place.groups),
     )

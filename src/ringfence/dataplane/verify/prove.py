@@ -166,7 +166,7 @@ class _Vpc:
     def __init__(self, proof: Proof, model: Model, content: TableContent, found: Snapshot) -> None:
         self.proof, self.model, self.content, self.found = proof, model, content, found
         self.roads = Roads(found.paths)
-        self.machine = Machine(content, routes=self.roads)
+        self.machine = Machine(content, routes=self.roads, groups=found.paths.groups)
         self.generation = self._generation()
         self.marks: dict[int, dict[str, int]] = {}  # mark → zones' interfaces that give it → packets by destination
         self.arriving: dict[tuple[str, int], None] = {}  # (link, mark) in front of an interface

@@ -52,7 +52,7 @@ def tables(location: Location, netlink: Netlink, found: Snapshot, *, replace: bo
 
     Raises NetlinkError.
     """
-    ours = {(FAMILY_NUMBERS[table.family], NAME) for table in location.place.tables}
+    ours = {(FAMILY_NUMBERS[table.family], NAME) for table in location.filter.tables()}
     ours.add((FAMILY_NUMBERS["inet"], SHUT_TABLE))
     for family, name in found.tables.keys() - ours:
         try:

@@ -213,10 +213,17 @@ _ARP, _INET = 3, 1
 
 
 class Machine:
-    """Runs the chains of one table. `routes`: where packets of a mark are led, by link."""
+    """Runs the chains of one table. `routes`: where packets of a mark are led, by link; `groups`: those of links."""
 
-    def __init__(self, content: TableContent, table_family: int = _INET, routes: Routes = lambda _: {}) -> None:
+    def __init__(
+        self,
+        content: TableContent,
+        table_family: int = _INET,
+        routes: Routes = lambda _: {},
+        groups: Mapping[str, int] | None = None,
+    ) -> None:
         self._chains, self._sets, self._family, self._routes = content.chains, content.sets, table_family, routes
+        self._groups_of_links = dict(groups or {})
         self._memory: dict[str, Memory] = {}
         self._final: dict[str, bool] = {}
         self._by_known: dict[tuple[str, tuple[int, ...]], dict[tuple[bytes, ...], list[Entry]]] = {}
@@ -412,8 +419,9 @@ class Machine:
     def _meta(self, key: int, run: _Run) -> Held:
         if key in (6, 7):
             return Known(str(run.ask("iif" if key == 6 else "oif")).encode().ljust(16, b"\0"))
-        if key in (21, 22):  # that each link is in its group is compared elsewhere
-            return Known(struct.pack("=I", link_group(str(run.ask("iif" if key == 21 else "oif")))))
+        if key in (21, 22):
+            name = str(run.ask("iif" if key == 21 else "oif"))
+            return Known(struct.pack("=I", self._groups_of_links.get(name, link_group(name))))
         if key == 3:
             return Marked(connection=False)
         if key == 8:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
 from ringfence.dataplane import topology
@@ -76,6 +76,10 @@ class Location:
     filter: Filter
     fragments: tuple[Fragment, ...] = ()
     plugged: frozenset[str] = frozenset()
+
+    def whole(self) -> Place:
+        """The place with its tables: they are large, and most looks need none of them."""
+        return replace(self.place, tables=tuple(self.filter.tables()))
 
 
 def route_of(words: str, table: int) -> Route:

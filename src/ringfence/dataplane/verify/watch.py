@@ -1,7 +1,7 @@
-"""The agent's watch over its own work: look, say, repair. A quick look every few seconds, everything every minute.
+"""The agent's watch over its own work: look, say, repair. A quick look every few seconds, everything every ten minutes.
 
 Quick: have the tables seen another transaction than the filter's own (the kernel counts them), and are routes, policy rules,
-neighbours and links as they should be? Only if the count does not fit, or once a minute, the tables are read and compared.
+neighbours and links as they should be? Only if the count does not fit, or every ten minutes, the tables are read and compared.
 Rarer still, and when asked, what was read is proven equal to the model, by a process of its own (`prover`).
 """
 
@@ -27,7 +27,7 @@ from ringfence.dataplane.verify.snapshot import Snapshot
 from ringfence.dataplane.verify.wanted import Location
 
 log = logging.getLogger("ringfence.verify")
-QUICK_SECONDS, FULL_SECONDS, PROOF_SECONDS = 5.0, 60.0, 900.0
+QUICK_SECONDS, FULL_SECONDS, PROOF_SECONDS, AGAIN_SECONDS = 5.0, 600.0, 900.0, 60.0
 _ATTEMPTS = (False, True)  # write the tables from nothing?
 _PROBLEMS = (OSError, TopologyError)
 
@@ -77,6 +77,7 @@ class Verifier:
     def __init__(self, network: Network, lock: threading.Lock, say: Say) -> None:
         self._network, self._lock, self._say = network, lock, say
         self._seen: dict[str, Seen] = {}
+        self._one = threading.RLock()  # a look at a time: the watch's own, or one that was asked for
 
     def start(self) -> None:
         threading.Thread(target=self._forever, name="verify", daemon=True).start()
@@ -93,7 +94,7 @@ class Verifier:
                     full = now
                 report = self.look(everything=due)
                 self._tell(report)
-                if now - proof >= (FULL_SECONDS if again else PROOF_SECONDS):
+                if now - proof >= (AGAIN_SECONDS if again else PROOF_SECONDS):
                     proof = time.monotonic()
                     report = self.verify(prove=True)
                     again = bool(report.closed)
@@ -109,7 +110,7 @@ class Verifier:
     def look(self, *, everything: bool = True, mend: bool = True) -> Report:
         """Compare every place with what it should hold; repair what differs."""
         report = Report()
-        with self._lock:
+        with self._one, self._lock:
             for location in self._locations():
                 report.places += 1
                 try:
@@ -156,7 +157,7 @@ class Verifier:
         if not everything and seen.generation >= 0 and generation == seen.generation + ours:
             return compare_paths(location.place, snapshot.paths(location.namespace))
         found = self.read(location)
-        differences = compare(location.place, found)
+        differences = compare(location.whole(), found)
         if not differences and (seen.disproved or not repair.is_shut(found)):
             seen.generation, seen.transactions = found.generation, location.filter.transactions
         elif not differences:
@@ -191,7 +192,7 @@ class Verifier:
                 report.problems.append(f"{component}: {problem}")
                 continue
             location = next((each for each in self._network.locations() if each.name == location.name), location)
-            left = compare(location.place, self.read(location))
+            left = compare(location.whole(), self.read(location))
             if not left:
                 report.problems = [each for each in report.problems if not each.startswith(f"{component}: ")]
                 break
@@ -212,7 +213,7 @@ class Verifier:
         return report
 
     def _prove(self, report: Report) -> None:
-        with self._lock:
+        with self._one, self._lock:
             jobs = [
                 (each.place.component, each.fragments, each.plugged, self.read(each))
                 for each in self._locations()
@@ -234,7 +235,7 @@ class Verifier:
         """What the model does not admit must not pass, and writing the same rules again would not help: closed until a proof
         finds nothing more. What cannot be told is reported, and goes on as it is."""
         wrong = {each.place for each in findings if each.drift is Drift.ADMITS}
-        with self._lock:
+        with self._one, self._lock:
             for location in self._locations():
                 seen, component = self._seen[location.name], location.place.component
                 if component in wrong:
