@@ -69,13 +69,12 @@ COMPILER = (
 #: in the verifier: some world is no longer said to be what it is
 VERIFIER = (
     Fault(PACKETS, "return NONE if a == b else both(a, outside(b))", "return both(a, outside(b)) if a != b else a"),
-    Fault(PACKETS, "        if kept_leads and kept_leads[-1] == lead:", "        if False:"),
+    Fault(PACKETS, "    if a == ALL or b == ALL:\n        return ALL", "    if a == ALL or b == ALL:\n        return b"),
     Fault(PACKETS, "ends.setdefault(each[field][1] + 1, []).append(number)", "ends.setdefault(each[field][1], []).append(number)"),
     Fault(SYMBOLIC, 'verdict = "next" if outcome.verdict == RETURN and do.code == "jump" else outcome.verdict', 'verdict = "next" if outcome.verdict == RETURN else outcome.verdict'),
     Fault(SYMBOLIC, "verdict = (ACCEPT if chain.hook.accepts else DROP)", "verdict = DROP"),
     Fault(SYMBOLIC, "return p.outside(equal) if do.operator == 1 else equal", "return equal"),
     Fault(SYMBOLIC, "goes_on = p.both(at.packets, p.outside(inside) if do.absent else inside)", "goes_on = p.both(at.packets, inside)"),
-    Fault(SYMBOLIC, "return Header(p.DIRECTION, 1, 0xFF), HAS_ENTRY", "return Header(p.DIRECTION, 1, 0xFF), p.ALL"),
     Fault(SYMBOLIC, "return Marked(connection=True), HAS_ENTRY", "return Marked(connection=True), p.ALL"),
     Fault(SYMBOLIC, "wanted = [bit for bit in (1, 2, 4, 8, 64) if bit & held.mask == number]", "wanted = [1, 2, 4, 8, 64]"),
     Fault(SYMBOLIC, 'raise _Unclear(f"an expression that is not known', 'return\n            raise _Unclear(f"an expression that is not known'),

@@ -9,6 +9,7 @@ import pytest
 
 from ringfence.dataplane.nftables import wire
 from ringfence.dataplane.nftables.fields import (
+    CT_DIRECTION,
     CT_MARK,
     IIFNAME,
     IP_SADDR,
@@ -123,6 +124,8 @@ def test_marks_are_known_and_connections_are_sets() -> None:
     assert verdict(third, begun=1, state=4).verdict == "drop"
     assert verdict(third, begun=2).verdict == "drop"
     assert verdict(third, state=64).verdict == "drop", "without an entry there is no mark to look at"
+    ways = Machine(table({"base": ((Is(CT_DIRECTION, 0), ACCEPT),)})).base("base", Gate())
+    assert [verdict(ways, state=state).verdict for state in (2, 64)] == ["accept", "drop"], "nor a direction"
 
 
 def test_a_shared_chain_is_run_for_every_gate_that_it_reads_differently() -> None:
