@@ -166,12 +166,16 @@ class Scope:
     def _may(self, one: Endpoints, other: Endpoints) -> bool:
         """Quickly: may anything that the scope asks for get past the groups at both ends? They bound every way between them."""
         mine, theirs = (self.engine.group_set(each.vpc_id, each.groups) for each in (one, other))
-        if not (mine.certain and theirs.certain):
+        if not (mine.certain and theirs.certain) or self._doubtful(one) or self._doubtful(other):
             return True
         family = one.family
         lets = mine.by_block(True, family, other.atom) | mine.by_group(True, family, other.groups)
         lets &= theirs.by_block(False, family, one.atom) | theirs.by_group(False, family, one.groups)
         return bool(lets & self._asked)
+
+    def _doubtful(self, of: Endpoints) -> bool:
+        """Is something not known about these interfaces, or their VPC (imported networks)? Then groups bound nothing."""
+        return self.engine.has_unknown(of.vpc_id) or self.engine.places.ports[of.members[0][0]].doubt is not None
 
     def _some(self, of: Endpoints, *, source: bool) -> int:
         out = 0
