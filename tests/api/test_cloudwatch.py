@@ -148,7 +148,7 @@ LONG_AGO, SOON = datetime.now(UTC) - timedelta(days=15), datetime.now(UTC) + tim
         ({"MetricData": _datum(Values=[1.0] * 151)}, "InvalidParameterValue"),
         ({"MetricData": _datum(Values=[1.0], Counts=[1.0, 2.0])}, "InvalidParameterValue"),
         ({"MetricData": _datum(Values=[1.0], Counts=[0.0])}, "InvalidParameterValue"),
-        ({"MetricData": _datum(Value=1, Values=[1.0])}, "InvalidParameterCombination"),
+        ({"MetricData": _datum(Value=1, Values=[1.0])}, "InvalidParameterValue"),
         ({"MetricData": [{"MetricName": "m"}]}, "MissingParameter"),
         ({"MetricData": [{"MetricName": "", "Value": 1}]}, "InvalidParameterValue"),
         ({"MetricData": _datum(Timestamp=LONG_AGO)}, "InvalidParameterValue"),
@@ -268,12 +268,12 @@ def test_units_are_kept_apart(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("params", "expected"),
     [
-        ({"Statistics": None}, "MissingParameter"),
+        ({"Statistics": None}, "InvalidParameterCombination"),
         ({"ExtendedStatistics": ["p50"]}, "InvalidParameterCombination"),
         ({"Statistics": None, "ExtendedStatistics": ["p101"]}, "InvalidParameterValue"),
         ({"Period": 61}, "InvalidParameterValue"),
         ({"Period": 0}, "ValidationError"),
-        ({"StartTime": datetime(2030, 1, 1, tzinfo=UTC)}, "InvalidParameterCombination"),
+        ({"StartTime": datetime(2030, 1, 1, tzinfo=UTC)}, "InvalidParameterValue"),
         ({"StartTime": datetime(2020, 1, 1, tzinfo=UTC)}, "InvalidParameterCombination"),
         ({"Statistics": ["Median"]}, "ValidationException"),
     ],
@@ -360,8 +360,8 @@ def test_metrics_are_listed_in_pages(lab: Lab) -> None:
     pages = list(lab.cw.get_paginator("list_metrics").paginate(Namespace="N"))
     assert [len(page["Metrics"]) for page in pages] == [500, 500, 100]
     assert len({m["MetricName"] for page in pages for m in page["Metrics"]}) == 1100
-    assert code(lab.cw.list_metrics, NextToken="x") == "InvalidNextToken"
-    assert code(lab.cw.list_metrics, Namespace="O", NextToken=pages[0]["NextToken"]) == "InvalidNextToken"
+    assert code(lab.cw.list_metrics, NextToken="x") == "InvalidParameterValue"
+    assert code(lab.cw.list_metrics, Namespace="O", NextToken=pages[0]["NextToken"]) == "InvalidParameterValue"
 
 
 # ---------------------------------------------------------------------- GetMetricData
@@ -537,6 +537,24 @@ def test_high_resolution_alarms_are_evaluated_every_ten_seconds(lab: Lab) -> Non
     )
     lab.evaluator.run()
     assert lab.state() == "ALARM"
+
+
+@pytest.mark.parametrize(
+    ("low", "samples", "state"),
+    [("ignore", 99, "INSUFFICIENT_DATA"), ("ignore", 100, "ALARM"), ("evaluate", 3, "ALARM"), (None, 3, "ALARM")],
+)
+def test_percentiles_of_too_few_samples(lab: Lab, low: str | None, samples: int, state: str) -> None:
+    """Of p90 a hundred are enough."""
+    lab.alarm(Statistic=None, ExtendedStatistic="p90", EvaluateLowSampleCountPercentile=low)
+    data = {
+        "MetricName": "m",
+        "Values": [50.0],
+        "Counts": [float(samples)],
+        "Timestamp": lab.now - timedelta(minutes=1),
+    }
+    lab.cw.put_metric_data(Namespace="N", MetricData=[data])
+    lab.evaluator.run()
+    assert lab.state() == state
 
 
 def test_a_state_that_is_set_stays_until_the_next_evaluation(lab: Lab) -> None:

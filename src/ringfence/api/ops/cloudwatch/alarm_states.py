@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,6 +33,7 @@ from ringfence.store.metrics import DAY
 
 log = logging.getLogger("ringfence.alarms")
 _HIGH, _USUAL, _LONG = 10, 60, 3600
+_PERCENTILE = re.compile(r"p([0-9.]+)")
 _WORDS = {
     "GreaterThanOrEqualToThreshold": "greater than or equal to", "GreaterThanThreshold": "greater than",
     "LessThanThreshold": "less than", "LessThanOrEqualToThreshold": "less than or equal to",
@@ -73,7 +76,22 @@ def evaluate(alarm: MetricAlarm, metrics: Metrics, now: datetime) -> Finding | N
     if found.state is None:
         return None
     used = [(times[age], values[age]) for age in found.used]
+    if alarm.low_samples == "ignore" and _too_few(alarm, reader, [at for at, _ in used]):
+        return None
     return Finding(found.state.value, _reason(alarm, found, used, missing), _data(alarm, used, now, start))
+
+
+def _too_few(alarm: MetricAlarm, reader: Reader, times: Sequence[int]) -> bool:
+    """Has a period too few samples for its percentile to say anything (CloudWatch User Guide: "Percentile-based alarms and low data
+    samples")? Fewer than 10 / (1 - percentile) past the middle, 10 / percentile below it."""
+    found = _PERCENTILE.fullmatch(alarm.stat.stat) if alarm.stat is not None else None
+    if alarm.stat is None or found is None:
+        return False
+    part = float(found[1]) / 100
+    tail = min(part, 1 - part)
+    least = 10 / tail if tail > 0 else math.inf
+    counts = reader.line(replace(alarm.stat, stat="SampleCount")).points
+    return any(counts.get(at, 0.0) < least - 1e-9 for at in times)
 
 
 def _missing(alarm: MetricAlarm) -> Missing:

@@ -98,8 +98,6 @@ def _alarm(call: Call, params: Params, before: MetricAlarm | None) -> MetricAlar
     )  # fmt: skip
     if made.low_samples is not None and (made.stat is None or not made.stat.stat.startswith("p")):
         raise bad_combination("EvaluateLowSampleCountPercentile is for alarms on percentiles.")
-    if made.low_samples == "ignore":
-        raise not_served("EvaluateLowSampleCountPercentile ignore")
     _check_span(made)
     if before is None:
         return made
@@ -130,8 +128,9 @@ def _comparison(params: Params) -> str:
 def _one_of(params: Params, name: str, allowed: Sequence[str]) -> str | None:
     value = params.get(name)
     if value is not None and value not in allowed:
+        known = f"{', '.join(allowed[:-1])} and {allowed[-1]}"
         raise invalid(
-            f"Option {str(value)[:100]} is not supported for parameter {name}. Supported: {', '.join(allowed)}."
+            f"Option {str(value)[:100]} is not supported. Supported options for parameter {name} are {known}."
         )
     return value
 

@@ -58,7 +58,8 @@ def _sample(call: Call, namespace: str, datum: Params, n: int) -> Sample:
     }  # fmt: skip
     given = [name for name in _VALUES if datum.get(name) not in (None, [])]
     if len(given) > 1:
-        raise bad_combination(f"The parameters {where}.{given[0]} and {where}.{given[1]} are mutually exclusive.")
+        text = f"The parameters {where}.{given[0]} and {where}.{given[1]} are mutually exclusive and you have specified both."
+        raise bad_value(text) if given == ["Value", "Values"] else bad_combination(text)
     if not given:
         raise fault("MissingParameter", name=f"{where}.Value")
     if given[0] == "StatisticValues":
@@ -79,7 +80,7 @@ def _time(call: Call, datum: Params, where: str) -> int:
 
 def _number(value: float, where: str) -> float:
     if not math.isfinite(value) or abs(value) > LARGEST:
-        raise bad_value(f"The value {value} for parameter {where} is invalid.")
+        raise bad_value(f"The value {'NaN' if math.isnan(value) else value} for parameter {where} is invalid.")
     return value
 
 

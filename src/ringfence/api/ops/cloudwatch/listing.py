@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ringfence.api.ops.cloudwatch.serve import cloudwatch, not_served, page, shown_dimensions
+from ringfence.api.ops.cloudwatch.serve import bad_value, cloudwatch, not_served, page, shown_dimensions
 from ringfence.api.ops.context import Call, Outcome, Params
+from ringfence.model.errors import ApiError
 from ringfence.model.world import World
 from ringfence.store.metrics import DAY, Metric
 
@@ -15,13 +16,16 @@ LISTED, RECENT = 14 * DAY, 3 * 3600
 
 @cloudwatch("ListMetrics", aside=True)
 def list_metrics(call: Call, world: World, params: Params) -> Outcome:
-    """By namespace, name and dimensions. InvalidNextToken is InvalidParameterValue here, as the model has it."""
+    """By namespace, name and dimensions. InvalidParameterValue, for a token that is none too."""
     if params.get("IncludeLinkedAccounts") or params.get("OwningAccount") not in (None, call.account_id):
         raise not_served("IncludeLinkedAccounts")
     since = int(call.now.timestamp()) - (RECENT if params.get("RecentlyActive") else LISTED)
     found = {series.metric for series in call.outside.metrics.series(call.account_id, call.region, since=since)}
     wanted = [metric for metric in found if _wanted(metric, params)]
-    shown, token = page(sorted(wanted), _key, params, PAGE)
+    try:
+        shown, token = page(sorted(wanted), _key, params, PAGE)
+    except ApiError:
+        raise bad_value("Request parameter NextToken is invalid") from None
     return Outcome({"Metrics": [shown_metric(metric) for metric in shown], **token})
 
 

@@ -19,8 +19,10 @@ MAX_DATAPOINTS = 100_800
 def get_metric_data(call: Call, world: World, params: Params) -> Outcome:
     """The newest datapoints first unless asked otherwise. ValidationError, InvalidNextToken."""
     start, end = in_seconds(params["StartTime"]), in_seconds(params["EndTime"])
-    if start >= end:
-        raise invalid("The parameter StartTime must be less than the parameter EndTime.")
+    if start == end:
+        raise invalid("The parameter StartTime must not equal parameter EndTime.")
+    if start > end:
+        raise invalid("The parameter EndTime must be greater than StartTime.")
     most = params.get("MaxDatapoints") or MAX_DATAPOINTS
     if not 1 <= most <= MAX_DATAPOINTS:
         raise invalid(f"The parameter MaxDatapoints must be between 1 and {MAX_DATAPOINTS}.")

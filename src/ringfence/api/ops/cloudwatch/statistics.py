@@ -8,7 +8,6 @@ from ringfence.api.ops.cloudwatch.reading import buckets, rounded_start, series_
 from ringfence.api.ops.cloudwatch.serve import bad_combination, bad_value, cloudwatch, in_seconds, metric_of, moment
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.insight.metrics.statistics import Bucket, extended, statistic
-from ringfence.model.errors import fault
 from ringfence.model.world import World
 
 MAX_DATAPOINTS = 1440
@@ -18,10 +17,8 @@ MAX_DATAPOINTS = 1440
 def get_metric_statistics(call: Call, world: World, params: Params) -> Outcome:
     """Datapoints of one metric, those of each unit by themselves. InvalidParameterValue, InvalidParameterCombination."""
     plain, more = params.get("Statistics") or [], params.get("ExtendedStatistics") or []
-    if not plain and not more:
-        raise fault("MissingParameter", name="Statistics")
-    if plain and more:
-        raise bad_combination("The parameters Statistics and ExtendedStatistics are mutually exclusive.")
+    if bool(plain) == bool(more):
+        raise bad_combination("Must specify either Statistics or ExtendedStatistics")
     for text in more:
         if not extended(text):
             raise bad_value(f"The value {text[:50]} for parameter ExtendedStatistics is not supported.")
@@ -41,7 +38,7 @@ def _span(call: Call, params: Params) -> tuple[int, int, int]:
     if not valid_period(period):
         raise bad_value("The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60.")
     if start >= end:
-        raise bad_combination("The parameter StartTime must be less than the parameter EndTime.")
+        raise bad_value("The parameter StartTime must be less than the parameter EndTime.")
     wanted = -(-(end - start) // period)
     if wanted > MAX_DATAPOINTS:
         text = (
