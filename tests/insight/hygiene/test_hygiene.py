@@ -129,6 +129,9 @@ def test_tracking_is_kept() -> None:
     halves = (rule("0.0.0.0/1", "tcp"), rule("128.0.0.0/1", "tcp"))
     problems = {problem for problem, _, _ in found(site(rule(ANY, "tcp"), *halves))}
     assert problems == {Problem.SHADOWED}, "the halves are needless, the whole is not"
+    wider = (rule("0.0.0.0/1"), rule("128.0.0.0/1"))
+    problems = {problem for problem, _, _ in found(site(rule(ANY, "tcp"), *wider))}
+    assert problems == {Problem.WORLD_IN_PIECES}, "the whole is let through by the halves, and tracked by them"
 
 
 def test_unused_groups_and_acls_and_blackholes() -> None:
