@@ -245,13 +245,18 @@ def _time(moment: datetime) -> str:
 
 # ---------------------------------------------------------------------- the thread
 def every(seconds: float, work: Callable[[], None], name: str) -> Callable[[], None]:
-    """Do `work` again and again on a thread of its own; returns what ends that, after one last time."""
+    """Do `work` again and again on a thread of its own; returns what ends that, after one last time. A bug in one turn is
+    logged, and does not keep the next from being done."""
     stop = threading.Event()
 
     def run() -> None:
-        while not stop.wait(seconds):
-            work()
-        work()
+        going = True
+        while going:
+            going = not stop.wait(seconds)
+            try:
+                work()
+            except Exception:
+                log.exception("%s: this turn failed", name)
 
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()

@@ -79,7 +79,7 @@ class FlowDeliverer:
         self._recorder, self._seen = Recorder(services), seen
         self._waiting: dict[str, Waiting] = {}
         self._counting: str | None = None  # what is wrong with the counters
-        self._changes: deque[tuple[World, Change]] = deque()  # that delete interfaces
+        self._changes: deque[tuple[World, Change, float]] = deque()  # that delete interfaces, and when
         self._working = threading.Lock()
         self._resume()
         store.subscribe(self._changed)
@@ -93,7 +93,7 @@ class FlowDeliverer:
     def _changed(self, before: World, _after: World, change: Change) -> None:
         """In the store's lock, so only noted: what was known of deleted interfaces is asked for when counters are read."""
         if any(isinstance(step, Delete) and step.kind is NETWORK_INTERFACE for step in change.steps):
-            self._changes.append((before, change))
+            self._changes.append((before, change, self._clock.now().timestamp()))
 
     # ------------------------------------------------------------------ counters
     def collect(self) -> None:

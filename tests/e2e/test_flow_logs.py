@@ -361,6 +361,37 @@ def test_acl_refusals_of_answers(lab: FlowLab) -> None:
     assert any(layer == "sg-ingress" for _, layer, _ in reasons)
 
 
+def test_the_last_interface_of_a_vpc_is_recorded_to_its_last_packet(lab: FlowLab) -> None:
+    """It goes with its instance, and with it the VPC's namespace and counters, before anybody has read them."""
+    vpc, _ = lab.vpc("10.9.0.0/16")
+    subnet = lab.subnet(vpc, "10.9.1.0/24")
+    eni = lab.placed("brief", subnet, "10.9.1.10", lab.group(vpc, "brief"))
+    text = " ".join(f"${{{name}}}" for name in FIELDS)
+    lab.ec2.create_flow_logs(
+        ResourceIds=[vpc], ResourceType="VPC", TrafficType="ALL", LogGroupName="brief", LogFormat=text,
+        DeliverLogsPermissionArn=lab.names["role"], MaxAggregationInterval=60,
+    )  # fmt: skip
+    lab.running("brief")
+    lab.wait()
+    next_minute(5)
+    script = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 7778))
+for n in range(50):
+    s.sendto(bytes(72), ("203.0.113.50", 9))
+"""
+    lab.guest("brief", script)
+    lab.ec2.terminate_instances(InstanceIds=[lab.names["brief"]])
+    lab.ec2.get_waiter("instance_terminated").wait(
+        InstanceIds=[lab.names["brief"]], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    lab.wait()
+    assert not lab.ec2.describe_network_interfaces(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["NetworkInterfaces"]
+    next_minute(2)
+    until(lambda: lab.sums("brief", srcport="7778") == {(eni, "ACCEPT", "egress"): (50, 5000, 0)})
+
+
 def test_pol_12_and_14_who_may_make_flow_logs(lab: FlowLab) -> None:
     """POL-12: into an own bucket, describe, delete; no role passed, so no log group, and nothing else. POL-14: without
     logs:CreateLogDelivery not even a bucket."""

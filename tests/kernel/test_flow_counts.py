@@ -376,3 +376,16 @@ def test_what_counts_reads_back_as_it_was_written(flags: bool) -> None:
         (table,) = (each for each in bed.filter.tables() if each.family == "inet")
         for name, chain in table.chains.items():
             assert there[name].programs == [program(rule_wire(rule)) for rule in chain.rules], name
+
+
+def test_counts_that_are_gone_are_not_read_as_none() -> None:
+    """Somebody deleted the sets: that is a failure, never an empty epoch."""
+    with Testbed(covered(pair(RULES)), answering=False) as bed:
+        bed.delivered([Shot(A, udp(A4, B4, 53))])
+        bed.filter.seal()
+        (epoch,) = bed.filter.sealed()
+        bed.vpc.command("nft", "delete", "set", "inet", "ringfence", epoch.name("passed4"))
+        with pytest.raises(OSError, match="No such file"):
+            bed.filter.counted(epoch)
+        bed.filter.forget_counts(epoch)  # what is left of it
+        assert epoch.name("refused4") not in bed.listing()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ringfence.insight.flowlogs.fields import FIELDS, BadFormat, format_of, parse_format, version_of
 from ringfence.insight.flowlogs.lines import line, parse, values
-from ringfence.insight.flowlogs.recorder import Recorder
+from ringfence.insight.flowlogs.recorder import AFTER_SECONDS, Recorder
 from ringfence.insight.flowlogs.records import Gap, Observation, Status, Taken
 from ringfence.insight.flowlogs.windows import Span, Windows
 from ringfence.model.kinds import FLOW_LOG, NETWORK_INTERFACE
@@ -115,10 +115,12 @@ def test_a_deleted_interface_is_remembered_until_its_packets_are_recorded() -> N
     eni = lab.interface("10.0.1.9")
     log = lab.log("account-id", "interface-id", "dstaddr", "subnet-id")
     gone = delete(NETWORK_INTERFACE, eni)
-    lab.recorder.remember(lab.world, gone)
+    lab.recorder.remember(lab.world, gone, START)
     lab.api.world = lab.world.apply(gone)
     packet = seen(eni, IN, "10.0.1.5", "10.0.1.10")
+    assert lab.records(log, until=START + 1) == []  # its counters were not among those read first
     assert lab.lines(log, packet) == [f"{ACCOUNT} {eni} 10.0.1.9 {lab.subnet}"]
+    lab.records(log, until=START + AFTER_SECONDS)
     assert lab.recorder._facts == {}
 
 

@@ -315,10 +315,8 @@ class Filter:
         """Delete a closed epoch's sets; none that is unknown."""
         with self._reading:
             if self._sealed.pop(epoch, None) is not None:
-                there = set(counts.names(self._open.counts))
-                self._open.counts.transaction(
-                    [nl.del_set(INET, name) for kind in KINDS if (name := epoch.name(kind)) in there]
-                )
+                there = counts.there(self._open.counts, [epoch.name(kind) for kind in KINDS])
+                self._open.counts.transaction([nl.del_set(INET, name) for name in there])
 
     def fullness(self) -> float:
         """How full the fullest of the sets being counted in is, 0 to 1."""

@@ -7,9 +7,10 @@ with the number of elements that the set says it has (newer kernels), and made a
 
 from __future__ import annotations
 
+import errno
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,18 +91,24 @@ def _whole(netlink: Netlink, name: str, key: str) -> tuple[list[Entry], int]:
 
 
 def number_of_elements(netlink: Netlink, name: str) -> int | None:
-    """How many elements a set has; None where the kernel does not say (before Linux 6.16), or there is no such set."""
-    for reply in netlink.dump(_get(nl.GETSET, name)):
-        if wire.string(first(reply.body, 2) or b"") == name:
-            count = first(reply.body, 20)
-            return struct.unpack(">I", count)[0] if count else None
-    return None
+    """How many elements a set has; None where the kernel does not say (before Linux 6.16). NetlinkError: no such set."""
+    (reply,) = netlink.ask(_get(nl.GETSET, name))
+    count = first(reply.body, 20)
+    return struct.unpack(">I", count)[0] if count else None
 
 
-def names(netlink: Netlink) -> list[str]:
-    """The names of all sets of our table."""
-    listed = netlink.dump(Message(nl.SUBSYSTEM << 8 | nl.GETSET, 0, FAMILY_NUMBERS[INET], wire.text(1, NAME)))
-    return [wire.string(first(reply.body, 2) or b"") for reply in listed]
+def there(netlink: Netlink, names: Iterable[str]) -> list[str]:
+    """Which of these sets there are."""
+    found = []
+    for name in names:
+        try:
+            netlink.ask(_get(nl.GETSET, name))
+        except NetlinkError as problem:
+            if problem.errno != errno.ENOENT:
+                raise
+        else:
+            found.append(name)
+    return found
 
 
 def _get(kind: int, name: str) -> Message:

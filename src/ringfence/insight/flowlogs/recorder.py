@@ -14,6 +14,9 @@ from ringfence.model.kinds import FLOW_LOG, NETWORK_INTERFACE
 from ringfence.model.nouns.flow_log import FlowLog
 from ringfence.model.world import Change, Delete, World
 
+#: a data plane takes a deleted interface away within that time; what counters were read up to then has all of it
+AFTER_SECONDS = 120.0
+
 
 class Recorder:
     """The open windows of all flow logs. `services`: networks of AWS's services, if any are known (FL-35)."""
@@ -22,14 +25,16 @@ class Recorder:
         self._services = services
         self._windows: dict[str, Windows] = {}
         self._facts: dict[str, Facts] = {}  # of interfaces with open windows, also of deleted ones
+        self._gone: dict[str, float] = {}  # deleted interfaces, and from when on counters can have nothing new of them
 
-    def remember(self, before: World, change: Change) -> None:
-        """A change is being made: keep what is known of the interfaces that it deletes."""
+    def remember(self, before: World, change: Change, at: float) -> None:
+        """A change was made: keep what is known of the interfaces that it deleted, for counters that were not read since."""
         for step in change.steps:
             if isinstance(step, Delete) and step.kind is NETWORK_INTERFACE:
                 known = facts_of(before, step.id)
                 if known is not None and any(covering(before, known)):
                     self._facts[step.id] = known
+                    self._gone[step.id] = at + AFTER_SECONDS
 
     def resume(self, world: World, log: FlowLog, since: float, now: float) -> list[Record]:
         """Begin again at `now`. What came between is lost: a SKIPDATA record for each interface that the log covers."""
@@ -63,8 +68,11 @@ class Recorder:
                 if gap.last >= log.created:
                     self._of(log).lost(gap)
         done = {id: self._close(world, log, taken.until) for id, log in logs.items()}
+        self._gone = {id: last for id, last in self._gone.items() if taken.until < last}
         self._facts = {
-            id: facts for id, facts in self._facts.items() if world.find(NETWORK_INTERFACE, id) or self._open(id)
+            id: facts
+            for id, facts in self._facts.items()
+            if world.find(NETWORK_INTERFACE, id) or id in self._gone or self._open(id)
         }
         return {id: records for id, records in done.items() if records}
 
