@@ -361,6 +361,36 @@ def test_acl_refusals_of_answers(lab: FlowLab) -> None:
     assert any(layer == "sg-ingress" for _, layer, _ in reasons)
 
 
+#: lets the link hand over large pieces again (ETHTOOL_STSO), and says whether it does (ETHTOOL_GTSO)
+LARGE = """
+import ctypes, fcntl, socket, struct
+value = ctypes.create_string_buffer(struct.pack("=II", 0x1F, 1))
+request = struct.pack("16sP16x", b"eth0", ctypes.addressof(value))
+fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8946, request)
+value = ctypes.create_string_buffer(struct.pack("=II", 0x1E, 0))
+fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8946, struct.pack("16sP16x", b"eth0", ctypes.addressof(value)))
+print(struct.unpack("=II", value.raw)[1])
+"""
+
+
+def test_a_guest_that_hands_over_pieces_of_many_packets_is_not_believed(lab: FlowLab) -> None:
+    """FL-73: it is root of its link. The count of that minute is not the wire's, so it is SKIPDATA; and it is put back."""
+    client = lab.names["client-eni"]
+    next_minute(10)
+    assert lab.guest("client", LARGE).strip() == "1"
+    minute = time.time() // 60
+
+    def skipped() -> set[tuple[str, float]]:
+        lines = (line for line in lab.lines("all") if line["log-status"] == "SKIPDATA")
+        return {(line["interface-id"], float(line["start"]) // 60) for line in lines}
+
+    next_minute(2)
+    until(lambda: (client, minute) in skipped())
+    assert {eni for eni, when in skipped() if when == minute} == {client}
+    now = LARGE.replace("0x1F, 1", "0x1E, 0")  # ETHTOOL_GTSO: only look
+    assert lab.guest("client", now).strip() == "0"
+
+
 def test_the_last_interface_of_a_vpc_is_recorded_to_its_last_packet(lab: FlowLab) -> None:
     """It goes with its instance, and with it the VPC's namespace and counters, before anybody has read them."""
     vpc, _ = lab.vpc("10.9.0.0/16")
