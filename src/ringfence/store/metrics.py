@@ -22,7 +22,7 @@ DAY = 86_400
 RETENTION = {1: 3 * 3600, 60: 15 * DAY, 300: 63 * DAY, 3600: 455 * DAY}
 #: resolutions whose values are kept as they are; coarser ones keep them to 1 %, which bounds how many there are
 _EXACT = 60
-_FORGET_SECONDS = 3600
+_FORGET_SECONDS, _FORGET_AT_ONCE = 3600, 200
 
 SCHEMA = """
 create table if not exists series (
@@ -145,14 +145,15 @@ class MetricStore:
             return
         with self._read_lock:
             ids = [row[0] for row in self._reader.execute("select id from series")]
-        for id in ids:
+        for start in range(0, len(ids), _FORGET_AT_ONCE):  # not all at once: writers wait meanwhile
+            some = ids[start : start + _FORGET_AT_ONCE]
             with self._lock, transaction(self._db) as db:
                 for tier, kept in RETENTION.items():
+                    old = [(id, tier, now - kept) for id in some]
                     for table in ("sample", "value"):
-                        db.execute(
-                            f"delete from {table} where series = ? and tier = ? and at < ?", (id, tier, now - kept)
-                        )
-                db.execute("delete from series where id = ? and last < ?", (id, now - max(RETENTION.values())))
+                        db.executemany(f"delete from {table} where series = ? and tier = ? and at < ?", old)
+                gone = [(id, now - max(RETENTION.values())) for id in some]
+                db.executemany("delete from series where id = ? and last < ?", gone)
         self._forgot = now
 
     # ------------------------------------------------------------------ reading
