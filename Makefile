@@ -53,6 +53,7 @@ bench: setup
 	$(VENV)/python -m bench.rule_change 300 60
 	$(VENV)/python -m bench.eni_creation 300
 	$(VENV)/python -m bench.packet_path
+	$(VENV)/python -m bench.verify 100 1000
 
 lock:
 	scripts/lock.sh

@@ -217,7 +217,7 @@ def isolated() -> dict[str, Any]:
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--net", "--mount", "--fork", "--kill-child", "sh", "-c", inner],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=200, check=False,
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=800, check=False,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(done.stderr)
