@@ -76,6 +76,7 @@ def test_filters_at_both_ends_are_shown_as_given(api: Analyser) -> None:
      ({"Destination": None}, "MissingParameter"), ({"Protocol": "-1"}, "InvalidParameterValue"),
      ({"Protocol": "tpc"}, "InvalidParameterValue"), ({"Protocol": "256"}, "InvalidParameterValue"),
      ({"SourceIp": "10.0.0.256"}, "InvalidParameterValue"), ({"DestinationIp": "10.0.0.0/8"}, "InvalidParameterValue"),
+     ({"DestinationIp": "fe80::1%eth0"}, "InvalidParameterValue"),
      ({"SourceIp": "10.0.0.10", "DestinationIp": "2001:db8::1"}, "InvalidParameterCombination"),
      ({"Protocol": "icmp", "DestinationPort": 80}, "InvalidParameterCombination"),
      ({"SourceIp": "10.0.0.10", "FilterAtSource": {"SourceAddress": "10.0.0.10"}}, "InvalidParameterCombination"),

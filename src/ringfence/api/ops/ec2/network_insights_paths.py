@@ -156,6 +156,8 @@ def _address(text: str | None) -> Address | None:
     if not text:
         return None
     try:
+        if "%" in text:  # the zone of an IPv6 address means nothing here
+            raise ValueError(text)
         return parse_address(text)
     except ValueError:
         raise _bad(f"Invalid IP address: {text[:100]}") from None
