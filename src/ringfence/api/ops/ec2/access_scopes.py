@@ -72,7 +72,7 @@ def create_access_scope(call: Call, world: World, params: Params) -> Outcome:
 
 
 def _check_lists(call: Call, world: World, given: dict[str, Any]) -> None:
-    """Prefix lists must exist; where none are served, none does."""
+    """Prefix lists must exist; where none are served, none does. An analysis that left them out would match too much."""
     kind = KINDS.get("prefix-list")
     for paths in given.values():
         for path in paths:
@@ -82,6 +82,8 @@ def _check_lists(call: Call, world: World, given: dict[str, Any]) -> None:
                     if kind is None:
                         raise fault("InvalidPrefixListID.NotFound", id=id)
                     call.get(world, kind, id.rpartition("/")[2])
+                    text = "Prefix lists in Network Access Scopes are not served by this installation."
+                    raise fault("UnsupportedOperation", message=text)
 
 
 # ---------------------------------------------------------------------- reading
