@@ -29,6 +29,7 @@ Name = tuple[str, int]  # VPC and begin of an epoch
 #: (what is confirmed, close what is open first?) → the agent's message and the descriptor of its rows. OSError
 Ask = Callable[[list[Name], bool], tuple[dict[str, Any], int]]
 MINUTE_MS = 60_000
+_ICMP = frozenset({1, 58})
 _TRIES, _PAUSE_SECONDS = 5, 2.0  # an agent that died is back in a few seconds
 
 #: the layers as `trace` names them
@@ -150,6 +151,7 @@ def _observations(epoch: _Epoch, rows: bytes) -> Iterator[Observation]:
             direction=Direction.EGRESS if where in LEAVING else Direction.INGRESS,
             accepted=refused is None, reject=Reject(layer=refused) if refused else None,
             source=_address(source, family), destination=_address(target, family), protocol=protocol,
-            source_port=sport, destination_port=dport, packets=packets, octets=octets,
+            source_port=0 if protocol in _ICMP else sport, destination_port=dport, packets=packets, octets=octets,
+            icmp=divmod(sport, 256) if protocol in _ICMP else None,
             tcp_flags=flags if protocol == 6 and not flags & UNSEEN else None, first=first / 1000, last=_within(first, epoch.end),
         )  # fmt: skip

@@ -153,6 +153,16 @@ def test_what_a_row_says(lab: Lab, place: Place, direction: Direction, layer: st
     assert (seen.first, seen.last) == (START + 1, START + 59.999)  # in the minute of its begin, though closed after it
 
 
+def test_icmp_has_a_type_and_no_ports(lab: Lab) -> None:
+    """FL-23"""
+    agent = Agent()
+    source = counts(lab, agent)
+    ends = (ip_address(a).packed.ljust(16, b"\0") for a in ("10.0.1.10", "10.0.2.10"))
+    agent.epoch(lab.vpc, T0, 0, T0 + MINUTE, ROW.pack(0, 4, 1, Place.LEFT, 0, 0x0304, 0, *ends, 1, 84, T0 + 5))
+    (seen,) = source.take().observations
+    assert (seen.icmp, seen.ports, seen.source_port) == ((3, 4), (0, 0), 0)
+
+
 def test_flags_that_nobody_looked_at_are_unknown_not_none(lab: Lab) -> None:
     agent = Agent()
     source = counts(lab, agent)

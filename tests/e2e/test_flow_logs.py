@@ -369,7 +369,7 @@ request = struct.pack("16sP16x", b"eth0", ctypes.addressof(value))
 fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8946, request)
 value = ctypes.create_string_buffer(struct.pack("=II", 0x1E, 0))
 fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8946, struct.pack("16sP16x", b"eth0", ctypes.addressof(value)))
-print(struct.unpack("=II", value.raw)[1])
+print(struct.unpack("=II", value.raw[:8])[1])
 """
 
 

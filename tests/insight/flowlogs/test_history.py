@@ -83,9 +83,16 @@ def test_the_entry_of_a_network_acl_that_refused(lab: History) -> None:
 
     at = "198.51.100.7"
     assert why(refused(lab, "nacl-in", source=at)) == Reject(layer="nacl-in", component=acl, rule="50")
-    # the rules of now admit it, so they changed in between; ICMP types are not in flows
+    # the rules of now admit it, so they changed in between; a counter need not tell ICMP types
     assert why(refused(lab, "nacl-in", source=at, port=23)) == Reject(layer="nacl-in", component=acl)
     assert why(refused(lab, "nacl-in", source=at, protocol=1)) == Reject(layer="nacl-in", component=acl)
+    ping = {"Egress": False, "RuleAction": "deny", "Protocol": "1", "CidrBlock": "198.51.100.0/24", "NetworkAclId": acl}
+    lab.api.call("CreateNetworkAclEntry", RuleNumber=40, IcmpTypeCode={"Type": 8, "Code": 0}, **ping)
+    index = Index(compile_world(lab.world))
+    for icmp, rule in (((8, 0), "40"), ((8, 1), None), ((0, 0), None)):
+        assert why(refused(lab, "nacl-in", source=at, protocol=1, icmp=icmp)) == Reject(
+            layer="nacl-in", component=acl, rule=rule
+        )
     gone = replace(refused(lab, "nacl-in", source=at), interface_id="eni-0000000000000000f")
     assert why(gone) == Reject(layer="nacl-in")
     told = replace(refused(lab, "nacl-in"), reject=Reject(layer="nacl-in", component="acl-1", rule="7"))

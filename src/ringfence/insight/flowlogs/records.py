@@ -75,6 +75,9 @@ class Observation:
     tcp_flags: int | None = None
     reject: Reject | None = None
     mirrored: bool = False  # a copy made by traffic mirroring
+    icmp: tuple[int, int] | None = (
+        None  # type and code, where the counter tells them apart; no part of the flow (FL-45)
+    )
 
     @property
     def ports(self) -> tuple[int, int]:

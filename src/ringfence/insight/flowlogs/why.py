@@ -1,7 +1,7 @@
 """Why packets of a flow were refused: the counter says in which layer, the rules of the moment say by what (D-16).
 
 Security groups have no rule that refuses: nothing in the interface's groups admits the packet. A network ACL has one, unless its
-rules changed between the packets and the reading, or the answer hangs on ICMP types, which flows do not have.
+rules changed between the packets and the reading, or the answer hangs on an ICMP type that the counter does not tell.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ def explained(index: Index, seen: Observation) -> Reject | None:
 
 def _entry(index: Index, acl_id: str, seen: Observation) -> str | None:
     """The number of the entry that refuses it; `*` for the last one."""
-    if seen.protocol in _ICMP:
+    if seen.protocol in _ICMP and seen.icmp is None:
         return None
     source_port, port = seen.ports
-    packet = Packet(src=seen.source, dst=seen.destination, protocol=seen.protocol, sport=source_port, dport=port)
+    kind, code = seen.icmp or (0, 0)
+    packet = Packet(
+        src=seen.source, dst=seen.destination, protocol=seen.protocol, sport=source_port, dport=port, icmp_type=kind,
+        icmp_code=code,
+    )  # fmt: skip
     assert seen.reject is not None
     allowed, by = network_acl(index, acl_id, packet, egress=_ACLS[Layer(seen.reject.layer)])
     return None if allowed else by.rule
