@@ -52,6 +52,7 @@ class Counters:
     def __init__(self, network: Counted, lock: threading.Lock) -> None:
         self._network, self._lock, self._reading = network, lock, threading.Lock()
         self._pieces: dict[Name, set[str]] = {}  # interfaces whose guests handed over pieces of many packets
+        self._read: dict[Name, Counts] = {}  # not confirmed yet: who asks again need not wait for the kernel again
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="counters", daemon=True).start()
@@ -66,6 +67,8 @@ class Counters:
                 self._look(due=time.time() >= due)
             except OSError as problem:  # as when the rules cannot be changed: they count on as they are
                 log.warning("counters are not renewed now: %s", problem)
+            except Exception:  # a bug, but minutes must go on ending
+                log.exception("counters are not renewed now")
 
     def _look(self, *, due: bool) -> None:
         if due:
@@ -121,6 +124,7 @@ class Counters:
             if (vpc_id, epoch.begin) in confirmed:
                 self._network.forget_left(vpc_id, epoch)
         self._pieces = {name: enis for name, enis in self._pieces.items() if name not in confirmed}
+        self._read = {name: counts for name, counts in self._read.items() if name not in confirmed}
 
     def _of(self, vpc_id: str, filter_: Filter, file: int) -> tuple[list[dict[str, Any]], int]:
         """The closed epochs of a VPC, and up to when it is counted in them (ms)."""
@@ -128,7 +132,10 @@ class Counters:
         for epoch, sealed in filter_.sealed().items():
             if sealed.end > _now() - _REST_MS:
                 return done, epoch.begin
-            done.append(self._write(file, vpc_id, epoch, sealed, filter_.counted(epoch)))
+            name = vpc_id, epoch.begin
+            if name not in self._read:
+                self._read[name] = filter_.counted(epoch)
+            done.append(self._write(file, vpc_id, epoch, sealed, self._read[name]))
         current = filter_.counting
         return done, current.begin if current else _now()
 
