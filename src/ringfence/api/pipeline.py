@@ -6,6 +6,7 @@ commit → serialise. Every fault leaves through `wire/fault.py`, and every refu
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import hashlib
 import json
@@ -225,7 +226,7 @@ class Pipeline:
         if isinstance(begun, Begun) and begun.protocol == "s3":
             return Lane.READER if begun.operation.read_only else Lane.OBJECTS
         if isinstance(begun, Reset) or begun.mutating:
-            return Lane.WRITER
+            return Lane.READER if isinstance(begun, Begun) and begun.operation.aside else Lane.WRITER
         if not begun.dry_run and self._prepared(begun.call, self.store.world):
             return Lane.WRITER
         return Lane.READER if begun.operation.aside or self._heavy.get(_kind_of(begun.call)) else Lane.INLINE
@@ -568,10 +569,20 @@ class Pipeline:
                 account_id=call.account_id, request_id=call.request_id,
             )  # fmt: skip
 
+        if begun.operation.aside:
+            self._work_out(begun)
         body = self.store.write(decide)
         if self.after_write is not None:
             self.after_write()
         return self._response(begun, body)
+
+    def _work_out(self, begun: Begun) -> None:
+        """What takes long, while others write; a refusal is for the same question under the lock to make."""
+        world = self.store.world
+        if self._prepared(begun.call, world):
+            return
+        with contextlib.suppress(ApiError):
+            begun.operation.handler(begun.call, world, begun.params)
 
     def _repeated(self, key: str, digest: str) -> list[bytes] | None:
         """The reply given to the same call before (INF-14). ApiError when its parameters were others."""

@@ -16,7 +16,8 @@ class Operation:
     """A served operation: `service` and `action` as in the botocore model.
 
     `mutating`: it changes the World. `objects`: it writes objects of buckets, which are not in the World.
-    `aside`: it takes time or waits for a disk of its own, so that it never runs on the event loop. `appends`: it writes log
+    `aside`: it takes time or waits for a disk of its own, so that it never runs on the event loop; one that changes the World is
+    worked out before the store is locked, and remembers what it worked out. `appends`: it writes log
     events, which are not in the World.
     """
 
@@ -48,16 +49,18 @@ def register(
     OPERATIONS[service, action] = Operation(service, action, handler, mutating, module, objects, aside, appends)
 
 
-def operation(name: str, *, mutating: bool | None = None, objects: bool = False) -> Callable[[Handler], Handler]:
+def operation(
+    name: str, *, mutating: bool | None = None, objects: bool = False, aside: bool = False
+) -> Callable[[Handler], Handler]:
     """Serve `service:Action` with the decorated function `(call, world, params) -> Outcome`.
 
-    `mutating` defaults to what the verb says: Describe, Get and List do not change the World.
+    `mutating` defaults to what the verb says: Describe, Get and List do not change the World. `aside`: see Operation.
     """
 
     def enter(handler: Handler) -> Handler:
         verb = name.partition(":")[2]
         changes = not verb.startswith(("Describe", "Get", "List")) if mutating is None else mutating
-        register(name, handler, mutating=changes, module=handler.__module__, objects=objects)
+        register(name, handler, mutating=changes, module=handler.__module__, objects=objects, aside=aside)
         return handler
 
     return enter

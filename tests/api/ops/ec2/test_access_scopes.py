@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from ringfence.api.ops.ec2 import access_scopes
+from ringfence.api.ops.ec2 import access_scope_analyses, access_scopes
+from ringfence.api.ops.registry import OPERATIONS
+from ringfence.insight.analyzer import findings
 from ringfence.model.world import World
 from tests.api.front import Front
 from tests.api.ops.harness import Api
@@ -241,3 +243,30 @@ def test_an_account_sees_its_own_interfaces_only() -> None:
 
 def test_a_world_without_paths() -> None:
     assert found(Analyser(World()), **INGRESS) == []
+
+
+def test_an_analysis_is_worked_out_once_and_before_the_store_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    front = Front()
+    ec2 = front.client("ec2")
+    id = ec2.describe_network_insights_access_scopes()["NetworkInsightsAccessScopes"][0]["NetworkInsightsAccessScopeId"]
+    locked: list[bool] = []
+
+    def watched(*args: Any) -> Any:
+        locked.append(
+            front.store._lock.locked() if hasattr(front.store._lock, "locked") else front.store._lock._is_owned()
+        )
+        return findings.findings(*args)
+
+    monkeypatch.setattr(access_scope_analyses, "findings", watched)
+    for _ in range(2):
+        ec2.start_network_insights_access_scope_analysis(NetworkInsightsAccessScopeId=id)
+    assert locked == [False, False]
+    assert len(ec2.describe_network_insights_access_scope_analyses()["NetworkInsightsAccessScopeAnalyses"]) == 2
+
+
+def test_only_analyses_are_asked_twice() -> None:
+    """An operation that is worked out before the lock runs twice: it must have no effects of its own."""
+    import ringfence.app  # noqa: F401  every service
+
+    twice = {operation.action for operation in OPERATIONS.values() if operation.mutating and operation.aside}
+    assert twice == {"StartNetworkInsightsAnalysis", "StartNetworkInsightsAccessScopeAnalysis"}

@@ -26,7 +26,7 @@ from ringfence.model.row import Tags
 from ringfence.model.world import World, delete, put
 
 
-@operation("ec2:StartNetworkInsightsAccessScopeAnalysis")
+@operation("ec2:StartNetworkInsightsAccessScopeAnalysis", aside=True)
 def start_access_scope_analysis(call: Call, world: World, params: Params) -> Outcome:
     """InvalidNetworkInsightsAccessScopeId.NotFound, .Malformed, NetworkInsightsAccessScopeAnalysis.LimitExceeded."""
     scope = call.get(world, ACCESS_SCOPE, params["NetworkInsightsAccessScopeId"])
@@ -36,10 +36,7 @@ def start_access_scope_analysis(call: Call, world: World, params: Params) -> Out
 
 
 def _analysed(call: Call, world: World, scope: AccessScope, tags: Tags) -> AccessScopeAnalysis:
-    looked = Scope(
-        world, call.engines.of(world), content_of(json.loads(scope.content)), call.account_id, call.region
-    )  # fmt: skip
-    found, more = findings(looked)
+    looked, found, more = call.engines.once(world, scope.id, lambda: _looked(call, world, scope))
     warnings = [f"Only the first {MOST} findings are kept."] if more else []
     if looked.unknown is not None:
         warnings.append(f"{looked.unknown.component} cannot be analysed: {looked.unknown.why}")
@@ -51,6 +48,13 @@ def _analysed(call: Call, world: World, scope: AccessScope, tags: Tags) -> Acces
         interfaces=looked.analysed, findings=zlib.compress(json.dumps(found, separators=(",", ":")).encode()),
         warning=" ".join(warnings) or None, tags=tags,
     )  # fmt: skip
+
+
+def _looked(call: Call, world: World, scope: AccessScope) -> tuple[Scope, list[Any], bool]:
+    """What takes long: the scope over this World, its findings, and whether there are more."""
+    content = content_of(json.loads(scope.content))
+    looked = Scope(world, call.engines.of(world), content, call.account_id, call.region)
+    return looked, *findings(looked)
 
 
 # ---------------------------------------------------------------------- reading

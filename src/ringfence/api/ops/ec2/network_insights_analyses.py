@@ -29,7 +29,7 @@ KEPT = timedelta(days=120)
 _ACCOUNT = re.compile(r"[0-9]{12}")
 
 
-@operation("ec2:StartNetworkInsightsAnalysis")
+@operation("ec2:StartNetworkInsightsAnalysis", aside=True)
 def start_network_insights_analysis(call: Call, world: World, params: Params) -> Outcome:
     """InvalidNetworkInsightsPathId.NotFound, InvalidParameterValue, NetworkInsights.AccessDenied,
     NetworkInsightsAnalysis.LimitExceeded."""
@@ -46,7 +46,9 @@ def start_network_insights_analysis(call: Call, world: World, params: Params) ->
     call.check_quota("network-insights-analyses", len(call.mine(world, NETWORK_INSIGHTS_ANALYSIS)) + 1)
     organization = organization_of(call, world) is not None
     limits = Limits(frozenset((call.account_id, *accounts)), organization, through, avoid)
-    result = analyse(world, call.engines.of(world), path, limits)
+    result = call.engines.once(
+        world, (path.id, limits), lambda: analyse(world, call.engines.of(world), path, limits)
+    )  # fmt: skip
     row = NetworkInsightsAnalysis(
         id=call.ids.new(NETWORK_INSIGHTS_ANALYSIS.prefix), **call.owned(), path_id=path.id,
         started=call.now.timestamp(), status="failed" if result.found is None else "succeeded", found=result.found,
