@@ -12,7 +12,7 @@ import pytest
 
 from ringfence.dataplane.counters import ROW, Counters
 from ringfence.dataplane.nftables.apply import Sealed
-from ringfence.dataplane.nftables.counting import Epoch, Place
+from ringfence.dataplane.nftables.counting import Epoch, Place, Room
 from ringfence.dataplane.nftables.counts import Counts
 
 LINK = b"e1".ljust(16, b"\0")
@@ -126,3 +126,19 @@ def test_an_agent_that_has_not_taken_over_yet_says_nothing() -> None:
     """Else every VPC would seem to count no more."""
     with pytest.raises(OSError, match="not in place"):
         Counters(FakeNetwork({}, ready=False), threading.Lock()).answer(())
+
+
+@pytest.mark.parametrize(
+    ("room", "fullness", "after"),
+    [
+        (Room(), 0.2, Room()),
+        (Room(), 0.3, Room(passed=1 << 19, refused=1 << 18)),
+        (Room(passed=1 << 19, refused=1 << 18), 0.2, Room(passed=1 << 19, refused=1 << 18)),
+        (Room(passed=1 << 19, refused=1 << 18), 0.001, Room()),
+        (Room(), 0.0, Room()),
+        (Room(passed=1 << 21, refused=1 << 21), 1.0, Room(passed=1 << 21, refused=1 << 21)),
+        (Room(passed=64, refused=16), 0.0, Room(passed=64, refused=16)),
+    ],
+)
+def test_the_next_epoch_has_the_room_that_this_one_needed(room: Room, fullness: float, after: Room) -> None:
+    assert room.after(fullness) == after

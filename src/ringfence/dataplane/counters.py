@@ -25,7 +25,7 @@ log = logging.getLogger("ringfence.counters")
 
 ROW = struct.Struct("<IBBBBHH16s16sQQQ")
 MINUTE = 60.0
-_LOOK_SECONDS = 2.0  # how often it is asked whether the sets fill up
+_LOOK_SECONDS = 1.0  # how often it is asked whether the sets fill up
 _FULL = 0.25  # then the epoch ends early, and the next has more room
 _REST_MS = 1000  # a set is read so long after it was closed: the kernel may be rehashing it before
 

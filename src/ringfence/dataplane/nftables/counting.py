@@ -94,7 +94,7 @@ def epoch_of(set_name: str) -> Epoch | None:
 class Room:
     """How many elements the sets of one epoch take. The kernel reserves eight to sixteen bytes for each at once."""
 
-    passed: int = 1 << 18
+    passed: int = 1 << 17
     refused: int = 1 << 16
 
     def after(self, fullness: float) -> Room:
