@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from ringfence.insight.reach.explain import met
 from ringfence.insight.reach.trace import trace_request
 from ringfence.model.errors import ApiError
+from ringfence.policy.compile import compile_world
+from ringfence.policy.evaluate import Index
+from ringfence.policy.packet import Layer
 from tests.differential import generator
 from tests.differential.compare import Run
 
@@ -110,3 +114,23 @@ def test_what_else_refuses_is_told() -> None:
     assert [other["layer"] for other in answer["also_blocking"]] == ["nacl-in", "sg-ingress", "reply-nacl-out"]
     assert all(other["fix"][0].startswith("aws ec2 ") for other in answer["also_blocking"])
     assert "From=1024,To=65535" in answer["also_blocking"][2]["fix"][0], "answers go to ports that no rule can foresee"
+
+
+def test_gateways_exchange_addresses_on_the_way() -> None:
+    """IGW-03..IGW-07: from one public address of a VPC to another, out and in again; the answer goes the same way back."""
+    from tests import builders as b
+
+    world = b.world(
+        b.vpc(), b.subnet("a", "10.0.0.0/24"), b.gateway(), b.table(b.MAIN, *b.to_gateway()), b.group("g", *b.OPEN),
+        b.host("x", "10.0.0.10", groups=["g"], public="198.18.0.10"), b.host("y", "10.0.0.11", groups=["g"], public="198.18.0.11"),
+    )  # fmt: skip
+    gateway = b.ident("igw", "igw")
+    layers = [
+        (Layer.SG_EGRESS, "g", False), (Layer.GATEWAY, gateway, False), (Layer.GATEWAY, gateway, False),
+        (Layer.SG_INGRESS, "g", False), (Layer.NACL_OUT, "n", True),
+    ]  # fmt: skip
+    seen = met(Index.of(compile_world(world)), b.packet("10.0.0.10", "198.18.0.11"), True, layers)
+    assert [(str(p.src), str(p.dst)) for p in seen] == [
+        ("10.0.0.10", "198.18.0.11"), ("10.0.0.10", "198.18.0.11"), ("198.18.0.10", "198.18.0.11"),
+        ("198.18.0.10", "10.0.0.11"), ("10.0.0.11", "198.18.0.10"),
+    ]  # fmt: skip
