@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -515,6 +516,65 @@ def test_an_agent_that_is_killed_costs_no_packet_and_counts_none_twice(lab: Flow
     }  # fmt: skip
     verified = lab.run("verify", timeout=120)
     assert verified.returncode == 0, verified.stdout
+
+
+class Kept(FlowLab):
+    """A server that keeps its state, and can be killed and started again."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.close()
+        self.home, self.log = home, (home / "kept.log").open("w+")
+        self.again()
+
+    def again(self) -> None:
+        ready = self.home / "ready"
+        ready.unlink(missing_ok=True)
+        self.server = subprocess.Popen(
+            [*COMMAND, "up", "--data", str(self.home / "d"), "--listen", f"127.0.0.1:{self.port}", "--ready-file", str(ready),
+             "--root-access-key", "FOOBARKEY", "--root-secret-key", "FOOBARSECRET", "--flow-log-interval", "1"],
+            env=self.env, stdout=self.log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        until(ready.exists, 60)
+
+
+def test_a_server_that_is_killed_loses_no_count_and_says_what_it_may_have_lost() -> None:
+    """FL-28: SKIPDATA from the last delivery to the new start; what the kernel counted meanwhile is there, once."""
+    with tempfile.TemporaryDirectory(prefix="rf-") as home:  # short: a unix socket's path has at most 107 bytes
+        lab = Kept(Path(home))
+        try:
+            _sent_around_a_kill(lab)
+        finally:
+            lab.close()
+
+
+def _sent_around_a_kill(lab: Kept) -> None:
+    vpc, _ = lab.vpc("10.8.0.0/16")
+    eni = lab.placed("killed", lab.subnet(vpc, "10.8.1.0/24"), "10.8.1.10", lab.group(vpc, "killed"))
+    lab.running("killed")
+    lab.ec2.create_flow_logs(
+        ResourceIds=[vpc], ResourceType="VPC", TrafficType="ALL", LogGroupName="killed", MaxAggregationInterval=60,
+        LogFormat=" ".join(f"${{{name}}}" for name in FIELDS), DeliverLogsPermissionArn=lab.role(),
+    )  # fmt: skip
+    lab.wait()
+    script = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 7779))
+for n in range(int(sys.argv[1])):
+    s.sendto(bytes(72), ("203.0.113.50", 9))
+"""
+    lab.guest("killed", script, 100)
+    killed = time.time()
+    lab.server.kill()
+    lab.server.wait()
+    lab.again()
+    lab.wait()
+    lab.guest("killed", script, 50)
+    next_minute(2)
+    until(lambda: lab.sums("killed", srcport="7779") == {(eni, "ACCEPT", "egress"): (150, 15000, 0)})
+    skipped = [line for line in lab.lines("killed") if line["log-status"] == "SKIPDATA"]
+    assert any(float(line["start"]) <= killed <= float(line["end"]) + 1 for line in skipped)
 
 
 def _agent(lab: FlowLab) -> int:
