@@ -14,7 +14,7 @@ from ringfence.api.ops.registry import OPERATIONS
 from ringfence.model import endpoints
 from ringfence.model.net import IPV6_POOL, PUBLIC_POOL
 
-_CLIENT_NAMES = {"access-analyzer": "accessanalyzer"}
+_CLIENT_NAMES = {"access-analyzer": "accessanalyzer", "monitoring": "cloudwatch"}
 SERVED = sorted({service for service, _ in OPERATIONS})
 
 

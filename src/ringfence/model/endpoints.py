@@ -19,7 +19,7 @@ ADDRESS4 = PUBLIC_POOL.network_address + 1
 ADDRESS6 = IPV6_POOL.network_address + 1
 ADDRESSES: tuple[IPv4Address, IPv6Address] = (ADDRESS4, ADDRESS6)
 
-_REGIONAL = frozenset({"access-analyzer", "cloudtrail", "ec2", "logs", "sts"})
+_REGIONAL = frozenset({"access-analyzer", "cloudtrail", "ec2", "logs", "monitoring", "sts"})
 _BUCKETS = "s3"
 #: under `amazonaws.com` itself: services without Regions, and the older names of some that have them
 _GLOBAL = frozenset({"ec2", "iam", "sts", _BUCKETS})
