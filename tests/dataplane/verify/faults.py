@@ -75,7 +75,6 @@ VERIFIER = (
     Fault(SYMBOLIC, "verdict = (ACCEPT if chain.hook.accepts else DROP)", "verdict = DROP"),
     Fault(SYMBOLIC, "return p.outside(equal) if do.operator == 1 else equal", "return equal"),
     Fault(SYMBOLIC, "goes_on = p.both(at.packets, p.outside(inside) if do.absent else inside)", "goes_on = p.both(at.packets, inside)"),
-    Fault(SYMBOLIC, "return Marked(connection=True), HAS_ENTRY", "return Marked(connection=True), p.ALL"),
     Fault(SYMBOLIC, "wanted = [bit for bit in (1, 2, 4, 8, 64) if bit & held.mask == number]", "wanted = [1, 2, 4, 8, 64]"),
     Fault(SYMBOLIC, 'raise _Unclear(f"an expression that is not known', 'return\n            raise _Unclear(f"an expression that is not known'),
     Fault(SYMBOLIC, "            if entry.strange:\n", "            if False:\n"),
