@@ -126,6 +126,8 @@ def test_marks_are_known_and_connections_are_sets() -> None:
     assert verdict(third, state=64).verdict == "drop", "without an entry there is no mark to look at"
     marks = Machine(table({"base": ((Masked(CT_MARK, 3, 0), ACCEPT),)})).base("base", Gate())
     assert [verdict(marks, state=state).verdict for state in (2, 64)] == ["accept", "drop"], "not even to find it empty"
+    never = Machine(table({"base": ((Masked(CT_MARK, 1, 2), ACCEPT),)})).base("base", Gate())
+    assert verdict(never, begun=2).verdict == "drop", "bits that are masked away are never there"
     ways = Machine(table({"base": ((Is(CT_DIRECTION, 0), ACCEPT),)})).base("base", Gate())
     assert [verdict(ways, state=state).verdict for state in (2, 64)] == ["accept", "drop"], "nor a direction"
 
