@@ -93,11 +93,11 @@ def _sessions(run: Run) -> None:
     sts = run.client("sts", key["AccessKeyId"], key["SecretAccessKey"])
     given = sts.assume_role(RoleArn=role, RoleSessionName="session")["Credentials"]
     run.secrets["session secret"], run.secrets["session token"] = given["SecretAccessKey"], given["SessionToken"]
-    session = {"aws_session_token": given["SessionToken"]}
+    session = {"token": given["SessionToken"]}
     with run.refused():  # the role may do nothing
         client("ec2", run.endpoint, given["AccessKeyId"], given["SecretAccessKey"], **session).describe_vpcs()
     run.secrets["forged token"] = given["SessionToken"][:-8] + "AAAAAAAA"
-    forged = {"aws_session_token": run.secrets["forged token"]}
+    forged = {"token": run.secrets["forged token"]}
     with run.refused():
         client("ec2", run.endpoint, given["AccessKeyId"], given["SecretAccessKey"], **forged).describe_vpcs()
     run.secrets["web token"] = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL3gifQ.c2VjcmV0LXNpZ25hdHVyZQ"
