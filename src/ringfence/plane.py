@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ringfence.api.ops.ec2 import lifecycle
 from ringfence.api.outside import ConsoleOutput
 from ringfence.dataplane import linux
 from ringfence.dataplane.link import pack
+from ringfence.exposition import Family, counter, gauge
 from ringfence.model.clock import SystemClock
 from ringfence.model.errors import ApiError
 from ringfence.model.kinds import INSTANCE
@@ -35,6 +36,7 @@ log = logging.getLogger("ringfence.plane")
 RESTART_SECONDS = 0.5
 END_SECONDS = 20.0
 CONSOLE_SECONDS = 5.0
+CONNECTIONS_SECONDS = 2.0
 VERIFY_SECONDS = 600.0
 COUNTS_SECONDS = 60.0
 
@@ -155,6 +157,19 @@ class NftablesPlane:
         if "error" in result or not descriptors:
             raise OSError(result.get("error", "the agent sent no rows"))
         return result, descriptors[0]
+
+    def measures(self) -> Iterator[Family]:
+        """Connection tables (CT-18); nothing while the agent does not tell."""
+        rooms = self._ask({"do": "connections"}, CONNECTIONS_SECONDS).get("rooms", {})
+        entries = gauge("conntrack_entries", "Connections that the table of a VPC holds.")
+        free = gauge("conntrack_allowance_available", "Connections that can be tracked before the table is full.")
+        refused = counter("conntrack_allowance_exceeded_total", "Packets dropped because the table was full.")
+        for vpc_id, (held, limit, exceeded) in sorted(rooms.items()):
+            entries.add(held, vpc=vpc_id)
+            free.add(max(limit - held, 0), vpc=vpc_id)
+            refused.add(exceeded, vpc=vpc_id)
+        if rooms:
+            yield from (entries, free, refused)
 
     def _ask(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
         return self._answer(message, timeout)[0]

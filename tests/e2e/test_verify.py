@@ -53,6 +53,21 @@ def test_what_is_installed_is_proven(site: Lab) -> None:
     assert report["proven"] > 30
 
 
+def test_connection_tables_are_measured(site: Lab) -> None:
+    """CT-18, as Prometheus reads it."""
+    with site.session("other", "web", site.interface("web")["PrivateIpAddress"], 80) as held:
+        assert held.alive()
+        lines = dict(
+            line.rsplit(" ", 1) for line in site.run("metrics", check=True).stdout.splitlines() if "conntrack" in line
+        )
+    of_vpc = f'{{vpc="{site.names["vpc"]}"}}'
+    limit = int(Path("/proc/sys/net/netfilter/nf_conntrack_max").read_text())
+    entries, free = (int(lines[f"ringfence_conntrack_{name}{of_vpc}"]) for name in ("entries", "allowance_available"))
+    assert entries >= 1
+    assert entries + free == limit
+    assert lines[f"ringfence_conntrack_allowance_exceeded_total{of_vpc}"] == "0"
+
+
 def test_a_difference_is_named_and_repaired_by_the_command(site: Lab) -> None:
     """Exit status 1 though it is repaired; nothing is found the second time. Without repair it is only told."""
     group, before = site.names["group"], drift(site)

@@ -1,4 +1,4 @@
-"""CT-17: a connection table without room. New flows are refused, admitted or not; open connections go on.
+"""CT-17, CT-18: a connection table without room. New flows are refused, admitted or not; open connections go on.
 
 The kernel's limit can only be lowered for the whole machine, so the test fills the table of its own namespace up to it,
 with entries the kernel must not give up for new ones (assured).
@@ -6,12 +6,14 @@ with entries the kernel must not give up for new ones (assured).
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from pathlib import Path
 
 import pytest
 
+from ringfence.dataplane.nftables import conntrack
 from tests.kernel.streams import alive, connect, tcp_echo
 from tests.kernel.testbed import Shot, Testbed
 from tests.kernel.worlds import A4, B4, A, B, allow, pair, udp
@@ -56,6 +58,10 @@ def fill(bed: Testbed, entries: int) -> None:
             netlink.send(b"".join(_entry(number) for number in range(first, min(entries, first + 500))))
 
 
+def room(bed: Testbed) -> conntrack.Room:
+    return bed.vpc.run(lambda: conntrack.room(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)))
+
+
 def count(bed: Testbed) -> int:
     return bed.vpc.run(lambda: int(Path("/proc/sys/net/netfilter/nf_conntrack_count").read_text()))
 
@@ -68,6 +74,9 @@ def test_ct_17_a_full_table_fails_closed() -> None:
     ):
         before = connect(bed.guests[A], A4, B4, 80)
         assert alive(before)
+        began = room(bed)
+        assert (began.limit, began.refused) == (int(LIMIT.read_text()), 0)
+        assert 1 <= began.entries == count(bed)
         assert bed.delivered([Shot(A, udp(A4, B4, 53))]) == [True]
         fill(bed, int(LIMIT.read_text()) - count(bed))
         assert count(bed) >= int(LIMIT.read_text())
@@ -75,6 +84,9 @@ def test_ct_17_a_full_table_fails_closed() -> None:
         assert connect(bed.guests[A], A4, B4, 80) is None, "a new one finds no room"
         shots = [Shot(A, udp(A4, B4, port, sport=sport)) for sport in range(50000, 50020) for port in (53, 54)]
         assert not any(bed.delivered(shots)), "admitted or denied: no entry, no packet"
+        full = room(bed)
+        assert full.entries >= full.limit
+        assert full.refused >= len(shots), "CT-18: each is counted"
         bed.vpc.command("conntrack", "-D", "-w", str(FAR_ZONE), "-s", "10.77.0.1")
         assert alive(connect(bed.guests[A], A4, B4, 80)), "with room again"
         assert bed.delivered([Shot(A, udp(A4, B4, 53)), Shot(A, udp(A4, B4, 54))]) == [True, False]

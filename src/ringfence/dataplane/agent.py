@@ -92,6 +92,8 @@ class Agent:
                 threading.Thread(target=self._verify, args=(message,), daemon=True).start()
             elif message["do"] == "flows":
                 threading.Thread(target=self._flows, args=(message,), daemon=True).start()
+            elif message["do"] == "connections":
+                threading.Thread(target=self._connections, args=(message,), daemon=True).start()
             elif message["do"] == "console":
                 self._console(message)
             elif message["do"] == "roles":
@@ -186,6 +188,14 @@ class Agent:
             self.say({"event": "answer", "id": message["id"], "result": result}, [file])
         finally:
             os.close(file)
+
+    def _connections(self, message: dict[str, Any]) -> None:
+        try:
+            found = self.network.connections()
+            result: dict[str, Any] = {"rooms": {id: [r.entries, r.limit, r.refused] for id, r in found.items()}}
+        except OSError as problem:  # as when a VPC goes meanwhile
+            result = {"error": str(problem)}
+        self.say({"event": "answer", "id": message["id"], "result": result})
 
     def _probe(self, message: dict[str, Any]) -> None:
         try:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ringfence.dataplane import leases, linux, offloads, topology
 from ringfence.dataplane.guests import Guests
+from ringfence.dataplane.nftables import conntrack
 from ringfence.dataplane.nftables.apply import Filter, Sealed
 from ringfence.dataplane.nftables.assembly import EdgeTables, InternetTables, VpcTables
 from ringfence.dataplane.nftables.counting import Epoch
@@ -402,7 +403,11 @@ class Network:
         for address in gone:
             _quietly(place, f"addr del {address}/{width[address.version]} dev {device}")
 
-    # ------------------------------------------------------------------ counts of flow logs
+    # ------------------------------------------------------------------ counts
+    def connections(self) -> dict[str, conntrack.Room]:
+        """How full the connection table of each VPC is."""
+        return {vpc_id: conntrack.room(router.netns) for vpc_id, router in list(self._routers.items())}
+
     def whole(self) -> bool:
         """Has every VPC its filter? An agent that just began has yet to take them over."""
         return not self._first

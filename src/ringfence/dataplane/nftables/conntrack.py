@@ -9,14 +9,18 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from ringfence.dataplane import linux
 from ringfence.dataplane.nftables import wire
 from ringfence.dataplane.nftables.netlink import Netlink, NetlinkError
 from ringfence.dataplane.nftables.wire import Message, Reply
 
 SUBSYSTEM = 1
 NEW, GET, DELETE = 0, 1, 2
+STATS_OF_CPU, STATS = 4, 5
+ENTRIES, LIMIT, DROP = 1, 2, 8  # attributes of STATS, and of STATS_OF_CPU
 TUPLE_ORIGINAL, MARK, ENTRY_ID, ZONE, MARK_MASK = 1, 8, 12, 18, 21
 FAMILIES = (2, 10)
 FEW = 4
@@ -33,6 +37,32 @@ def tune() -> None:
     """Apply SETTINGS to the current thread's network namespace."""
     for name, value in SETTINGS.items():
         Path("/proc/sys", name).write_text(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The connection table of a namespace. `limit`: entries it takes at most; `refused`: packets that found no room (CT-17)."""
+
+    entries: int
+    limit: int
+    refused: int
+
+
+def room(netns: int) -> Room:
+    """CT-18, of a network namespace (a descriptor). OSError."""
+    with linux.inside(netns):
+        netlink = Netlink()
+    try:
+        (held,) = netlink.ask(Message(SUBSYSTEM << 8 | STATS, 0, 0, b""))
+        refused = sum(_number(reply, DROP) for reply in netlink.dump(Message(SUBSYSTEM << 8 | STATS_OF_CPU, 0, 0, b"")))
+    finally:
+        netlink.close()
+    return Room(_number(held, ENTRIES), _number(held, LIMIT), refused)
+
+
+def _number(reply: Reply, kind: int) -> int:
+    payload = wire.first(reply.body, kind)
+    return int(struct.unpack(">I", payload)[0]) if payload else 0
 
 
 def empty(netlink: Netlink, zones: frozenset[int]) -> int:
