@@ -435,13 +435,9 @@ class Network:
 
     def _cut(self, router: Router, part: VpcSlice) -> None:
         """Where packets are counted, links take single packets, as the wire carries them."""
-        counted = [
-            held
-            for held in router.plugged.values()
-            if any(e.counted for e in part.interfaces if e.eni_id == held[0].eni_id)
-        ]
-        wanted = {(place, device(eni)) for eni, place in counted}
-        if any(eni.counted for eni in part.interfaces):
+        counted = {eni.eni_id for eni in part.interfaces if eni.counted}
+        wanted = {(place, device(eni)) for eni, place in router.plugged.values() if eni.eni_id in counted}
+        if counted:
             wanted.add((vpc_ns(router.vpc_id), LOOP_OUT))
             if part.edge is not None and part.edge.gateway_id in self._edges:
                 wanted.add((edge_ns(part.edge.gateway_id), EDGE_VPC))
