@@ -28,6 +28,7 @@ from ringfence.dataplane.verify.wanted import Location
 
 log = logging.getLogger("ringfence.verify")
 QUICK_SECONDS, FULL_SECONDS, PROOF_SECONDS, AGAIN_SECONDS = 5.0, 600.0, 900.0, 60.0
+PATIENCE = 12  # looks that changes may disturb: a minute of them
 _ATTEMPTS = (False, True)  # write the tables from nothing?
 _PROBLEMS = (OSError, TopologyError)
 
@@ -43,6 +44,7 @@ class Seen:
     generation: int = -1
     transactions: int = 0
     disproved: bool = False  # the proof found packets that pass and should not: closed until another proof does not
+    disturbed: int = 0  # so many looks in a row, up to the last, were: its generation is not known meanwhile
 
 
 @dataclass(slots=True)
@@ -92,7 +94,7 @@ class Verifier:
             try:
                 if due:
                     full = now
-                report = self.look(everything=due)
+                report = self.look(everything=due, patient=True)
                 self._tell(report)
                 if now - proof >= (AGAIN_SECONDS if again else PROOF_SECONDS):
                     proof = time.monotonic()
@@ -107,18 +109,56 @@ class Verifier:
             self._say({"event": "verified", "report": report.as_json()})
 
     # ------------------------------------------------------------------ looking
-    def look(self, *, everything: bool = True, mend: bool = True) -> Report:
-        """Compare every place with what it should hold; repair what differs."""
+    def look(self, *, everything: bool = True, mend: bool = True, patient: bool = False) -> Report:
+        """Compare every place with what it should hold; repair what differs.
+
+        A place that was changed while it was read is read again with the lock, which holds up changes for as long as that
+        takes; `patient`: only after it came between `PATIENCE` times.
+        """
         report = Report()
-        with self._one, self._lock:
-            for location in self._locations():
+        with self._one:
+            with self._lock:
+                locations = self._locations()
+            for location in locations:
                 report.places += 1
-                try:
-                    self._look_at(location, report, everything=everything, mend=mend)
-                except _PROBLEMS as problem:
-                    report.problems.append(f"{location.place.component}: {problem}")
-                    log.error("%s cannot be verified: %s", location.place.component, problem)
+                seen, whole = self._seen[location.name], self._is_whole(location, everything=everything)
+                if whole is None:
+                    seen.disturbed, seen.generation = seen.disturbed + 1, -1
+                else:
+                    seen.disturbed = 0
+                if whole is False or (whole is None and not (patient and seen.disturbed <= PATIENCE)):
+                    with self._lock:
+                        self._look_closely(location.name, report, everything=everything, mend=mend)
         return report
+
+    def _is_whole(self, location: Location, *, everything: bool) -> bool | None:
+        """Does a place hold what it should, told without holding up changes? None: one came in between."""
+        seen, ours = self._seen[location.name], location.filter.transactions
+        if not everything and seen.generation >= 0:
+            return False  # a quick look costs so little that it waits for nobody
+        try:
+            found = self.read(location)
+            differs = bool(compare(location.whole(), found)) or repair.is_shut(found)
+            if snapshot.generation_of(seen.netlink) != found.generation or location.filter.transactions != ours:
+                return None
+        except RuntimeError:  # what it should hold was being changed while it was compared
+            return None
+        except _PROBLEMS:  # told with the lock
+            return False
+        if not differs:
+            seen.generation, seen.transactions = found.generation, ours
+        return not differs
+
+    def _look_closely(self, name: str, report: Report, *, everything: bool, mend: bool) -> None:
+        """With the lock, and by what it should hold now."""
+        location = next((each for each in self._locations() if each.name == name), None)
+        if location is None:  # gone meanwhile
+            return
+        try:
+            self._look_at(location, report, everything=everything, mend=mend)
+        except _PROBLEMS as problem:
+            report.problems.append(f"{location.place.component}: {problem}")
+            log.error("%s cannot be verified: %s", location.place.component, problem)
 
     def _locations(self) -> list[Location]:
         found = list(self._network.locations())
