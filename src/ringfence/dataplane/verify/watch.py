@@ -117,25 +117,37 @@ class Verifier:
         """
         report = Report()
         with self._one:
-            with self._lock:
-                locations = self._locations()
-            for location in locations:
-                report.places += 1
-                seen, whole = self._seen[location.name], self._is_whole(location, everything=everything)
+            for location in self._look_quickly(report, everything=everything, mend=mend):
+                seen = self._seen.get(location.name)
+                if seen is None:  # its namespace went while another was read
+                    continue
+                whole = self._is_whole(location)
                 if whole is None:
                     seen.disturbed, seen.generation = seen.disturbed + 1, -1
                 else:
                     seen.disturbed = 0
                 if whole is False or (whole is None and not (patient and seen.disturbed <= PATIENCE)):
                     with self._lock:
-                        self._look_closely(location.name, report, everything=everything, mend=mend)
+                        now = next((each for each in self._locations() if each.name == location.name), None)
+                        if now is not None:  # else gone meanwhile
+                            self._look_closely(now, report, everything=everything, mend=mend)
         return report
 
-    def _is_whole(self, location: Location, *, everything: bool) -> bool | None:
+    def _look_quickly(self, report: Report, *, everything: bool, mend: bool) -> list[Location]:
+        """Looks that cost so little that changes can wait; the places that are left, because they must be read whole."""
+        left = []
+        with self._lock:
+            for location in self._locations():
+                report.places += 1
+                if everything or self._seen[location.name].generation < 0:
+                    left.append(location)
+                else:
+                    self._look_closely(location, report, everything=False, mend=mend)
+        return left
+
+    def _is_whole(self, location: Location) -> bool | None:
         """Does a place hold what it should, told without holding up changes? None: one came in between."""
         seen, ours = self._seen[location.name], location.filter.transactions
-        if not everything and seen.generation >= 0:
-            return False  # a quick look costs so little that it waits for nobody
         try:
             found = self.read(location)
             differs = bool(compare(location.whole(), found)) or repair.is_shut(found)
@@ -149,11 +161,8 @@ class Verifier:
             seen.generation, seen.transactions = found.generation, ours
         return not differs
 
-    def _look_closely(self, name: str, report: Report, *, everything: bool, mend: bool) -> None:
-        """With the lock, and by what it should hold now."""
-        location = next((each for each in self._locations() if each.name == name), None)
-        if location is None:  # gone meanwhile
-            return
+    def _look_closely(self, location: Location, report: Report, *, everything: bool, mend: bool) -> None:
+        """With the lock."""
         try:
             self._look_at(location, report, everything=everything, mend=mend)
         except _PROBLEMS as problem:
