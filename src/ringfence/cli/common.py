@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from ringfence import notes
@@ -50,6 +51,17 @@ def control(args: argparse.Namespace, request: dict[str, Any], *, timeout: float
     if "error" in reply:
         raise CommandError(str(reply["error"]), int(reply.get("status", 1)))
     return reply
+
+
+def write_text(path: Path | None, text: str) -> None:
+    """Into a file, or to the standard output. CommandError."""
+    if path is None:
+        sys.stdout.write(text)
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise CommandError(f"cannot write {path}: {problem.strerror}", 2) from None
 
 
 def show_json(value: Any) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ringfence.cli.common import CommandError, control
+from ringfence.cli.common import CommandError, control, write_text
 from ringfence.cli.networks import add_import_options, imported, of_installation
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     shown = FORMATS[args.format](
         Comparison(args.before, args.after or f"{args.before} after {args.call}", entries, failing)
     )
-    _write(args.output, shown)
+    write_text(args.output, shown)
     return 1 if failing else 0
 
 
@@ -100,13 +99,3 @@ def _fails(args: argparse.Namespace, entry: Any) -> bool:
     if wanted & {"opened", "exposed"} and not args.allow_unknown:
         wanted.add("unknown")
     return "any" in wanted or entry.kind.value in wanted or ("exposed" in wanted and entry.exposes)
-
-
-def _write(path: Path | None, text: str) -> None:
-    if path is None:
-        sys.stdout.write(text)
-        return
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise CommandError(f"cannot write {path}: {problem.strerror}", 2) from None

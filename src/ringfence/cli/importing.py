@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ringfence.cli.common import CommandError, add_endpoint, show_json
+from ringfence.cli.common import add_endpoint, show_json, write_text
 from ringfence.cli.networks import add_from, add_import_options, imported, network_of
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def run_import(args: argparse.Namespace) -> int:
 
     network = imported(args, args.path)
     if args.output is not None:
-        _write(args.output, snapshot.text(network.world))
+        write_text(args.output, snapshot.text(network.world))
     if args.json:
         show_json({**network.notes.view(), "gaps": _gaps(network), "whole": network.notes.whole})
     else:
@@ -53,19 +52,8 @@ def run_snapshot(args: argparse.Namespace) -> int:
     """Exit 0; 2 for what cannot be imported or written."""
     from ringfence.insight.imports import snapshot
 
-    text = snapshot.text(network_of(args).world)
-    if args.output is not None:
-        _write(args.output, text)
-    else:
-        sys.stdout.write(text)
+    write_text(args.output, snapshot.text(network_of(args).world))
     return 0
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise CommandError(f"cannot write {path}: {problem.strerror}", 2) from None
 
 
 def _gaps(network: Network) -> list[dict[str, str]]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from ringfence.cli.common import CommandError, add_endpoint
+from ringfence.cli.common import CommandError, add_endpoint, write_text
 from ringfence.cli.networks import add_from, network_of
 
 
@@ -43,15 +42,5 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"there is no VPC {args.vpc}", 2)
     found = graph(world, args.vpc)
     name = args.network.name if args.network is not None else "the running installation"
-    _write(args.output, svg(found) if kind == "svg" else html(found, f"Network of {name}"))
+    write_text(args.output, svg(found) if kind == "svg" else html(found, f"Network of {name}"))
     return 0
-
-
-def _write(path: Path | None, text: str) -> None:
-    if path is None:
-        sys.stdout.write(text)
-        return
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise CommandError(f"cannot write {path}: {problem.strerror}", 2) from None

@@ -122,6 +122,15 @@ class Draft:
         self.notes.left_out.append(Problem(element, why))
         self.gap(OUTSIDE, element, why)
 
+    def vpc_of(self, record: Record, id: str) -> Vpc | None:
+        """The VPC that an element says it is in; without it the element is left out."""
+        vpc_id = record.need("VpcId")
+        found: Vpc | None = self.find(Vpc, vpc_id)
+        if found is None:
+            self.leave_out(id, f"its VPC {vpc_id} is not in the import")
+            record.ignore(*record.data)
+        return found
+
     # ------------------------------------------------------------------ records
     def each(self, key: str, id_field: str | None, make: Callable[[Record, Source], None]) -> None:
         """`make` for every record of a list, once per id (None: they have none). A damaged record is a problem of its VPC."""

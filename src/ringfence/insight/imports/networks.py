@@ -138,12 +138,11 @@ def subnets(draft: Draft, acl_of: dict[str, tuple[str, str]]) -> None:
     """`acl_of`: subnet → network ACL and association id."""
 
     def make(record: Record, source: Source) -> None:
-        id, vpc_id = record.need("SubnetId"), record.need("VpcId")
-        vpc = draft.find(Vpc, vpc_id)
+        id = record.need("SubnetId")
+        vpc = draft.vpc_of(record, id)
         if vpc is None:
-            draft.leave_out(id, f"its VPC {vpc_id} is not in the import")
-            record.ignore(*record.data)
             return
+        vpc_id = vpc.id
         cidr = record.ipv4_block("CidrBlock")
         if cidr is None:
             draft.notes.not_modelled[id] = "a subnet without IPv4"
@@ -237,12 +236,11 @@ def route_tables(draft: Draft, lists: dict[str, tuple[Network, ...]]) -> None:
     numbers: Counter[str] = Counter()
 
     def make(record: Record, source: Source) -> None:
-        id, vpc_id = record.need("RouteTableId"), record.need("VpcId")
-        vpc = draft.find(Vpc, vpc_id)
+        id = record.need("RouteTableId")
+        vpc = draft.vpc_of(record, id)
         if vpc is None:
-            draft.leave_out(id, f"its VPC {vpc_id} is not in the import")
-            record.ignore(*record.data)
             return
+        vpc_id = vpc.id
         numbers[vpc_id] += 1
         routes: dict[Network, Route] = {}
         unread = [each.need("GatewayId") for each in record.items("PropagatingVgws")] if _unknown(record) else []

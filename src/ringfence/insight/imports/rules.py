@@ -228,12 +228,11 @@ def acls(draft: Draft) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
 
     def make(record: Record, source: Source) -> None:
-        id, vpc_id = record.need("NetworkAclId"), record.need("VpcId")
-        vpc = draft.find(Vpc, vpc_id)
+        id = record.need("NetworkAclId")
+        vpc = draft.vpc_of(record, id)
         if vpc is None:
-            draft.leave_out(id, f"its VPC {vpc_id} is not in the import")
-            record.ignore(*record.data)
             return
+        vpc_id = vpc.id
         for each in record.items("Associations"):
             each.ignore("NetworkAclId")
             subnet_id = each.need("SubnetId")

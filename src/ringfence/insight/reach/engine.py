@@ -236,7 +236,7 @@ class Engine:
         if not isinstance(group, Group) or group.vpc_id != vpc_id:
             group = self.ir.fragments[("Group", associated_key(group_id, vpc_id))]
             assert isinstance(group, Group)
-        return self._tables.group(self.services, group)
+        return self.table(group)
 
     def table(self, group: Group) -> GroupTable:
         """One security group of this IR."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.describe import apply_filters, page
+from ringfence.api.ops.ec2.analyses import of_subject, started_within
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.insight.analyzer.findings import MOST, findings
@@ -73,19 +74,8 @@ def _view(row: AccessScopeAnalysis) -> dict[str, Any]:
 def describe_access_scope_analyses(call: Call, world: World, params: Params) -> Outcome:
     """Those named, of a scope, or all; started within the times given. The kinds' NotFound, InvalidParameterValue."""
     named, scope_id = params.get("NetworkInsightsAccessScopeAnalysisIds"), params.get("NetworkInsightsAccessScopeId")
-    if named:
-        rows = [call.get(world, ACCESS_SCOPE_ANALYSIS, id) for id in dict.fromkeys(named)]
-    else:
-        rows = call.mine(world, ACCESS_SCOPE_ANALYSIS)
-    if scope_id:
-        scope = call.get(world, ACCESS_SCOPE, scope_id)
-        rows = [row for row in rows if row.scope_id == scope.id]
-    after, before = params.get("AnalysisStartTimeBegin"), params.get("AnalysisStartTimeEnd")
-    rows = [
-        row for row in rows
-        if (after is None or round(row.started, 3) >= after.timestamp())
-        and (before is None or round(row.started, 3) <= before.timestamp())
-    ]  # fmt: skip
+    rows = of_subject(call, world, ACCESS_SCOPE_ANALYSIS, named, ACCESS_SCOPE, scope_id, lambda row: row.scope_id)
+    rows = started_within(rows, params, "AnalysisStartTimeBegin", "AnalysisStartTimeEnd")
     shown, token = page(apply_filters(world, rows, params.get("Filters") or (), {}), params, low=1, high=100)
     reply = {"NetworkInsightsAccessScopeAnalyses": [_view(row) for row in shown]}
     return Outcome(reply | ({"NextToken": token} if token else {}))

@@ -86,9 +86,9 @@ def _destination(call: Call, params: Params, type: str) -> str | None:
     if arn and type == S3:
         _check_bucket(arn)
     if arn and type == CLOUD_WATCH:
-        _check_group(call, arn)
+        _check_here(call, arn, _GROUP_ARN, "log group")
     if arn and type == FIREHOSE:
-        _check_stream(call, arn)
+        _check_here(call, arn, _STREAM, "delivery stream")
     return arn or None
 
 
@@ -104,21 +104,13 @@ def _check_bucket(arn: str) -> None:
         raise _bad("LogDestination has too long a folder name")
 
 
-def _check_group(call: Call, arn: str) -> None:
-    found = _GROUP_ARN.fullmatch(arn)
+def _check_here(call: Call, arn: str, form: re.Pattern[str], what: str) -> None:
+    """An ARN of that form, of the caller's own account and Region."""
+    found = form.fullmatch(arn)
     if found is None:
-        raise _bad(f"LogDestination is not the ARN of a log group: {arn[:200]}")
+        raise _bad(f"LogDestination is not the ARN of a {what}: {arn[:200]}")
     if (found[1], found[2]) != (call.region, call.account_id):
-        text = "Delivery to a log group of another account or Region is not served by this installation."
-        raise fault("UnsupportedOperation", message=text)
-
-
-def _check_stream(call: Call, arn: str) -> None:
-    found = _STREAM.fullmatch(arn)
-    if found is None:
-        raise _bad(f"LogDestination is not the ARN of a delivery stream: {arn[:200]}")
-    if (found[1], found[2]) != (call.region, call.account_id):
-        text = "Delivery to a delivery stream of another account or Region is not served by this installation."
+        text = f"Delivery to a {what} of another account or Region is not served by this installation."
         raise fault("UnsupportedOperation", message=text)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.describe import Values, apply_filters, page
+from ringfence.api.ops.ec2.analyses import of_subject, started_within
 from ringfence.api.ops.ec2.network_insights_paths import check_account, organization_of
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
@@ -93,25 +94,14 @@ _FILTERS: dict[str, Values] = {
 def describe_network_insights_analyses(call: Call, world: World, params: Params) -> Outcome:
     """Those named, of a path, or all; started within the times given. The kinds' NotFound, InvalidParameterValue."""
     named, path_id = params.get("NetworkInsightsAnalysisIds"), params.get("NetworkInsightsPathId")
-    if named:
-        rows = [call.get(world, NETWORK_INSIGHTS_ANALYSIS, id) for id in dict.fromkeys(named)]
-    else:
-        rows = call.mine(world, NETWORK_INSIGHTS_ANALYSIS)
-    if path_id:
-        path = call.get(world, NETWORK_INSIGHTS_PATH, path_id)
-        rows = [row for row in rows if row.path_id == path.id]
-    after, before = params.get("AnalysisStartTime"), params.get("AnalysisEndTime")
-    rows = [row for row in rows if _within(row.started, after, before)]
+    rows = of_subject(
+        call, world, NETWORK_INSIGHTS_ANALYSIS, named, NETWORK_INSIGHTS_PATH, path_id, lambda row: row.path_id
+    )
+    rows = started_within(rows, params, "AnalysisStartTime", "AnalysisEndTime")
     shown, token = page(apply_filters(world, rows, params.get("Filters") or (), _FILTERS), params, low=1, high=100)
     return Outcome(
         {"NetworkInsightsAnalyses": [_view(row) for row in shown], **({"NextToken": token} if token else {})}
     )
-
-
-def _within(started: float, after: datetime | None, before: datetime | None) -> bool:
-    """Times of requests are to the millisecond."""
-    moment = round(started, 3)
-    return (after is None or moment >= after.timestamp()) and (before is None or moment <= before.timestamp())
 
 
 # ---------------------------------------------------------------------- ending
