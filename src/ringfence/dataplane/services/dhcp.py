@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, ip_address
 
 from ringfence.dataplane import linux
+from ringfence.dataplane.services.datagrams import serve
 
 log = logging.getLogger("ringfence.dhcp")
 SERVER_PORT, CLIENT_PORT = 67, 68
@@ -179,22 +180,10 @@ class DhcpServer:
         ):
             self._socket.setsockopt(level, option, 1)
         self._socket.bind(("", SERVER_PORT))
-        threading.Thread(target=self._serve, daemon=True).start()
+        threading.Thread(target=serve, args=(self._socket, self._netns, self._one, log), daemon=True).start()
 
     def close(self) -> None:
         linux.hang_up(self._socket)
-
-    def _serve(self) -> None:
-        with linux.inside(self._netns):  # names of links are the namespace's
-            while True:
-                try:
-                    data, ancillary, _, peer = self._socket.recvmsg(2048, 256)
-                except OSError:
-                    return
-                try:
-                    self._one(data, ancillary, peer)
-                except OSError as problem:
-                    log.debug("no way back to %s: %s", peer, problem)
 
     def _one(self, data: bytes, ancillary: list[tuple[int, int, bytes]], peer: tuple[str, int]) -> None:
         index = next((_PKTINFO.unpack(body)[0] for _, kind, body in ancillary if kind == _IP_PKTINFO), 0)

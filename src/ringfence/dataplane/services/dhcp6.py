@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 from ringfence.dataplane import linux
+from ringfence.dataplane.services.datagrams import serve
 
 log = logging.getLogger("ringfence.dhcp6")
 SERVER_PORT, CLIENT_PORT = 547, 546
@@ -214,7 +215,7 @@ class Dhcp6Server:
         self._socket.bind(("::", SERVER_PORT))
         self._holders: list[socket.socket] = []
         self._joined: dict[str, tuple[socket.socket, int]] = {}
-        threading.Thread(target=self._serve, daemon=True).start()
+        threading.Thread(target=serve, args=(self._socket, self._netns, self._one, log), daemon=True).start()
 
     def close(self) -> None:
         for sock in (self._socket, *self._holders):
@@ -247,18 +248,6 @@ class Dhcp6Server:
                 return holder
         self._holders.append(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
         return self._holders[-1]
-
-    def _serve(self) -> None:
-        with linux.inside(self._netns):  # names of links are the namespace's
-            while True:
-                try:
-                    data, ancillary, _, peer = self._socket.recvmsg(2048, 256)
-                except OSError:
-                    return
-                try:
-                    self._one(data, ancillary, peer)
-                except OSError as problem:
-                    log.debug("no way back to %s: %s", peer, problem)
 
     def _one(self, data: bytes, ancillary: list[tuple[int, int, bytes]], peer: tuple[str, int, int, int]) -> None:
         found = (_PKTINFO.unpack(body) for _, kind, body in ancillary if kind == socket.IPV6_PKTINFO)
