@@ -160,6 +160,11 @@ class FlowLab(Lab):
             out[key] = held[0] + int(line["packets"]), held[1] + int(line["bytes"]), held[2] | flags
         return dict(out)
 
+    def ping_from(self, outside: str, *more: str) -> Any:
+        """Four pings of 56 bytes."""
+        words = ("--protocol", "icmp", "--count", "4", "--size", "56", *more)
+        return self.json("probe", f"internet:{outside}", self.names["pinged"], *words)
+
     def sums_of_pings(self, outside: str) -> dict[tuple[str, ...], tuple[int, int]]:
         both = {**self.sums("all", srcaddr=outside), **self.sums("all", dstaddr=outside)}
         return {key: counts[:2] for key, counts in both.items()}
@@ -237,9 +242,7 @@ def test_the_guides_examples(lab: FlowLab) -> None:
     lab.guest("client", CRAFTED, "172.31.16.139", "172.31.9.12", 49761, 3389, 20, 4249)
     lab.guest("client", CRAFTED, six["client"], six["server"], 34892, 22, 54, 8855)
     lab.guest("client", CRAFTED, "172.31.16.139", "172.31.16.200", 20642, 22, 3, 200)
-    lab.json(
-        "probe", "internet:203.0.113.12", lab.names["pinged"], "--protocol", "icmp", "--count", "4", "--size", "56"
-    )
+    lab.ping_from("203.0.113.12")
     serving = lab.start("server", SERVER, 5001)
     talking = lab.start("client", CLIENT, "172.31.16.21", 5001, 43416, 43418)
     short = lab.start("client", CLIENT, "172.31.16.21", 5001, 43638)
@@ -319,36 +322,12 @@ def test_acl_refusals_of_answers(lab: FlowLab) -> None:
         AssociationId=association["NetworkAclAssociationId"], NetworkAclId=own
     )  # fmt: skip
     lab.wait()
-    lab.json(
-        "probe",
-        "internet:203.0.113.13",
-        lab.names["pinged"],
-        "--protocol",
-        "icmp",
-        "--count",
-        "4",
-        "--size",
-        "56",
-        "--timeout",
-        "1",
-    )
+    lab.ping_from("203.0.113.13", "--timeout", "1")
     lab.ec2.modify_network_interface_attribute(
         NetworkInterfaceId=lab.names["pinged-eni"], Groups=[lab.interface("quiet")["Groups"][0]["GroupId"]]
     )
     lab.wait()
-    lab.json(
-        "probe",
-        "internet:203.0.113.14",
-        lab.names["pinged"],
-        "--protocol",
-        "icmp",
-        "--count",
-        "4",
-        "--size",
-        "56",
-        "--timeout",
-        "1",
-    )
+    lab.ping_from("203.0.113.14", "--timeout", "1")
     next_minute(2)
     until(lambda: any("203.0.113.14" in line.values() for line in lab.lines("all")))
     pinged = lab.names["pinged-eni"]

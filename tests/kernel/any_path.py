@@ -12,7 +12,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -29,6 +28,7 @@ from ringfence.model.ids import SeededIds
 from ringfence.policy.compile import compile_world
 from ringfence.policy.ir import Ir, Machine
 from tests.api.ops.harness import Api
+from tests.kernel.isolation import isolated
 from tests.kernel.readback import everything
 
 STATE = Path("/run/guests.json")
@@ -308,17 +308,9 @@ def walk(seed: int) -> dict[str, list[str]]:
     return everything(site.api.world)
 
 
-def isolated(seed: int) -> dict[str, list[str]]:
-    """`walk` in namespaces of its own. RuntimeError with what it said, if it fails."""
-    inner = f"mount -t tmpfs none /run && mkdir /run/netns && exec {sys.executable} -m tests.kernel.any_path {seed}"
-    done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--net", "--mount", "--fork", "--kill-child", "sh", "-c", inner],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    found: dict[str, list[str]] = json.loads(done.stdout)
+def straying(seed: int) -> dict[str, list[str]]:
+    """`walk` in namespaces of its own."""
+    found: dict[str, list[str]] = isolated("any_path", str(seed))
     return found
 
 

@@ -8,13 +8,10 @@ Runs in a user, mount and network namespace of its own, with the site of `any_pa
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ringfence.dataplane.network import Network
@@ -27,6 +24,7 @@ from ringfence.model.kinds import NETWORK_INTERFACE, ROUTE_TABLE
 from ringfence.policy.compile import compile_world
 from tests.api.ops.harness import Api
 from tests.kernel.any_path import BareGuests, Site, ordered
+from tests.kernel.isolation import isolated
 from tests.kernel.readback import everything
 
 
@@ -211,17 +209,9 @@ def play() -> dict[str, Any]:
     return out
 
 
-def isolated() -> dict[str, Any]:
-    """`play` in namespaces of its own. RuntimeError with what it said, if it fails."""
-    inner = f"mount -t tmpfs none /run && mkdir /run/netns && exec {sys.executable} -m tests.kernel.tampering"
-    done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--net", "--mount", "--fork", "--kill-child", "sh", "-c", inner],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=800, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    found: dict[str, Any] = json.loads(done.stdout)
+def apart() -> dict[str, Any]:
+    """`play` in namespaces of its own."""
+    found: dict[str, Any] = isolated("tampering", timeout=800)
     return found
 
 

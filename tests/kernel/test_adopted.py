@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +14,7 @@ from ringfence.dataplane.topology import run_batch
 from ringfence.policy.compile import compile_world
 from tests import builders as b
 from tests.kernel.any_path import BareGuests
+from tests.kernel.isolation import isolated
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(120)]
 WORLD = b.world(
@@ -50,14 +48,7 @@ def scenario() -> dict[str, dict[str, object]]:
 
 
 def test_links_without_a_group_get_theirs() -> None:
-    inner = f"mount -t tmpfs none /run && mkdir /run/netns && exec {sys.executable} -m tests.kernel.test_adopted"
-    done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--net", "--mount", "--fork", "--kill-child", "sh", "-c", inner],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = isolated("test_adopted")
     interface = next(name for name in found["made"] if name.startswith("e"))
     links = (LOOP_OUT, LOOP_IN, GATEWAY, interface)
     assert {name: found["made"][name] for name in links} == {name: str(link_group(name)) for name in links}

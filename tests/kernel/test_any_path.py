@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from tests.kernel.any_path import isolated
+from tests.kernel.any_path import straying
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 
@@ -15,14 +15,14 @@ pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 @cache
 def straight() -> dict[str, list[str]]:
     """Every call in the order they are written, one delta, one agent."""
-    return isolated(0)
+    return straying(0)
 
 
 @pytest.mark.parametrize("seed", range(1, 7))
 def test_any_order_split_and_restart_end_in_the_same_state(seed: int) -> None:
     """Random orders, deltas of several calls, agents that end or are killed in between: rules, sets, maps, routes, policy
     rules, links, addresses and neighbours of every namespace are those of the straight way."""
-    found, wanted = isolated(seed), straight()
+    found, wanted = straying(seed), straight()
     assert found.keys() == wanted.keys()
     for namespace, lines in wanted.items():
         assert len(lines) > 3, "a readback that reads nothing"

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from ringfence.model.kinds import NETWORK_INTERFACE
 from ringfence.policy.compile import compile_world
 from tests.api.ops.harness import Api
 from tests.kernel.any_path import STEPS, BareGuests, Site
+from tests.kernel.isolation import isolated
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(120)]
 ADDRESS = "10.1.1.99"
@@ -66,14 +66,7 @@ def _rules(namespace: str) -> str:
 
 @pytest.mark.parametrize("failing", ["v1", "v2"])
 def test_a_vpc_that_fails_twice_stops_no_other(failing: str) -> None:
-    inner = f"mount -t tmpfs none /run && mkdir /run/netns && exec {sys.executable} -m tests.kernel.test_failing_vpc {failing}"
-    done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--net", "--mount", "--fork", "--kill-child", "sh", "-c", inner],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = isolated("test_failing_vpc", failing)
     assert len(found["problems"]) == 2
     assert all("File exists" in problem for problem in found["problems"])
     assert found["other reaches it"]

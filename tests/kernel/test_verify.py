@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.tampering import TAMPERS, Tamper, isolated
+from tests.kernel.tampering import TAMPERS, Tamper, apart
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(900)]
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.timeout(900)]
 @cache
 def _played() -> dict[str, Any] | Exception:
     try:
-        return isolated()
+        return apart()
     except (RuntimeError, subprocess.TimeoutExpired) as problem:  # once, not once for each test
         return problem
 
