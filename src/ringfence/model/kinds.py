@@ -45,9 +45,12 @@ from ringfence.model.nouns.organization import (
     OrganizationalUnit,
     OrganizationPolicy,
 )
+from ringfence.model.nouns.peering import PeeringConnection
+from ringfence.model.nouns.prefix_list import PrefixList, PrefixListVersion
 from ringfence.model.nouns.routing import RouteTable
 from ringfence.model.nouns.security_group import GroupAssociation, SecurityGroup
 from ringfence.model.nouns.trail import Bucket, DigestKey, Trail
+from ringfence.model.nouns.vpc_endpoint import VpcEndpoint
 from ringfence.model.row import Row
 
 R = TypeVar("R", bound=Row)
@@ -144,7 +147,8 @@ ROUTE_TABLE = _kind(
     subnet=lambda t: tuple(a.subnet_id for a in t.associations if a.subnet_id),
     gateway=lambda t: tuple(a.gateway_id for a in t.associations if a.gateway_id),
     association=lambda t: tuple(a.id for a in t.associations),
-    target=lambda t: tuple({r.target_id for r in t.routes if r.target_id}),
+    target=lambda t: tuple({r.target_id for r in (*t.routes, *t.listed) if r.target_id}),
+    prefix_list=lambda t: tuple({r.prefix_list_id for r in t.listed}),
 )
 SECURITY_GROUP = _kind(
     "security-group",
@@ -156,6 +160,7 @@ SECURITY_GROUP = _kind(
     name=lambda g: (f"{g.vpc_id}/{g.name.lower()}",),
     rule=lambda g: tuple(r.id for r in g.rules),
     references=lambda g: tuple({r.group.group_id for r in g.rules if r.group}),
+    prefix_list=lambda g: tuple({r.prefix_list_id for r in g.rules if r.prefix_list_id}),
 )
 GROUP_ASSOCIATION = _kind(
     "security-group-vpc-association",
@@ -165,6 +170,40 @@ GROUP_ASSOCIATION = _kind(
     "InvalidGroupId.Malformed",
     group=lambda a: (a.group_id,),
     vpc=lambda a: (a.vpc_id,),
+)
+PREFIX_LIST = _kind(
+    "prefix-list",
+    PrefixList,
+    "pl-",
+    "InvalidPrefixListID.NotFound",
+    "InvalidPrefixListId.Malformed",
+    name=lambda p: (f"{p.region}/{p.name}",),
+)
+PREFIX_LIST_VERSION = _kind(
+    "prefix-list-version",
+    PrefixListVersion,
+    "",
+    "InvalidPrefixListID.NotFound",
+    "InvalidPrefixListId.Malformed",
+    list=lambda v: (v.list_id,),
+)
+PEERING_CONNECTION = _kind(
+    "vpc-peering-connection",
+    PeeringConnection,
+    "pcx-",
+    "InvalidVpcPeeringConnectionID.NotFound",
+    "InvalidVpcPeeringConnectionId.Malformed",
+    vpc=lambda p: (p.requester.vpc_id, p.accepter.vpc_id),
+    side=lambda p: tuple({f"{side.owner_id}/{side.region}" for side in (p.requester, p.accepter)}),
+)
+VPC_ENDPOINT = _kind(
+    "vpc-endpoint",
+    VpcEndpoint,
+    "vpce-",
+    "InvalidVpcEndpointId.NotFound",
+    "InvalidVpcEndpointId.Malformed",
+    vpc=lambda e: (e.vpc_id,),
+    route_table=lambda e: e.route_table_ids,
 )
 NETWORK_ACL = _kind(
     "network-acl",

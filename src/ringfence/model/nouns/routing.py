@@ -15,6 +15,8 @@ class RouteTarget(enum.StrEnum):
     LOCAL = "local"  # the VPC itself; no id
     INTERNET_GATEWAY = "internet-gateway"
     NETWORK_INTERFACE = "network-interface"
+    PEERING_CONNECTION = "vpc-peering-connection"
+    GATEWAY_ENDPOINT = "vpc-endpoint"
     UNMODELLED = "unmodelled"  # only imports have it: an element that is not modelled, named by `target_id`
 
 
@@ -26,6 +28,19 @@ class Route:
     target: RouteTarget
     target_id: str | None = None
     origin: str = "CreateRoute"  # CreateRouteTable | CreateRoute | EnableVgwRoutePropagation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRoute:
+    """One route whose destination is a prefix list: a route to each of its entries, whatever they become (PL-08).
+
+    That of a gateway endpoint goes with the endpoint (VPE-01).
+    """
+
+    prefix_list_id: str
+    target: RouteTarget
+    target_id: str
+    origin: str = "CreateRoute"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,5 +63,6 @@ class RouteTable(Row):
     vpc_id: str
     number: int
     routes: tuple[Route, ...] = ()
+    listed: tuple[ListRoute, ...] = ()
     associations: tuple[RouteTableAssociation, ...] = ()
     unread: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.insight.analyzer.statements import problem
 from ringfence.model.errors import fault
-from ringfence.model.kinds import ACCESS_SCOPE, ACCESS_SCOPE_ANALYSIS, KINDS, REGION
+from ringfence.model.kinds import ACCESS_SCOPE, ACCESS_SCOPE_ANALYSIS, PREFIX_LIST, REGION
 from ringfence.model.nouns.network import RegionState
 from ringfence.model.nouns.network_insights import AccessScope
 from ringfence.model.world import Change, World, delete, put
@@ -72,16 +72,13 @@ def create_access_scope(call: Call, world: World, params: Params) -> Outcome:
 
 
 def _check_lists(call: Call, world: World, given: dict[str, Any]) -> None:
-    """Prefix lists must exist; where none are served, none does. An analysis that left them out would match too much."""
-    kind = KINDS.get("prefix-list")
+    """Prefix lists must exist. An analysis that left them out would match too much."""
     for paths in given.values():
         for path in paths:
             for side in ("Source", "Destination"):
                 header = (path.get(side) or {}).get("PacketHeaderStatement") or {}
                 for id in (*(header.get("SourcePrefixLists") or ()), *(header.get("DestinationPrefixLists") or ())):
-                    if kind is None:
-                        raise fault("InvalidPrefixListID.NotFound", id=id)
-                    call.get(world, kind, id.rpartition("/")[2])
+                    call.get(world, PREFIX_LIST, id.rpartition("/")[2])
                     text = "Prefix lists in Network Access Scopes are not served by this installation."
                     raise fault("UnsupportedOperation", message=text)
 
