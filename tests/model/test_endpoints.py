@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from ipaddress import IPv4Network
+from itertools import combinations
 from typing import Any
 
 import botocore.session
@@ -38,7 +40,8 @@ def covered(name: str) -> bool:
 @pytest.mark.parametrize("dual", [False, True])
 def test_every_name_a_client_makes_leads_to_the_api_under_a_certificate(service: str, region: str, dual: bool) -> None:
     for host in hosts(service, region, dual=dual):
-        assert endpoints.addresses(host) == (endpoints.ADDRESSES if dual else (endpoints.ADDRESS4,)), host
+        at4 = endpoints.S3_ADDRESSES[region] if service == "s3" else endpoints.ADDRESS4
+        assert endpoints.addresses(host) == ((at4, endpoints.ADDRESS6) if dual else (at4,)), host
         assert covered(host), host
 
 
@@ -60,5 +63,8 @@ def test_the_addresses_are_public_here_and_nobody_else_gets_them() -> None:
     """`new_public_ip` begins at 256 and `new_ipv6_block` never has a zero there; AllocateAddress refuses to recover them."""
     assert endpoints.ADDRESS4 in PUBLIC_POOL
     assert int(endpoints.ADDRESS4) - int(PUBLIC_POOL.network_address) < 256
+    assert all(block.subnet_of(IPv4Network("198.18.0.0/24")) for block in endpoints.S3_BLOCKS.values())
+    assert all(not a.overlaps(b) for a, b in combinations(endpoints.S3_BLOCKS.values(), 2))
+    assert all(endpoints.ADDRESS4 not in block for block in endpoints.S3_BLOCKS.values())
     assert endpoints.ADDRESS6 in IPV6_POOL
     assert int(endpoints.ADDRESS6) - int(IPV6_POOL.network_address) < 1 << 72

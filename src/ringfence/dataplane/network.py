@@ -519,7 +519,7 @@ class Network:
     def _offer_apis(self, netns: int) -> None:
         """Listen where the AWS APIs are reached, and give the sockets to who answers there: nothing here reads them."""
         with linux.inside(netns):
-            sockets = [_listening(address) for address in endpoints.ADDRESSES]
+            sockets = [_listening(address) for address in endpoints.SERVED_AT]
         try:
             self._announce(sockets)
         finally:
@@ -600,7 +600,7 @@ class Network:
         with self._hosts_lock:
             if name in self._hosts:
                 return name
-            if address in endpoints.ADDRESSES:
+            if address in endpoints.SERVED_AT:
                 raise ValueError(f"{address} is where instances reach the AWS APIs: it is no host")
             if any(address == public for held in self._edges.values() for public, _ in held.edge.nat) or any(
                 address in block

@@ -331,7 +331,7 @@ def internet_base() -> list[str]:
     return [
         "link set lo up",
         f"addr replace {INTERNET_LINK[0]}/32 dev lo",
-        f"addr replace {endpoints.ADDRESS4}/32 dev lo",
+        *(f"addr replace {each}/32 dev lo" for each in endpoints.SERVED_AT if each.version == 4),
         f"addr replace {endpoints.ADDRESS6}/128 dev lo nodad",  # tentative for a moment otherwise, and nothing can listen
         *(f"{_family(route)} route replace {route}" for route in sorted(NOWHERE_ELSE)),
     ]

@@ -2,13 +2,15 @@
 quotas", "Regional endpoints", "Dual-stack endpoints"; Amazon S3 User Guide: "Virtual hosting of general purpose buckets").
 
 As on AWS the endpoints are public: an instance gets there through an internet gateway, with a public address
-(docs/adr/0009). Only the names of services that are served exist. Who may tell the name of an endpoint from others asks
+(docs/adr/0009). Amazon S3 of each Region has addresses of its own, which the Region's prefix list holds: a gateway endpoint
+leads there too (VPE-01). Only the names of services that are served exist. Who may tell the name of an endpoint from others asks
 `addresses`; who must prove to be one of them has `CERTIFICATE_NAMES`.
 """
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from ringfence.model.net import IPV6_POOL, PUBLIC_POOL, Address
 from ringfence.model.regions import REGIONS
@@ -18,6 +20,16 @@ PORT = 443  # TLS only: not even AWS's own port 80 (IAM-13)
 ADDRESS4 = PUBLIC_POOL.network_address + 1
 ADDRESS6 = IPV6_POOL.network_address + 1
 ADDRESSES: tuple[IPv4Address, IPv6Address] = (ADDRESS4, ADDRESS6)
+
+#: the addresses of Amazon S3 in each Region, IPv4 only as gateway endpoints are (VPE-04); names lead to the first host
+S3_BLOCKS: Mapping[str, IPv4Network] = {
+    region: IPv4Network((int(PUBLIC_POOL.network_address) + 64 + 4 * place, 30)) for place, region in enumerate(REGIONS)
+}
+S3_ADDRESSES: Mapping[str, IPv4Address] = {region: block.network_address + 1 for region, block in S3_BLOCKS.items()}
+#: every address at which the APIs are served on the internet
+SERVED_AT: tuple[Address, ...] = (*ADDRESSES, *S3_ADDRESSES.values())
+#: where the names of S3 without a Region lead
+S3_GLOBAL_REGION = "us-east-1"
 
 _REGIONAL = frozenset({"access-analyzer", "cloudtrail", "ec2", "logs", "monitoring", "sts"})
 _BUCKETS = "s3"
@@ -54,8 +66,8 @@ def addresses(name: str) -> tuple[Address, ...]:
     labels = name.removesuffix(".amazonaws.com").split(".")
     region = labels.pop() if labels[-1] in REGIONS else ""
     if labels[-2:] == [_BUCKETS, "dualstack"] and region:
-        return ADDRESSES
+        return (S3_ADDRESSES[region], ADDRESS6)
     if labels[-1:] == [_BUCKETS]:  # with or without a bucket before it
-        return (ADDRESS4,)
+        return (S3_ADDRESSES[region or S3_GLOBAL_REGION],)
     known = len(labels) == 1 and labels[0] in (_REGIONAL if region else _GLOBAL)
     return (ADDRESS4,) if known else ()

@@ -170,7 +170,7 @@ def internet(tables: Iterable[Table], edges: Iterable[Edge], hosts: Mapping[str,
     """The namespace that plays the internet. `hosts`: link → address of the outside hosts there are."""
     words = set(topology.NOWHERE_ELSE)
     links = {"lo", *hosts}
-    apis = {("lo", f"{each}/{each.max_prefixlen}") for each in endpoints.ADDRESSES}
+    apis = {("lo", f"{each}/{each.max_prefixlen}") for each in endpoints.SERVED_AT}
     for each in edges:
         words |= topology.internet_routes(each)
         links.add(f"x{suffix(each.gateway_id)}")

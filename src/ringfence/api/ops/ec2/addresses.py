@@ -123,7 +123,7 @@ def _wanted(world: World, text: str) -> IPv4Address:
         address = IPv4Address(text)
     except ValueError:
         raise fault("InvalidParameterValue", message=f"Invalid value '{text}' for address") from None
-    if address not in PUBLIC_POOL or address == endpoints.ADDRESS4:
+    if address not in PUBLIC_POOL or address in endpoints.SERVED_AT:
         raise fault("InvalidAddress.NotFound", id=text)
     if world.count(ELASTIC_IP, "public", text) or world.count(NETWORK_INTERFACE, "public", text):
         raise fault("InvalidAddress.InUse", message=f"Address '{text}' is in use.")
