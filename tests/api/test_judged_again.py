@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.api.pipeline import Begun
+from ringfence.api.begun import Begun
 from ringfence.api.wire.http import HttpResponse
 from tests.api.front import Front, http_request
 

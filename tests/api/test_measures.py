@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from ringfence.api.begun import Lane, Scrape
 from ringfence.api.metering import Meter
 from ringfence.api.outside import Delivery
-from ringfence.api.pipeline import Lane, Scrape
 from ringfence.drift import DriftCounts
 from ringfence.exposition import counter, gauge, histogram, text
 from ringfence.measures import Behind, Measures, flow_logs, read_token

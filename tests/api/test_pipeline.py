@@ -15,7 +15,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from ringfence.api.pipeline import MAX_BODY, Lane
+from ringfence.api.begun import Lane
+from ringfence.api.pipeline import MAX_BODY
 from ringfence.api.wire.http import HttpRequest, HttpResponse
 from ringfence.model.kinds import ROUTE_TABLE, VPC
 from tests.api.front import (

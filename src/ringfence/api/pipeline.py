@@ -7,9 +7,6 @@ commit → serialise. Every fault leaves through `wire/fault.py`, and every refu
 from __future__ import annotations
 
 import contextlib
-import enum
-import hashlib
-import json
 import logging
 import re
 import time
@@ -17,12 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from ringfence.api import audit, guards, throttle
+from ringfence.api import audit, guards, refusals, throttle
 from ringfence.api.authorise import Authoriser
+from ringfence.api.begun import Begun, Lane, Reset, Scrape
+from ringfence.api.client_token import ClientToken
 from ringfence.api.images import Images
 from ringfence.api.metering import Meter
 from ringfence.api.ops.context import Call, KnownCaller, Outcome, Params
-from ringfence.api.ops.registry import OPERATIONS, Operation
+from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.outside import Nothing, Outside
 from ringfence.api.throttle import Rates, Refusals, Throttled
 from ringfence.api.wire import encoding, integrity, model
@@ -76,54 +75,6 @@ Authorise = Callable[[Call, Params], None]
 NOBODY = Credential("", Principal(account_id="", arn="", user_id="", kind=PrincipalKind.ANONYMOUS))
 UNSIGNED_REGION = "us-east-1"
 _OBJECT_BODIES = frozenset({"PutObject", "UploadPart"})
-#: AWS: a late request is an invalid signature to the services of the JSON protocols
-_JSON_WORDS = {
-    sigv4.Reason.MISSING: "MissingAuthenticationTokenException",
-    sigv4.Reason.INCOMPLETE: "IncompleteSignatureException",
-    sigv4.Reason.UNKNOWN_KEY: "UnrecognizedClientException",
-    sigv4.Reason.MISMATCH: "InvalidSignatureException",
-    sigv4.Reason.EXPIRED: "InvalidSignatureException",
-    sigv4.Reason.TOKEN_EXPIRED: "ExpiredTokenException",
-}
-_OF_DOCUMENTS = frozenset({"json", "rest-json", "smithy-rpc-v2-cbor"})
-_S3_WORDS = {sigv4.Reason.UNKNOWN_KEY: "InvalidAccessKeyId", sigv4.Reason.EXPIRED: "RequestTimeTooSkewed"}
-
-
-class Lane(enum.Enum):
-    """Where a call is finished."""
-
-    INLINE = enum.auto()  # at once: quick, takes no lock
-    READER = enum.auto()  # on a thread: takes no lock, but time
-    WRITER = enum.auto()  # on the one writing thread: waits for the disk
-    OBJECTS = enum.auto()  # on the one thread that writes objects of buckets, and buckets
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """An authenticated, parsed and authorised call that waits to be executed."""
-
-    call: Call
-    operation: Operation
-    model: Any  # botocore's OperationModel
-    params: dict[str, Any]
-    protocol: str
-    dry_run: bool
-    judged: World  # what the policies were asked about
-    started: float = 0.0
-
-    @property
-    def mutating(self) -> bool:
-        return self.operation.mutating and not self.dry_run
-
-
-@dataclass(frozen=True, slots=True)
-class Scrape:
-    """`GET /_ringfence/metrics`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """`POST /_ringfence/reset` of an ephemeral installation."""
 
 
 class _Denied(ApiError):
@@ -212,7 +163,7 @@ class Pipeline:
         try:
             if _may_be_large(request, claim):
                 self._head_vouched(request, claim)  # for want of this it had no more room: that is why it is refused
-            error = _in_words_of(claim, error)
+            error = refusals.in_words_of(claim, error)
         except ApiError as unknown:
             error = unknown
         answer = self._turn_away(request, claim, self.ids.uuid(), error)
@@ -353,7 +304,7 @@ class Pipeline:
         try:
             if self.rates is not None and not self.rates.admit(call, request):
                 raise throttle.refusal(call.service, claim.protocol)
-            _check_kind_of_session(call, claim.protocol)
+            refusals.check_kind_of_session(call, claim.protocol)
             return self._parse(request, claim, call, presigned=presigned)
         except ApiError as error:
             self.meter.refused(call.service, call.action, error.code)
@@ -383,7 +334,7 @@ class Pipeline:
                 text = f"Credential should be scoped to a valid region, not '{signature.region[:64]}'."
                 raise sigv4.SignatureFault(sigv4.Reason.MISMATCH, text)
         except sigv4.SignatureFault as refused:
-            raise _signature_error(claim.service, claim.protocol, refused) from None
+            raise refusals.signature_error(claim.service, claim.protocol, refused) from None
         assert found is not None
         return signature, found
 
@@ -423,7 +374,7 @@ class Pipeline:
         if claim.protocol == "s3":
             return self._parse_s3(request, claim, call)
         if claim.protocol not in self._parsers:
-            raise _not_served(claim)
+            raise refusals.not_served(claim)
         named = model.operation(call.service, call.action)
         form = read_form(encoding.unpacked(request, named) if named is not None else request, presigned=presigned)
         if not form.action:
@@ -446,19 +397,19 @@ class Pipeline:
         """The same for the protocols whose requests are documents. ApiError in the words of their services."""
         shape = model.operation(call.service, call.action)
         if shape is None:
-            raise _not_served(claim)
+            raise refusals.not_served(claim)
         params = self._documents[claim.protocol].parameters(encoding.unpacked(request, shape), shape)
         judged = self._permit(call, params)
         served = OPERATIONS.get((call.service, call.action))
         if served is None:
-            raise _not_served(claim)
+            raise refusals.not_served(claim)
         return Begun(call, served, shape, params, claim.protocol, dry_run=False, judged=judged, started=claim.at)
 
     def _parse_s3(self, request: HttpRequest, claim: Claim, call: Call) -> Begun:
         """The same for Amazon S3. What is not served is not parsed. ApiError."""
         served, shape = OPERATIONS.get((call.service, call.action)), model.operation(call.service, call.action)
         if served is None or shape is None or self.objects is None:
-            raise _not_served(claim)
+            raise refusals.not_served(claim)
         params = self._s3.parameters(request, shape)
         if call.action != "CompleteMultipartUpload":  # its checksums are the object's, not the body's
             integrity.check(request)
@@ -491,7 +442,7 @@ class Pipeline:
             gone = sigv4.SignatureFault(
                 sigv4.Reason.UNKNOWN_KEY, "The security token included in the request is invalid."
             )
-            raise _signature_error(begun.call.service, begun.protocol, gone)
+            raise refusals.signature_error(begun.call.service, begun.protocol, gone)
         self._permit(begun.call, begun.params)
 
     def _key_holds(self, who: Principal, world: World) -> bool:
@@ -545,13 +496,11 @@ class Pipeline:
         return self._response(begun, body)
 
     def _write(self, begun: Begun) -> HttpResponse:
-        call, token = begun.call, begun.params.get("ClientToken")
-        key = f"{call.account_id}/{call.region}/{call.service}:{call.action}/{token}" if token else None
-        digest = _digest(begun.params) if key is not None else ""
+        call, token = begun.call, ClientToken.of(begun.call, begun.params)
 
         def decide(world: World) -> Commit:
             self._permitted_still(begun, world)
-            if key is not None and (again := self._repeated(key, digest)) is not None:
+            if token is not None and (again := token.answered(self.store)) is not None:
                 return Commit(result=again, audit=audit.record(call, begun.params, read_only=False))
             first = self._prepared(call, world)
             outcome = begun.operation.handler(call, world.apply(first) if first else world, begun.params)
@@ -560,7 +509,7 @@ class Pipeline:
             if self.check is not None:
                 self.check(world.apply(change))
             body = self._serialise(begun, outcome)  # before the commit: what cannot be shown is not done
-            remember = (key, _kept_reply(digest, body)) if key is not None else None
+            remember = token.kept(body) if token is not None else None
             record = audit.record(
                 _by(call, outcome.caller), begun.params, read_only=False, reply=outcome.reply, additional=overridden
             )  # fmt: skip
@@ -583,16 +532,6 @@ class Pipeline:
             return
         with contextlib.suppress(ApiError):
             begun.operation.handler(begun.call, world, begun.params)
-
-    def _repeated(self, key: str, digest: str) -> list[bytes] | None:
-        """The reply given to the same call before (INF-14). ApiError when its parameters were others."""
-        held = self.store.remembered(key)
-        if held is None:
-            return None
-        kept = json.loads(held)
-        if kept["params"] != digest:
-            raise fault("IdempotentParameterMismatch")
-        return [str(kept["body"]).encode()]
 
     def _serialise(self, begun: Begun, outcome: Outcome) -> list[bytes]:
         service = begun.call.service
@@ -625,18 +564,6 @@ def _by(call: Call, caller: Principal | None) -> Call:
     return call if caller is None else replace(call, principal=caller)
 
 
-def _not_served(claim: Claim) -> ApiError:
-    """Services of other protocols: none is served, each says so in its own words (client-surface, section 7)."""
-    if claim.protocol == "s3":
-        if claim.action:
-            return fault("NotImplemented", message=f"{claim.action} is not implemented by this installation")
-        return fault("MethodNotAllowed")
-    what = f"{claim.service}:{claim.action}" if claim.action else f"The service {claim.service}"
-    if model.operation(claim.service, claim.action) is not None:
-        return fault("UnsupportedOperation", message=f"{what} is not supported by this installation.")
-    return fault("UnknownOperationException", message=f"{what} is not served here")
-
-
 def _known_version(given: str, newest: str) -> bool:
     return re.fullmatch(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}", given) is not None and given <= newest
 
@@ -647,52 +574,5 @@ def _may_be_large(request: HttpRequest, claim: Claim) -> bool:
     return object or request.header("x-amz-target") == LARGE_TARGET
 
 
-def _in_words_of(claim: Claim, error: ApiError) -> ApiError:
-    """A service that has a word of its own for being overloaded uses it."""
-    if error.code != "ServiceUnavailable":
-        return error
-    if claim.protocol == "s3":
-        return fault("SlowDown")
-    return fault("ServiceUnavailableException", message=error.message) if claim.service == "logs" else error
-
-
 def _loopback(peer: str) -> bool:
     return peer.startswith("127.") or peer in ("::1", "::ffff:127.0.0.1")
-
-
-def _check_kind_of_session(call: Call, protocol: str) -> None:
-    """ApiError for what sessions of GetSessionToken and GetFederationToken cannot call at all."""
-    try:
-        sessions.check_call(call.principal, call.service, call.action)
-    except sessions.NotForSessions as refused:
-        denied = "AccessDeniedException" if protocol in _OF_DOCUMENTS else "AccessDenied"
-        raise fault("InvalidClientTokenId" if refused.iam else denied, message=str(refused)) from None
-
-
-def _signature_error(service: str, protocol: str, refused: sigv4.SignatureFault) -> ApiError:
-    """IAM-02, IAM-03: EC2 answers AuthFailure where other services name the fault; those of JSON have names of their own."""
-    reason = refused.reason
-    if protocol in _OF_DOCUMENTS:
-        return fault(_JSON_WORDS[reason], message=refused.message)
-    if service == "s3" and reason in _S3_WORDS:
-        return fault(_S3_WORDS[reason])
-    if reason is sigv4.Reason.EXPIRED:
-        return fault("RequestExpired", message=refused.message)
-    if reason is sigv4.Reason.TOKEN_EXPIRED:  # AWS: EC2 has no other word for it than for a late request
-        return fault("RequestExpired") if service == "ec2" else fault("ExpiredToken", message=refused.message)
-    if reason is sigv4.Reason.MISSING:
-        return fault("MissingAuthenticationToken")
-    if reason is sigv4.Reason.INCOMPLETE:
-        return fault("IncompleteSignature", message=refused.message)
-    if service == "ec2":
-        return fault("AuthFailure")
-    code = "InvalidClientTokenId" if reason is sigv4.Reason.UNKNOWN_KEY else "SignatureDoesNotMatch"
-    return fault(code, message=refused.message)
-
-
-def _kept_reply(digest: str, body: list[bytes]) -> bytes:
-    return json.dumps({"params": digest, "body": b"".join(body).decode()}).encode()
-
-
-def _digest(params: Params) -> str:
-    return hashlib.sha256(json.dumps(params, sort_keys=True, default=repr).encode()).hexdigest()

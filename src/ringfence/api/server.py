@@ -17,10 +17,11 @@ from typing import Any
 
 import uvicorn
 
+from ringfence.api.begun import Begun, Lane, Reset, Scrape
 from ringfence.api.budget import STRANGERS, VOUCHED, Budget
 from ringfence.api.connection import KEEP_ALIVE_SECONDS, Connection
 from ringfence.api.instance_door import InstanceDoor
-from ringfence.api.pipeline import MAX_BODY, Begun, Lane, Pipeline, Reset, Scrape
+from ringfence.api.pipeline import MAX_BODY, Pipeline
 from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire.http import HttpRequest, HttpResponse
 from ringfence.model.errors import ApiError, fault

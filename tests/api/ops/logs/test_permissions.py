@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from ringfence.api.begun import Begun, Lane
 from ringfence.api.ops.registry import OPERATIONS
-from ringfence.api.pipeline import Begun, Lane
 from tests.api.front import ACCOUNT, OTHER_KEY
 from tests.api.ops.logs.lab import ARN, Lab, code
 
