@@ -1,4 +1,4 @@
-"""CloudWatch over the wire, as boto3 drives it (spec section 8: MON-04…08)."""
+"""Metrics of CloudWatch over the wire, as boto3 drives them (spec section 8: MON-04…08)."""
 
 from __future__ import annotations
 
@@ -12,93 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 import ringfence.api.ops.cloudwatch
 import ringfence.api.ops.logs  # noqa: F401  fills the registry
-from ringfence import alarms, deliveries, network_usage
+from ringfence import network_usage
 from ringfence.api.ops.cloudwatch import data as data_operation
-from ringfence.api.ops.cloudwatch import history
 from ringfence.api.ops.registry import OPERATIONS
-from ringfence.model.ids import SeededIds
-from ringfence.model.kinds import ALARM_EVENT, NETWORK_INTERFACE
+from ringfence.model.kinds import NETWORK_INTERFACE
 from ringfence.model.nouns.network_interface import Attachment, NetworkInterface
 from ringfence.model.world import world_of
-from ringfence.store.events import EventStore
 from ringfence.store.metrics import RETENTION, Metric, of_values
-from tests.api.front import ACCOUNT, OTHER_KEY, USER_KEY, Front, signed
-
-ARN = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:"
-TOPIC = f"arn:aws:sns:us-east-1:{ACCOUNT}:ops"
-
-
-class Lab:
-    """A front with a store of metrics, and an evaluator of alarms."""
-
-    def __init__(self, folder: Path) -> None:
-        self.front = Front(strict_clients=False)
-        self.events = EventStore(folder / "events.db", durable=False)
-        deliverer: Any = None
-        self.front.pipeline.outside = deliveries.FromHere(
-            self.front.store, deliverer, logs=self.events, metrics=self.events.metrics
-        )
-        self.cw = self.front.client("cloudwatch")
-        self.evaluator = alarms.Evaluator(self.front.store, self.events.metrics, self.front.clock, SeededIds())
-
-    @property
-    def now(self) -> datetime:
-        moment: datetime = self.front.clock.now()
-        return moment.replace(second=0, microsecond=0)
-
-    def pass_(self, **span: float) -> None:
-        self.front.clock.skew += timedelta(**span)
-
-    def put(self, *values: float, ago: float = 0, name: str = "m", **more: Any) -> None:
-        """Values in minutes one after the other, the first so many minutes ago."""
-        self.cw.put_metric_data(
-            Namespace="N",
-            MetricData=[
-                {"MetricName": name, "Value": value, "Timestamp": self.now - timedelta(minutes=ago - n), **more}
-                for n, value in enumerate(values)
-            ],
-        )
-
-    def statistics(self, *names: str, period: int = 60, ago: float = 60, name: str = "m", **more: Any) -> Any:
-        return self.cw.get_metric_statistics(
-            Namespace="N", MetricName=name, StartTime=self.now - timedelta(minutes=ago), Period=period,
-            EndTime=self.now + timedelta(minutes=1), **({"Statistics": list(names)} if names else {}), **more,
-        )["Datapoints"]  # fmt: skip
-
-    def alarm(self, name: str = "a", **more: Any) -> None:
-        given = {
-            "MetricName": "m", "Namespace": "N", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1, "Threshold": 10,
-            "ComparisonOperator": "GreaterThanOrEqualToThreshold", **more,
-        }  # fmt: skip
-        self.cw.put_metric_alarm(
-            AlarmName=name, **{key: value for key, value in given.items() if value is not None}
-        )  # fmt: skip
-
-    def state(self, name: str = "a") -> str:
-        (found,) = self.cw.describe_alarms(AlarmNames=[name])["MetricAlarms"]
-        return str(found["StateValue"])
-
-    def history(self, kind: str, name: str = "a") -> list[str]:
-        items = self.cw.describe_alarm_history(AlarmName=name, HistoryItemType=kind, ScanBy="TimestampAscending")
-        return [item["HistorySummary"] for item in items["AlarmHistoryItems"]]
+from tests.api.cloudwatch_lab import ARN, TOPIC, Lab, code, opened, stat
+from tests.api.front import ACCOUNT, OTHER_KEY, USER_KEY, signed
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path)
-    yield made
-    made.events.close()
-    assert made.front.pipeline.internal_errors == 0
-
-
-def code(call: Any, *args: Any, **params: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(*args, **params)
-    return str(caught.value.response["Error"]["Code"])
+    yield from opened(tmp_path)
 
 
 # ---------------------------------------------------------------------- putting
@@ -224,7 +154,9 @@ JSON_PUT = json.dumps({"Namespace": "N", "MetricData": [{"MetricName": "q", "Val
 
 
 @pytest.mark.parametrize(
-    "body", [b"no gzip", gzip.compress(JSON_PUT + b" " * (5 << 20)), gzip.compress(JSON_PUT + b" " * 999)[:-9]]
+    "body",
+    [b"no gzip", gzip.compress(JSON_PUT + b" " * (5 << 20)), gzip.compress(JSON_PUT + b" " * 999)[:-9]],
+    ids=["no gzip", "too large", "cut off"],
 )
 def test_bodies_that_are_no_sound_gzip_are_refused(lab: Lab, body: bytes) -> None:
     headers = {
@@ -365,11 +297,6 @@ def test_metrics_are_listed_in_pages(lab: Lab) -> None:
 
 
 # ---------------------------------------------------------------------- GetMetricData
-def _stat(id: str, name: str = "m", stat: str = "Sum", **more: Any) -> dict[str, Any]:
-    metric = {"Metric": {"Namespace": "N", "MetricName": name}, "Period": 60, "Stat": stat}
-    return {"Id": id, "MetricStat": metric, **more}
-
-
 def _query(lab: Lab, *queries: dict[str, Any], ago: int = 10, **more: Any) -> Any:
     given = {"StartTime": lab.now - timedelta(minutes=ago), "EndTime": lab.now + timedelta(minutes=1), **more}
     return lab.cw.get_metric_data(MetricDataQueries=list(queries), **given)
@@ -379,7 +306,7 @@ def test_metrics_and_expressions_over_them(lab: Lab) -> None:
     lab.put(10, 20, 30, ago=3)
     lab.put(1, 0, 3, ago=3, name="errors")
     reply = _query(
-        lab, _stat("m1", ReturnData=False), _stat("m2", "errors", Label="bad"),
+        lab, stat("m1", ReturnData=False), stat("m2", "errors", Label="bad"),
         {"Id": "rate", "Expression": "100 * m2 / m1", "Label": "percent"}, {"Id": "e2", "Expression": "rate + SUM(m1)"},
         {"Id": "all", "Expression": "METRICS()"}, ScanBy="TimestampAscending",
     )  # fmt: skip
@@ -389,7 +316,7 @@ def test_metrics_and_expressions_over_them(lab: Lab) -> None:
         ("all", "all", [1, 0, 3]),
     ]  # fmt: skip
     assert {r["StatusCode"] for r in reply["MetricDataResults"]} == {"Complete"}
-    newest = _query(lab, _stat("m1"))["MetricDataResults"][0]
+    newest = _query(lab, stat("m1"))["MetricDataResults"][0]
     assert newest["Values"] == [30, 20, 10]
     assert newest["Timestamps"] == [lab.now - timedelta(minutes=n) for n in (1, 2, 3)]
 
@@ -398,7 +325,7 @@ def test_data_in_pages_is_whole_and_in_order(lab: Lab) -> None:
     lab.put(*range(1, 11), ago=10)
     lab.put(*range(11, 16), ago=5, name="n")
     pages = lab.cw.get_paginator("get_metric_data").paginate(
-        MetricDataQueries=[_stat("a"), _stat("b", "n")], StartTime=lab.now - timedelta(minutes=10), EndTime=lab.now,
+        MetricDataQueries=[stat("a"), stat("b", "n")], StartTime=lab.now - timedelta(minutes=10), EndTime=lab.now,
         MaxDatapoints=4,
     )  # fmt: skip
     found: dict[str, list[float]] = {"a": [], "b": []}
@@ -413,257 +340,23 @@ def test_data_in_pages_is_whole_and_in_order(lab: Lab) -> None:
     ("queries", "expected"),
     [
         ([], "ValidationError"),
-        ([_stat("M1")], "ValidationError"),
-        ([_stat("m1"), _stat("m1")], "ValidationError"),
-        ([_stat("m1", Expression="m1")], "ValidationError"),
+        ([stat("M1")], "ValidationError"),
+        ([stat("m1"), stat("m1")], "ValidationError"),
+        ([stat("m1", Expression="m1")], "ValidationError"),
         ([{"Id": "e"}], "ValidationError"),
         ([{"Id": "e", "Expression": "m9"}], "ValidationError"),
         ([{"Id": "e", "Expression": "f"}, {"Id": "f", "Expression": "e"}], "ValidationError"),
-        ([_stat("m1"), {"Id": "e", "Expression": "SUM(m1)"}], "ValidationError"),
+        ([stat("m1"), {"Id": "e", "Expression": "SUM(m1)"}], "ValidationError"),
         ([{"Id": "e", "Expression": "SEARCH('{N}', 'Sum')"}], "UnsupportedOperation"),
         ([{"Id": "e", "Expression": "ANOMALY_DETECTION_BAND(m1)"}], "UnsupportedOperation"),
         ([{"Id": "e", "Expression": 'SELECT AVG(m) FROM "N"'}], "UnsupportedOperation"),
-        ([_stat("m1", stat="p200")], "ValidationError"),
-        ([_stat("m1", AccountId="210987654321")], "UnsupportedOperation"),
-        ([_stat(f"m{n}") for n in range(501)], "ValidationError"),
+        ([stat("m1", stat="p200")], "ValidationError"),
+        ([stat("m1", AccountId="210987654321")], "UnsupportedOperation"),
+        ([stat(f"m{n}") for n in range(501)], "ValidationError"),
     ],
 )
 def test_queries_that_are_refused(lab: Lab, queries: list[dict[str, Any]], expected: str) -> None:
     assert code(_query, lab, *queries) == expected
-
-
-# ---------------------------------------------------------------------- alarms
-def test_bytes_in_a_quarter_of_an_hour_alarm_once(lab: Lab) -> None:
-    """MON-04: Sum ≥ 5,000,000 over 15 minutes fires once."""
-    lab.alarm(Period=900, Threshold=5_000_000, AlarmActions=[TOPIC])
-    lab.put(4_000_000, ago=14)
-    lab.evaluator.run()
-    assert lab.state() == "OK"
-    lab.put(1_000_000, ago=1)
-    lab.pass_(minutes=1)
-    for _ in range(3):
-        lab.evaluator.run()
-        lab.pass_(minutes=1)
-    assert lab.history("StateUpdate") == [
-        "Alarm updated from INSUFFICIENT_DATA to OK",
-        "Alarm updated from OK to ALARM",
-        "Alarm updated from ALARM to OK",  # the first sum has left the window, which moves minute by minute
-    ]
-    assert lab.history("Action") == [f"Failed to execute action {TOPIC}"]
-
-
-def test_three_periods_in_a_row(lab: Lab) -> None:
-    """MON-05: Maximum > 0 for 3 consecutive 5-minute periods fires."""
-    lab.alarm(
-        Period=300, Statistic="Maximum", Threshold=0, ComparisonOperator="GreaterThanThreshold", EvaluationPeriods=3
-    )
-    for ago in (24, 19, 14, 9):
-        lab.put(0 if ago > 14 else 1, ago=ago)
-    lab.evaluator.run()
-    assert lab.state() == "OK"
-    lab.put(1, ago=4)
-    lab.pass_(minutes=1)
-    lab.evaluator.run()
-    assert lab.state() == "ALARM"
-    (found,) = lab.cw.describe_alarms()["MetricAlarms"]
-    assert found["StateReason"].startswith("Threshold Crossed: 3 datapoints [1.0 (")
-    assert found["StateReason"].endswith("were greater than the threshold (0.0).")
-    assert json.loads(found["StateReasonData"])["recentDatapoints"] == [1, 1, 1]
-
-
-def test_rejected_ssh_in_a_log_group_alarms(lab: Lab) -> None:
-    """MON-06: a metric filter on a flow-log group, and Sum ≥ 10 in an hour."""
-    logs = lab.front.client("logs")
-    logs.create_log_group(logGroupName="flows")
-    logs.create_log_stream(logGroupName="flows", logStreamName="eni")
-    pattern = (
-        '[version, account, eni, source, destination, srcport, destport="22", protocol="6", packets, bytes, '
-        'windowstart, windowend, action="REJECT", flowlogstatus]'
-    )
-    made = {"metricName": "RejectedSSHCount", "metricNamespace": "LogMetrics", "metricValue": "1"}
-    logs.put_metric_filter(
-        logGroupName="flows", filterName="f", filterPattern=pattern, metricTransformations=[made]
-    )  # fmt: skip
-    lab.alarm(MetricName="RejectedSSHCount", Namespace="LogMetrics", Period=3600)
-    line = "2 123456789010 eni-1 10.0.2.15 172.31.16.21 20641 22 6 20 40 1418530010 1418530070 REJECT OK"
-
-    def say(count: int) -> None:
-        at = int(lab.front.clock.now().timestamp() * 1000) - 120_000
-        logs.put_log_events(
-            logGroupName="flows", logStreamName="eni", logEvents=[{"timestamp": at, "message": line}] * count
-        )
-
-    say(9)
-    lab.evaluator.run()
-    assert lab.state() == "OK"
-    say(1)
-    lab.pass_(minutes=1)
-    lab.evaluator.run()
-    assert lab.state() == "ALARM"
-
-
-def test_an_alarm_on_an_expression(lab: Lab) -> None:
-    lab.put(50, ago=1)
-    lab.put(10, ago=1, name="errors")
-    lab.alarm(
-        MetricName=None, Namespace=None, Statistic=None, Period=None,
-        Metrics=[_stat("m1", ReturnData=False), _stat("m2", "errors", ReturnData=False), {"Id": "e", "Expression": "m2 / m1 * 100"}],
-    )  # fmt: skip
-    lab.evaluator.run()
-    assert lab.state() == "ALARM"
-    (found,) = lab.cw.describe_alarms()["MetricAlarms"]
-    assert [query["Id"] for query in found["Metrics"]] == ["m1", "m2", "e"]
-    assert "Period" not in found
-
-
-@pytest.mark.parametrize(
-    ("missing", "state"),
-    [(None, "INSUFFICIENT_DATA"), ("breaching", "ALARM"), ("notBreaching", "OK"), ("ignore", "INSUFFICIENT_DATA")],
-)
-def test_what_is_missing_is_treated_as_told(lab: Lab, missing: str | None, state: str) -> None:
-    lab.alarm(TreatMissingData=missing, EvaluationPeriods=2)
-    lab.evaluator.run()
-    assert lab.state() == state
-
-
-def test_high_resolution_alarms_are_evaluated_every_ten_seconds(lab: Lab) -> None:
-    lab.alarm(Period=10)
-    now = lab.front.clock.now()
-    lab.pass_(seconds=12 - now.timestamp() % 10)
-    at = lab.front.clock.now()
-    lab.cw.put_metric_data(
-        Namespace="N",
-        MetricData=[{"MetricName": "m", "Value": 11, "StorageResolution": 1, "Timestamp": at - timedelta(seconds=5)}],
-    )
-    lab.evaluator.run()
-    assert lab.state() == "ALARM"
-
-
-@pytest.mark.parametrize(
-    ("low", "samples", "state"),
-    [("ignore", 99, "INSUFFICIENT_DATA"), ("ignore", 100, "ALARM"), ("evaluate", 3, "ALARM"), (None, 3, "ALARM")],
-)
-def test_percentiles_of_too_few_samples(lab: Lab, low: str | None, samples: int, state: str) -> None:
-    """Of p90 a hundred are enough."""
-    lab.alarm(Statistic=None, ExtendedStatistic="p90", EvaluateLowSampleCountPercentile=low)
-    data = {
-        "MetricName": "m",
-        "Values": [50.0],
-        "Counts": [float(samples)],
-        "Timestamp": lab.now - timedelta(minutes=1),
-    }
-    lab.cw.put_metric_data(Namespace="N", MetricData=[data])
-    lab.evaluator.run()
-    assert lab.state() == state
-
-
-def test_a_state_that_is_set_stays_until_the_next_evaluation(lab: Lab) -> None:
-    lab.put(1, ago=1)
-    lab.alarm(OKActions=[TOPIC], AlarmActions=[TOPIC], ActionsEnabled=False)
-    lab.cw.set_alarm_state(AlarmName="a", StateValue="ALARM", StateReason="a test", StateReasonData='{"a": 1}')
-    assert lab.state() == "ALARM"
-    assert lab.history("Action") == []
-    lab.cw.enable_alarm_actions(AlarmNames=["a", "none"])
-    lab.evaluator.run()
-    assert lab.state() == "OK"
-    assert len(lab.history("Action")) == 1
-    lab.cw.disable_alarm_actions(AlarmNames=["a"])
-    assert lab.cw.describe_alarms()["MetricAlarms"][0]["ActionsEnabled"] is False
-    assert code(lab.cw.set_alarm_state, AlarmName="b", StateValue="OK", StateReason="x") == "ResourceNotFound"
-    assert code(
-        lab.cw.set_alarm_state, AlarmName="a", StateValue="OK", StateReason="x", StateReasonData="{"
-    ) == ("InvalidFormat")  # fmt: skip
-
-
-def test_alarms_are_described_replaced_and_deleted(lab: Lab) -> None:
-    for name in ("web-b", "web-a", "db"):
-        lab.alarm(name, Tags=[{"Key": "team", "Value": name}], Dimensions=[{"Name": "d", "Value": name}])
-    names = [a["AlarmName"] for a in lab.cw.describe_alarms()["MetricAlarms"]]
-    assert names == ["db", "web-a", "web-b"]
-    assert len(lab.cw.describe_alarms(AlarmNamePrefix="web")["MetricAlarms"]) == 2
-    assert lab.cw.describe_alarms(StateValue="OK")["MetricAlarms"] == []
-    pages = lab.cw.get_paginator("describe_alarms").paginate(PaginationConfig={"PageSize": 2})
-    assert [len(page["MetricAlarms"]) for page in pages] == [2, 1]
-    one = {"Namespace": "N", "MetricName": "m", "Dimensions": [{"Name": "d", "Value": "db"}]}
-    assert [a["AlarmName"] for a in lab.cw.describe_alarms_for_metric(**one)["MetricAlarms"]] == ["db"]
-    lab.cw.set_alarm_state(AlarmName="db", StateValue="ALARM", StateReason="x")
-    lab.alarm("db", Threshold=99, Tags=[{"Key": "other", "Value": "x"}])
-    (found,) = lab.cw.describe_alarms(AlarmNames=["db"])["MetricAlarms"]
-    assert (found["Threshold"], found["StateValue"], found["AlarmArn"]) == (99, "ALARM", f"{ARN}db")
-    assert lab.cw.list_tags_for_resource(ResourceARN=f"{ARN}db")["Tags"] == [{"Key": "team", "Value": "db"}]
-    assert code(lab.cw.delete_alarms, AlarmNames=["db", "none"]) == "ResourceNotFound"
-    lab.cw.delete_alarms(AlarmNames=["db", "web-a"])
-    assert [a["AlarmName"] for a in lab.cw.describe_alarms()["MetricAlarms"]] == ["web-b"]
-    assert lab.history("ConfigurationUpdate", "db") == [
-        'Alarm "db" created', 'Alarm "db" updated', 'Alarm "db" deleted'
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("params", "expected"),
-    [
-        ({"Threshold": None}, "MissingParameter"), ({"EvaluationPeriods": None}, "MissingParameter"),
-        ({"MetricName": None}, "MissingParameter"), ({"Statistic": None}, "InvalidParameterCombination"),
-        ({"ExtendedStatistic": "p99"}, "InvalidParameterCombination"),
-        ({"Statistic": None, "ExtendedStatistic": "p999"}, "InvalidParameterValue"),
-        ({"DatapointsToAlarm": 2}, "ValidationError"), ({"Period": 61}, "ValidationError"),
-        ({"Period": 5}, "ValidationError"), ({"Period": 60, "EvaluationPeriods": 1441}, "ValidationError"),
-        ({"Period": 3600, "EvaluationPeriods": 169}, "ValidationError"), ({"TreatMissingData": "good"}, "ValidationError"),
-        ({"AlarmActions": ["nowhere"]}, "ValidationError"), ({"AlarmActions": [TOPIC] * 6}, "ValidationError"),
-        ({"ComparisonOperator": "GreaterThanUpperThreshold"}, "UnsupportedOperation"),
-        ({"ThresholdMetricId": "x"}, "UnsupportedOperation"), ({"Metrics": [_stat("m1")]}, "ValidationError"),
-        ({"Threshold": float("nan")}, "InvalidParameterValue"), ({"EvaluationPeriods": 0}, "ValidationError"),
-        ({"EvaluateLowSampleCountPercentile": "evaluate"}, "InvalidParameterCombination"),
-        ({"Tags": [{"Key": "aws:x", "Value": ""}]}, "InvalidParameterValue"),
-        ({"EvaluationCriteria": {"PromQLCriteria": {"Query": "up"}}}, "UnsupportedOperation"),
-    ],
-)  # fmt: skip
-def test_alarms_that_are_refused(lab: Lab, params: dict[str, Any], expected: str) -> None:
-    assert code(lab.alarm, **params) == expected
-    assert lab.cw.describe_alarms()["MetricAlarms"] == []
-
-
-def test_two_returned_lines_are_no_alarm(lab: Lab) -> None:
-    none = {"MetricName": None, "Namespace": None, "Statistic": None, "Period": None}
-    assert code(lab.alarm, Metrics=[_stat("m1"), _stat("m2")], **none) == "ValidationError"
-    assert code(lab.alarm, Metrics=[_stat("m1", ReturnData=False)], **none) == "ValidationError"
-
-
-def test_history_is_kept_for_a_while(lab: Lab) -> None:
-    lab.alarm()
-    for n in range(6):
-        lab.cw.set_alarm_state(AlarmName="a", StateValue=("ALARM", "OK")[n % 2], StateReason="x")
-    pages = lab.cw.get_paginator("describe_alarm_history").paginate(PaginationConfig={"PageSize": 3})
-    assert [len(page["AlarmHistoryItems"]) for page in pages] == [3, 3, 1]
-    lab.pass_(days=31)
-    lab.evaluator.run()
-    left = lab.front.store.world.all(ALARM_EVENT)
-    assert [event.summary for event in left] == ["Alarm updated from OK to INSUFFICIENT_DATA"]
-
-
-def test_history_has_a_bound(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "KEPT_ITEMS", 3)
-    lab.alarm()
-    for n in range(6):
-        lab.cw.set_alarm_state(AlarmName="a", StateValue=("ALARM", "OK")[n % 2], StateReason="x")
-    change = history.forgotten(lab.front.store.world, lab.now.timestamp())
-    left = lab.front.store.world.apply(change).all(ALARM_EVENT)
-    assert [event.summary for event in left] == [
-        "Alarm updated from OK to ALARM" if n % 2 else "Alarm updated from ALARM to OK" for n in (0, 1, 0)
-    ]
-
-
-def test_tags_of_alarms(lab: Lab) -> None:
-    lab.alarm()
-    lab.cw.tag_resource(ResourceARN=f"{ARN}a", Tags=[{"Key": "k", "Value": "v"}, {"Key": "l", "Value": ""}])
-    lab.cw.untag_resource(ResourceARN=f"{ARN}a", TagKeys=["k"])
-    assert lab.cw.list_tags_for_resource(ResourceARN=f"{ARN}a")["Tags"] == [{"Key": "l", "Value": ""}]
-    many = [{"Key": f"k{n}", "Value": ""} for n in range(50)]
-    assert code(lab.cw.tag_resource, ResourceARN=f"{ARN}a", Tags=many) == "InvalidParameterValue"
-    assert code(lab.cw.list_tags_for_resource, ResourceARN=f"{ARN}b") == "ResourceNotFoundException"
-    assert code(lab.cw.list_tags_for_resource, ResourceARN="arn:aws:sns:x") == "InvalidParameterValue"
-    other = lab.front.client("cloudwatch", key=OTHER_KEY)
-    assert code(other.list_tags_for_resource, ResourceARN=f"{ARN}a") == "ResourceNotFoundException"
 
 
 # ---------------------------------------------------------------------- network address usage
@@ -760,7 +453,7 @@ def _minimal(action: str) -> dict[str, Any]:
     given: dict[str, dict[str, Any]] = {
         "DeleteAlarms": names, "EnableAlarmActions": names, "DisableAlarmActions": names,
         "DescribeAlarmsForMetric": {"Namespace": "N", "MetricName": "m"},
-        "GetMetricData": {"MetricDataQueries": [_stat("m1")], **times},
+        "GetMetricData": {"MetricDataQueries": [stat("m1")], **times},
         "GetMetricStatistics": {"Namespace": "N", "MetricName": "m", "Period": 60, "Statistics": ["Sum"], **times},
         "ListTagsForResource": {"ResourceARN": f"{ARN}a"}, "PutMetricAlarm": {"AlarmName": "a", "EvaluationPeriods": 1},
         "SetAlarmState": {"AlarmName": "a", "StateValue": "OK", "StateReason": "x"},
