@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Any
 
@@ -24,13 +25,17 @@ from ringfence.model.nouns.instance import Image, Instance, InstanceState, KeyPa
 from ringfence.model.nouns.network import CidrAssociation, InternetGateway, Subnet, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl, NetworkAclEntry
 from ringfence.model.nouns.network_interface import Attachment, ConnectionTimeouts, ElasticIp, NetworkInterface
-from ringfence.model.nouns.routing import Route, RouteTable, RouteTableAssociation, RouteTarget
+from ringfence.model.nouns.peering import PeeringConnection, PeeringSide, PeeringStatus
+from ringfence.model.nouns.prefix_list import PrefixList, PrefixListEntry
+from ringfence.model.nouns.routing import ListRoute, Route, RouteTable, RouteTableAssociation, RouteTarget
 from ringfence.model.nouns.security_group import GroupAssociation, GroupReference, SecurityGroup, SecurityGroupRule
+from ringfence.model.nouns.vpc_endpoint import VpcEndpoint
 from ringfence.model.row import Row
 from ringfence.model.world import Change, Put, World, delete
 from ringfence.policy.packet import Packet
 
 ACCOUNT, REGION, ZONE = "111122223333", "us-east-1", "us-east-1a"
+OTHER_ACCOUNT, OTHER_REGION = "444455556666", "eu-west-1"
 ANY, ANY6 = "0.0.0.0/0", "::/0"
 MAIN = "main"
 Ports = int | tuple[int, int] | None
@@ -83,6 +88,14 @@ def without(before: World, *rows: Rows) -> World:
     """The World after these rows were deleted."""
     steps = [delete(_KIND_OF[type(row)], row.id) for row in flat(rows)]
     return before.apply(sum(steps, Change()))
+
+
+def elsewhere(*rows: Rows, owner: str = ACCOUNT, region: str = REGION) -> tuple[Row, ...]:
+    """These rows, and what their VPCs come with, in another account or Region."""
+    given = list(flat(rows))
+    ids = {row.id for row in given}
+    given += [part for row in given if isinstance(row, Vpc) for part in _defaults(row) if part.id not in ids]
+    return tuple(replace(row, owner_id=owner, region=region) for row in given)
 
 
 def _defaults(row: Vpc) -> tuple[Row, ...]:
@@ -140,13 +153,23 @@ def gateway(name: str = "igw", *, vpc: str | None = MAIN) -> InternetGateway:
     return InternetGateway(**_owned("igw", name), vpc_id=None if vpc is None else ident("vpc", vpc))
 
 
+_TARGETS = {
+    "igw": RouteTarget.INTERNET_GATEWAY, "eni": RouteTarget.NETWORK_INTERFACE, "local": RouteTarget.LOCAL,
+    "pcx": RouteTarget.PEERING_CONNECTION, "vpce": RouteTarget.GATEWAY_ENDPOINT,
+}  # fmt: skip
+
+
 def route(destination: str, target: str = "local") -> Route:
-    """A route to `local`, or to an `igw-…` or `eni-…` id."""
-    kinds = {"igw": RouteTarget.INTERNET_GATEWAY, "eni": RouteTarget.NETWORK_INTERFACE, "local": RouteTarget.LOCAL}
-    kind = kinds[target.split("-")[0]]
+    """A route to `local`, or to an `igw-…`, `eni-…` or `pcx-…` id."""
+    kind = _TARGETS[target.split("-")[0]]
     return Route(
         destination=parse_network(destination), target=kind, target_id=None if kind is RouteTarget.LOCAL else target
     )
+
+
+def list_route(name: str, target: str) -> ListRoute:
+    """A route to every block of a prefix list; `target` as for `route`, or a `vpce-…` id."""
+    return ListRoute(prefix_list_id=ident("pl", name), target=_TARGETS[target.split("-")[0]], target_id=target)
 
 
 def to_gateway(name: str = "igw") -> tuple[Route, Route]:
@@ -155,7 +178,7 @@ def to_gateway(name: str = "igw") -> tuple[Route, Route]:
 
 
 def table(
-    name: str, *routes: Route, subnets: Sequence[str] = (), edge: str | None = None, vpc: str = MAIN,
+    name: str, *routes: Route | ListRoute, subnets: Sequence[str] = (), edge: str | None = None, vpc: str = MAIN,
     number: int | None = None,
 ) -> RouteTable:  # fmt: skip
     """A route table for these subnets, or (`edge`) for traffic from an internet gateway; `name` == vpc: the main one."""
@@ -166,9 +189,47 @@ def table(
         at.append(RouteTableAssociation(id=ident("rtbassoc", ident("vpc", vpc)), main=True))
     default = 65535 if name == vpc else int(ident("rtb", name)[-4:], 16) % 65533 + 1
     return RouteTable(
-        **_owned("rtb", name), vpc_id=ident("vpc", vpc), number=number or default, routes=routes,
-        associations=tuple(at),
+        **_owned("rtb", name), vpc_id=ident("vpc", vpc), number=number or default,
+        routes=tuple(r for r in routes if isinstance(r, Route)),
+        listed=tuple(r for r in routes if isinstance(r, ListRoute)), associations=tuple(at),
     )  # fmt: skip
+
+
+def prefix_list(name: str, *blocks: str, family: int | None = None, most: int = 20, **fields: Any) -> PrefixList:
+    """A managed prefix list; its family is that of its blocks unless it is given."""
+    entries = tuple(PrefixListEntry(cidr=parse_network(block)) for block in blocks)
+    version = family or (entries[0].cidr.version if entries else 4)
+    return PrefixList(
+        **{**_owned("pl", name), "name": name, "family": version, "max_entries": most, "entries": entries, **fields}
+    )
+
+
+def peering(
+    name: str, requester: str, accepter: str, status: PeeringStatus = PeeringStatus.ACTIVE, *,
+    owners: tuple[str, str] = (ACCOUNT, ACCOUNT), regions: tuple[str, str] = (REGION, REGION), **fields: Any,
+) -> PeeringConnection:  # fmt: skip
+    """A peering connection of two VPCs, active unless it says otherwise."""
+    sides = [
+        PeeringSide(vpc_id=ident("vpc", vpc), owner_id=owner, region=region)
+        for vpc, owner, region in zip((requester, accepter), owners, regions, strict=True)
+    ]
+    defaults: dict[str, Any] = {
+        "id": ident("pcx", name), "owner_id": owners[0], "region": regions[0], "requester": sides[0],
+        "accepter": sides[1], "status": status, "message": status.value, "created": 0.0, "expires": 604800.0,
+    }  # fmt: skip
+    return PeeringConnection(**{**defaults, **fields})
+
+
+def gateway_endpoint(
+    name: str, prefix_list: str, tables: Sequence[str] = (), *, vpc: str = MAIN, **fields: Any
+) -> VpcEndpoint:
+    """A gateway endpoint; each of `tables` holds `list_route(prefix_list, ident("vpce", name))` as well."""
+    defaults: dict[str, Any] = {
+        "vpc_id": ident("vpc", vpc), "service_name": f"com.amazonaws.{REGION}.s3",
+        "prefix_list_id": ident("pl", prefix_list), "route_table_ids": tuple(ident("rtb", t) for t in tables),
+        "created": 0.0,
+    }  # fmt: skip
+    return VpcEndpoint(**{**_owned("vpce", name), **defaults, **fields})
 
 
 # ---------------------------------------------------------------------- rules
@@ -177,22 +238,40 @@ def _ports(ports: Ports) -> tuple[int, int]:
 
 
 def ingress(
-    peer: str, protocol: str = "-1", ports: Ports = None, *, icmp: tuple[int, int] = (-1, -1), out: bool = False,
-    id: str | None = None,
+    peer: str | GroupReference, protocol: str = "-1", ports: Ports = None, *, icmp: tuple[int, int] = (-1, -1),
+    out: bool = False, id: str | None = None,
 ) -> SecurityGroupRule:  # fmt: skip
-    """A rule from a CIDR block or a group (its name or id). `ports`: one, (first, last), or None = all."""
+    """A rule from a CIDR block, a prefix list (its id), or a group (its name, its id, or `peer_group`).
+
+    `ports`: one, (first, last), or None = all.
+    """
     number = parse_protocol(protocol)
     first, last = icmp if number in (1, 58) else _ports(ports) if number in (6, 17) else (-1, -1)
-    block = parse_network(peer) if "/" in peer else None
     return SecurityGroupRule(
         id=id or ident("sgr", f"{out}/{peer}/{protocol}/{first}/{last}"), egress=out, protocol=number, from_port=first,
-        to_port=last, cidr=block,
-        group=None if block else GroupReference(group_id=ident("sg", peer), owner_id=ACCOUNT),
+        to_port=last, **_peer(peer),
     )  # fmt: skip
 
 
-def egress(peer: str, protocol: str = "-1", ports: Ports = None, **fields: Any) -> SecurityGroupRule:
-    """A rule to a CIDR block or a group."""
+def _peer(peer: str | GroupReference) -> dict[str, Any]:
+    if isinstance(peer, GroupReference):
+        return {"group": peer}
+    if "/" in peer:
+        return {"cidr": parse_network(peer)}
+    if peer.startswith("pl-"):
+        return {"prefix_list_id": peer}
+    return {"group": GroupReference(group_id=ident("sg", peer), owner_id=ACCOUNT)}
+
+
+def peer_group(name: str, *, vpc: str, over: str, owner: str = ACCOUNT) -> GroupReference:
+    """A group of a peer VPC, as a rule names it (SG-52)."""
+    return GroupReference(
+        group_id=ident("sg", name), owner_id=owner, vpc_id=ident("vpc", vpc), peering_connection_id=ident("pcx", over)
+    )
+
+
+def egress(peer: str | GroupReference, protocol: str = "-1", ports: Ports = None, **fields: Any) -> SecurityGroupRule:
+    """A rule to a CIDR block, a prefix list or a group."""
     return ingress(peer, protocol, ports, out=True, **fields)
 
 
