@@ -134,7 +134,7 @@ class Side:
 
     def tracks(self, packet: Symbol, *, egress: bool) -> Term:
         """CT-03: not what an open rule admits while the other direction is open for the whole protocol."""
-        everyone = [rule for rule in self._rules() if spec.is_everyone(rule, self.version)]
+        everyone = [rule for rule in self._rules() if spec.is_everyone(self.world, rule, self.version)]
         here = [covers(r.protocol, (r.from_port, r.to_port), packet) for r in everyone if r.egress is egress]
         back = [
             z3.BoolVal(True) if r.protocol == -1 else packet.protocol == r.protocol

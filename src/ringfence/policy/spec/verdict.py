@@ -1,8 +1,9 @@
 """The executable specification: what AWS says happens to a packet, slowly and plainly, straight from the rows.
 
 Independent of the compiler, the IR and the evaluator (import-linter checks it): when these and this disagree, one of them is
-wrong. Sources: Amazon VPC User Guide ("Security groups", "Network ACLs", "Route tables", "Internet gateways") and Amazon EC2
-User Guide ("Connection tracking"); row ids are those of the requirement spec.
+wrong. Sources: Amazon VPC User Guide ("Security groups", "Network ACLs", "Route tables", "Internet gateways", "Managed prefix
+lists"), Amazon EC2 User Guide ("Connection tracking"), Amazon VPC Peering Guide and AWS PrivateLink Guide ("Gateway
+endpoints"); row ids are those of the requirement spec.
 
 A conversation is a packet and its answer. `Tables` remembers, per interface, the conversations its groups have let through.
 """
@@ -18,18 +19,23 @@ from ringfence.model.kinds import (
     INTERNET_GATEWAY,
     NETWORK_ACL,
     NETWORK_INTERFACE,
+    PEERING_CONNECTION,
+    PREFIX_LIST,
     ROUTE_TABLE,
     SECURITY_GROUP,
     SUBNET,
     VPC,
+    VPC_ENDPOINT,
 )
-from ringfence.model.net import IPV6_POOL, Address
+from ringfence.model.net import IPV6_POOL, Address, Network
 from ringfence.model.nouns.instance import InstanceState
-from ringfence.model.nouns.network import InternetGateway, Subnet
+from ringfence.model.nouns.network import InternetGateway, Subnet, Vpc
 from ringfence.model.nouns.network_acl import NetworkAclEntry
 from ringfence.model.nouns.network_interface import NetworkInterface
-from ringfence.model.nouns.routing import RouteTable, RouteTarget
+from ringfence.model.nouns.peering import PeeringConnection, PeeringStatus
+from ringfence.model.nouns.routing import ListRoute, Route, RouteTable, RouteTarget
 from ringfence.model.nouns.security_group import SecurityGroupRule
+from ringfence.model.nouns.vpc_endpoint import VpcEndpoint
 from ringfence.model.world import World
 from ringfence.policy.packet import Packet
 
@@ -47,6 +53,7 @@ RESOLVERS = [ip_address("169.254.169.253"), ip_address("fd00:ec2::253")]
 TIME = [ip_address("169.254.169.123"), ip_address("fd00:ec2::123")]
 EVERYONE = ip_address("255.255.255.255")
 METADATA = [ip_address("169.254.169.254"), ip_address("fd00:ec2::254")]
+SERVED = [(TCP, 443)]  # VPE-06: what the service behind a gateway endpoint answers, besides echo
 QUESTIONS = {8: 0, 13: 14, 15: 16, 17: 18, 128: 129}  # ICMP types that are answered, and by which type
 
 
@@ -67,29 +74,56 @@ class Tables:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a packet: where it arrived (an interface id, `internet`, `service`) and how it looked, or the layer."""
+    """What became of a packet: where it arrived (an interface id, `internet`, `service`) and how it looked, or the layer.
+
+    `through`: the endpoint through which it reached a service; the service's answer is sent from there.
+    """
 
     at: str | None
     packet: Packet
     dropped_at: str | None = None
+    through: str | None = None
 
 
 # ---------------------------------------------------------------------- security groups
 def rule_matches(world: World, vpc_id: str, rule: SecurityGroupRule, packet: Packet, *, direct: bool) -> bool:
     """SG-33, SG-39..SG-42, SG-67, SG-68, SG-70, SG-73, SG-75, SG-78."""
     other = packet.dst if rule.egress else packet.src
-    if rule.cidr is not None:
-        if other.version != rule.cidr.version or other not in rule.cidr:
-            return False
-    elif rule.group is not None:
+    if rule.group is not None:
         if not rule.egress and not direct:
             return False
-        carriers = world.by(NETWORK_INTERFACE, "group", rule.group.group_id)
-        if not any(eni.vpc_id == vpc_id and (other in eni.addresses or other in eni.ipv6) for eni in carriers):
-            return False
+        there = any(has(eni, other) for eni in carriers(world, vpc_id, rule.group.group_id))
     else:
-        return False
-    return service_matches(rule.protocol, packet, (rule.from_port, rule.to_port))
+        there = any(other in block for block in blocks_of(world, rule))
+    return there and service_matches(rule.protocol, packet, (rule.from_port, rule.to_port))
+
+
+def blocks_of(world: World, peer: SecurityGroupRule | ListRoute) -> list[Network]:
+    """The block that a rule names, or all that a list holds now (PL-08); a list that is gone holds none."""
+    if isinstance(peer, SecurityGroupRule) and peer.cidr is not None:
+        return [peer.cidr]
+    found = world.find(PREFIX_LIST, peer.prefix_list_id) if peer.prefix_list_id else None
+    return [entry.cidr for entry in found.entries] if found is not None else []
+
+
+def carriers(world: World, vpc_id: str, group_id: str) -> list[NetworkInterface]:
+    """SG-67: the interfaces that carry a group, in this VPC or (SG-52, SG-54, PCX-09) in the peer VPC whose group it is.
+
+    A reference is stale when the group or the peering is gone; it names nobody then (SG-82, SG-87).
+    """
+    group = world.find(SECURITY_GROUP, group_id)
+    near = [vpc_id] if group is None or not peered(world, vpc_id, group.vpc_id) else [vpc_id, group.vpc_id]
+    return [eni for eni in world.by(NETWORK_INTERFACE, "group", group_id) if eni.vpc_id in near]
+
+
+def peered(world: World, one: str, other: str) -> bool:
+    """Are two VPCs of one Region joined by an active connection?"""
+    return any(
+        pcx.status is PeeringStatus.ACTIVE
+        and pcx.requester.region == pcx.accepter.region
+        and {pcx.requester.vpc_id, pcx.accepter.vpc_id} == {one, other}
+        for pcx in world.by(PEERING_CONNECTION, "vpc", one)
+    )
 
 
 def service_matches(protocol: int, packet: Packet, numbers: tuple[int, int] | None) -> bool:
@@ -108,8 +142,8 @@ def service_matches(protocol: int, packet: Packet, numbers: tuple[int, int] | No
     return True
 
 
-def is_everyone(rule: SecurityGroupRule, version: int) -> bool:
-    return rule.cidr is not None and rule.cidr.version == version and rule.cidr.prefixlen == 0
+def is_everyone(world: World, rule: SecurityGroupRule, version: int) -> bool:
+    return any(block.version == version and block.prefixlen == 0 for block in blocks_of(world, rule))
 
 
 def groups_allow(
@@ -126,9 +160,9 @@ def groups_allow(
     fitting = [r for r in rules if r.egress is egress and rule_matches(world, eni.vpc_id, r, packet, direct=direct)]
     if not fitting:
         return False
-    untracked = packet.protocol in (TCP, UDP) and any(is_everyone(r, packet.family) for r in fitting) and any(
+    untracked = packet.protocol in (TCP, UDP) and any(is_everyone(world, r, packet.family) for r in fitting) and any(
         r.egress is not egress
-        and is_everyone(r, packet.family)
+        and is_everyone(world, r, packet.family)
         and (r.protocol == -1 or (r.protocol == packet.protocol and (r.from_port, r.to_port) == (0, 65535)))
         for r in rules
     )  # fmt: skip
@@ -244,29 +278,59 @@ def table_of(world: World, subnet: Subnet) -> RouteTable:
     return explicit[0] if explicit else world.get(ROUTE_TABLE, world.get(VPC, subnet.vpc_id).main_route_table_id)
 
 
-def next_hop(world: World, table: RouteTable, address: Address) -> NetworkInterface | InternetGateway:
-    """RT-01..RT-12: longest prefix; the local route covers every block of the VPC unless the table replaces it."""
+Hop = NetworkInterface | InternetGateway | PeeringConnection | VpcEndpoint
+
+
+def next_hop(world: World, table: RouteTable, address: Address) -> Hop:
+    """RT-01..RT-12: longest prefix; the local route covers every block of the VPC unless the table replaces it.
+
+    Of the same prefix, a route to a block comes before one to a list that holds it (RT-07); of two lists the elder's.
+    """
     if any(address in block for block in NOT_FORWARDED):
         raise Dropped("no-route")
     vpc = world.get(VPC, table.vpc_id)
     own = {route.destination: route for route in table.routes}
-    choices = [(block, own.get(block)) for block in [a.block for a in (*vpc.ipv4, *vpc.ipv6)]]
+    choices: list[tuple[Network, Route | ListRoute | None]] = [(block, own.get(block)) for block in blocks_in(vpc)]
     choices += list(own.items())
+    choices += [(block, route) for route in table.listed for block in blocks_of(world, route)]
     fitting = [(block, route) for block, route in choices if block.version == address.version and address in block]
     if not fitting:
         raise Dropped("no-route")
     _, route = max(fitting, key=lambda choice: choice[0].prefixlen)
     if route is None:
         return local(world, vpc.id, address)
+    found = target_of(world, vpc.id, route)
+    if found is None:
+        raise Dropped("no-route")  # RT-12
+    return found
+
+
+def target_of(world: World, vpc_id: str, route: Route | ListRoute) -> Hop | None:
+    """What a route leads to, if it is there and of use to this VPC."""
     if route.target is RouteTarget.INTERNET_GATEWAY:
         gateway = world.find(INTERNET_GATEWAY, route.target_id)
-        if gateway is not None and gateway.vpc_id == vpc.id:
-            return gateway
-    elif route.target is RouteTarget.NETWORK_INTERFACE:
+        return gateway if gateway is not None and gateway.vpc_id == vpc_id else None
+    if route.target is RouteTarget.NETWORK_INTERFACE:
         eni = world.find(NETWORK_INTERFACE, route.target_id)
-        if eni is not None and eni.attachment is not None and runs(world, eni):
-            return eni
-    raise Dropped("no-route")  # RT-12
+        return eni if eni is not None and eni.attachment is not None and runs(world, eni) else None
+    if route.target is RouteTarget.PEERING_CONNECTION:
+        pcx = world.find(PEERING_CONNECTION, route.target_id)
+        if pcx is None or vpc_id not in (pcx.requester.vpc_id, pcx.accepter.vpc_id):
+            return None
+        return pcx if pcx.status is PeeringStatus.ACTIVE else None
+    if route.target is RouteTarget.GATEWAY_ENDPOINT:
+        endpoint = world.find(VPC_ENDPOINT, route.target_id)
+        return endpoint if endpoint is not None and endpoint.vpc_id == vpc_id else None
+    return None
+
+
+def blocks_in(vpc: Vpc) -> list[Network]:
+    return [association.block for association in (*vpc.ipv4, *vpc.ipv6)]
+
+
+def in_vpc(world: World, vpc_id: str, address: Address) -> bool:
+    vpc = world.find(VPC, vpc_id)
+    return vpc is not None and any(address in block for block in blocks_in(vpc))
 
 
 def local(world: World, vpc_id: str, address: Address) -> NetworkInterface:
@@ -286,11 +350,14 @@ def public_of(world: World, eni: NetworkInterface, private: Address) -> IPv4Addr
 
 # ---------------------------------------------------------------------- one packet
 def send(world: World, tables: Tables, packet: Packet, source: str) -> Answer:
-    """A packet sent by an interface or from the internet, until it arrives or is dropped."""
+    """A packet sent by an interface, from the internet or (an answer) by an endpoint's service, until it arrives or is dropped."""
     where = [packet]
     try:
         if source == INTERNET:
             return from_internet(world, tables, packet, where)
+        endpoint = world.find(VPC_ENDPOINT, source)
+        if endpoint is not None:
+            return from_endpoint(world, tables, endpoint, packet)
         return from_interface(world, tables, world.get(NETWORK_INTERFACE, source), packet, where)
     except Dropped as drop:
         return Answer(None, where[-1], drop.layer)
@@ -316,6 +383,10 @@ def from_interface(
     target = local(world, eni.vpc_id, packet.dst) if inside else next_hop(world, table_of(world, subnet), packet.dst)
     if isinstance(target, InternetGateway):
         return leave(world, tables, eni, packet, where)
+    if isinstance(target, VpcEndpoint):
+        return serve(world, target, packet)
+    if isinstance(target, PeeringConnection):
+        target = across(world, target, eni.vpc_id, packet)
     deliver(world, tables, target, packet, direct=has(eni, packet.src), inside=inside)
     if has(target, packet.dst):
         return Answer(target.id, packet)
@@ -332,6 +403,29 @@ def deliver(world: World, tables: Tables, eni: NetworkInterface, packet: Packet,
     if eni.source_dest_check and not has(eni, packet.dst):
         tables.known = snapshot
         raise Dropped("dest-check")
+
+
+def across(world: World, pcx: PeeringConnection, vpc_id: str, packet: Packet) -> NetworkInterface:
+    """PCX-05..PCX-08: from the one VPC's addresses to the other's interfaces; the far VPC's routes and services take nothing."""
+    if not in_vpc(world, vpc_id, packet.src):
+        raise Dropped("no-route")
+    return local(world, pcx.far_side(vpc_id).vpc_id, packet.dst)
+
+
+def serve(world: World, endpoint: VpcEndpoint, packet: Packet) -> Answer:
+    """VPE-04, VPE-06: IPv4 from the VPC's own interfaces, for the service or an echo."""
+    ours = any(has(eni, packet.src) for eni in world.by(NETWORK_INTERFACE, "vpc", endpoint.vpc_id))
+    echo = packet.protocol == ICMP and packet.icmp_type == 8
+    if packet.family != 4 or not ours or not (echo or (packet.protocol, packet.dport) in SERVED):
+        raise Dropped("endpoint")
+    return Answer("service", packet, through=endpoint.id)
+
+
+def from_endpoint(world: World, tables: Tables, endpoint: VpcEndpoint, packet: Packet) -> Answer:
+    """VPE-05: the service's answer, to the private address that asked; network ACL and groups judge it like any other."""
+    target = local(world, endpoint.vpc_id, packet.dst)
+    deliver(world, tables, target, packet, direct=False, inside=False)
+    return Answer(target.id, packet)
 
 
 def leave(world: World, tables: Tables, eni: NetworkInterface, packet: Packet, where: list[Packet]) -> Answer:
@@ -395,9 +489,7 @@ def enter(
 ) -> Answer:
     """Into the VPC, by the gateway's own route table if it has one (RT-13, RT-14)."""
     assert gateway.vpc_id is not None
-    vpc = world.get(VPC, gateway.vpc_id)
-    own = [association.block for association in (*vpc.ipv4, *vpc.ipv6)]
-    if not is_public(outside.src) or any(outside.src in block for block in own):
+    if not is_public(outside.src) or in_vpc(world, gateway.vpc_id, outside.src):
         raise Dropped("gateway")
     where.append(inside)
     tables_of_gateway = world.by(ROUTE_TABLE, "gateway", gateway.id)
@@ -405,8 +497,8 @@ def enter(
         target = next_hop(world, tables_of_gateway[0], inside.dst)
     else:
         target = local(world, gateway.vpc_id, inside.dst)
-    if isinstance(target, InternetGateway):
-        raise Dropped("no-route")
+    if not isinstance(target, NetworkInterface):
+        raise Dropped("no-route")  # RT-13
     deliver(world, tables, target, inside, direct=False, inside=False)
     if has(target, inside.dst):
         return Answer(target.id, inside)
@@ -420,9 +512,9 @@ def converse(world: World, packet: Packet, source: str, tables: Tables | None = 
     there = send(world, tables, packet, source)
     if there.at is None:
         return str(there.dropped_at)
-    if there.at == "service":
+    if there.at == "service" and there.through is None:
         return "ok"
-    back = send(world, tables, there.packet.reply(), there.at)
+    back = send(world, tables, there.packet.reply(), there.through or there.at)
     if back.at is None:
         return f"reply-{back.dropped_at}"
     home = back.at == source and (back.packet.src, back.packet.dst) == (packet.dst, packet.src)
