@@ -24,7 +24,7 @@ _HEAD = len(_VERSION) + _ID + _SALT
 KEY_BYTES = 32
 
 
-class SealError(Exception):
+class SealError(ValueError):
     """What was given is not something sealed for this purpose by a key at hand."""
 
 
