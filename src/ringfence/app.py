@@ -196,7 +196,7 @@ class Installation:
         self.door: InstanceDoor | None = None
         self.uses = Uses()
         self.free_texts = FreeTextWarner()
-        self.buckets = BucketFiles(self.data / "buckets")
+        self.buckets = BucketFiles(self.data / "buckets", self.sealer)
         self.deliverer = self._make_deliverer()
         self.note = notes.Note(
             endpoint=settings.endpoint, pid=os.getpid(), run=str(self.run_directory), region=settings.region,

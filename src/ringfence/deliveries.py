@@ -25,6 +25,7 @@ from typing import Any, Protocol
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from ringfence.api.bucket_sealing import of_bucket
 from ringfence.api.ops.cloudtrail.selectors import delivers
 from ringfence.api.ops.cloudtrail.trails import may_write
 from ringfence.api.outside import ConsoleOutput, Delivery, FlowLogging, LogEvents, Metrics, NoLogEvents, NoMetrics
@@ -120,7 +121,10 @@ class Deliverer:
     def _put(self, trail: Trail, key: str, body: bytes, metadata: Mapping[str, str], now: datetime) -> None:
         with self._files.lock:  # the bucket, and what its policy says, cannot change in between
             self._check(trail, now)
-            self._files.put(trail.bucket, key, body, content_type="application/json", metadata=metadata)
+            sealing = of_bucket(self._store.world, trail.bucket)
+            self._files.put(
+                trail.bucket, key, body, content_type="application/json", metadata=metadata, sealing=sealing
+            )
 
     def _logs(self, trail: Trail, held: Progress, now: datetime) -> Progress:
         """Log files of what was recorded since."""

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from ringfence.api.bucket_sealing import of_bucket
 from ringfence.api.log_delivery import may_deliver
 from ringfence.identity import log_policies
 from ringfence.identity.evaluate import decide
@@ -65,7 +66,8 @@ class BucketSink:
             with self._files.lock:  # the bucket cannot go in between
                 if not may_deliver(self._worlds(), log, self._clock.now()):
                     raise DestinationError(ACCESS)
-                self._files.put(log.bucket, key, data, content_type=content_type)
+                sealing = of_bucket(self._worlds(), log.bucket)
+                self._files.put(log.bucket, key, data, content_type=content_type, sealing=sealing)
             yield batch.records
 
 

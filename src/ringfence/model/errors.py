@@ -379,6 +379,9 @@ _S3: dict[str, ErrorKind] = {
     "InvalidAccessKeyId": _bad("The AWS Access Key Id you provided does not exist in our records.", 403),
     "InvalidArgument": _bad("{message}"),
     "InvalidBucketName": _bad("The specified bucket is not valid."),
+    "InvalidEncryptionAlgorithmError": _bad(
+        "The encryption request that you specified is not valid. The valid value is AES256."
+    ),
     "InvalidDigest": _bad("The Content-MD5 or checksum value that you specified was invalid."),
     "InvalidLocationConstraint": _bad("The specified location-constraint is not valid"),
     "InvalidPart": _bad(

@@ -66,6 +66,11 @@ class BucketFiles:
         self.lock = threading.RLock()
         self.uploads = Uploads(root / _UPLOADS, sealer)
 
+    @property
+    def seals(self) -> bool:
+        """Is there a key to seal objects with?"""
+        return self._sealer is not None
+
     def put(
         self, bucket: str, key: str, body: bytes, *, content_type: str = "binary/octet-stream",
         metadata: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None, etag: str | None = None,

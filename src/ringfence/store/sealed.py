@@ -89,9 +89,7 @@ def length(size: int, chunk: int = CHUNK) -> int:
     return size + _count(size, chunk) * _TAG
 
 
-def opened(
-    key: bytes, read: Callable[[int, int], bytes], size: int, start: int, end: int, chunk: int = CHUNK
-) -> bytes:
+def opened(key: bytes, read: Callable[[int, int], bytes], size: int, start: int, end: int, chunk: int = CHUNK) -> bytes:
     """Bytes `start` to `end` of a body of that size; `read(offset, length)` reads from the first chunk on. Damaged."""
     start, end, last = max(start, 0), min(end, size), _count(size, chunk) - 1
     if start >= end and size:

@@ -27,18 +27,23 @@ from ringfence.model.world import World
 #: operation -> action, where they differ
 ACTIONS: Mapping[str, str] = {
     "AbortMultipartUpload": "AbortMultipartUpload", "CompleteMultipartUpload": "PutObject", "CopyObject": "PutObject",
-    "CreateMultipartUpload": "PutObject", "DeleteObjects": "DeleteObject", "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
+    "CreateMultipartUpload": "PutObject", "DeleteBucketEncryption": "PutEncryptionConfiguration", "DeleteObjects": "DeleteObject",
+    "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
     "GetBucketCors": "GetBucketCORS", "GetBucketEncryption": "GetEncryptionConfiguration",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration", "GetBucketNotificationConfiguration": "GetBucketNotification",
     "GetBucketReplication": "GetReplicationConfiguration", "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
     "GetPublicAccessBlock": "GetBucketPublicAccessBlock", "HeadBucket": "ListBucket", "HeadObject": "GetObject",
     "ListBuckets": "ListAllMyBuckets", "ListMultipartUploads": "ListBucketMultipartUploads", "ListObjects": "ListBucket",
-    "ListObjectsV2": "ListBucket", "ListParts": "ListMultipartUploadParts", "UploadPart": "PutObject", "UploadPartCopy": "PutObject",
+    "ListObjectsV2": "ListBucket", "ListParts": "ListMultipartUploadParts",
+    "PutBucketEncryption": "PutEncryptionConfiguration", "UploadPart": "PutObject", "UploadPartCopy": "PutObject",
 }  # fmt: skip
 #: parameter -> condition key of the action it is given with
 _KEYS = {
     "ACL": "s3:x-amz-acl", "CopySource": "s3:x-amz-copy-source", "MetadataDirective": "s3:x-amz-metadata-directive",
-    "ServerSideEncryption": "s3:x-amz-server-side-encryption", "StorageClass": "s3:x-amz-storage-class", "VersionId": "s3:versionid",
+    "ServerSideEncryption": "s3:x-amz-server-side-encryption",
+    "SSEKMSKeyId": "s3:x-amz-server-side-encryption-aws-kms-key-id",
+    "SSECustomerAlgorithm": "s3:x-amz-server-side-encryption-customer-algorithm",
+    "StorageClass": "s3:x-amz-storage-class", "VersionId": "s3:versionid",
     "Prefix": "s3:prefix", "Delimiter": "s3:delimiter", "MaxKeys": "s3:max-keys", "ObjectOwnership": "s3:x-amz-object-ownership",
 }  # fmt: skip
 #: AWS: no bucket policy keeps the root of the bucket's account from mending it

@@ -34,6 +34,8 @@ _ROOTS = {
     "GetBucketRequestPayment": "RequestPaymentConfiguration", "GetBucketAccelerateConfiguration": "AccelerateConfiguration",
     "GetBucketNotificationConfiguration": "NotificationConfiguration", "ListParts": "ListPartsResult",
 }  # fmt: skip
+#: headers whose values S3 has a word of its own for, when they are none of the model's
+_WORDS = {"ServerSideEncryption": "InvalidEncryptionAlgorithmError"}
 
 
 class Bytes(bytes):
@@ -52,6 +54,10 @@ class RestXml(RestJson):
         if shape is None:
             return {}
         placed = {name: member for name, member in shape.members.items() if member.serialization.get("location")}
+        for name in _WORDS.keys() & placed.keys():
+            given = request.header(wire_name(placed[name], name).lower())
+            if given and given not in placed[name].metadata["enum"]:
+                raise fault(_WORDS[name])
         try:
             out = {name: value for name, value in self._where(placed, request) if value is not None}
         except UnicodeDecodeError:

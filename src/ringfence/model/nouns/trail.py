@@ -8,11 +8,21 @@ from ringfence.model.row import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BucketEncryption:
+    """How objects are sealed whose requests say nothing of it. `key`: as it was given, None = the account's own for S3."""
+
+    algorithm: str
+    key: str | None = None
+    bucket_key: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket(Row):
     """A bucket. `id` is its name, unique in the installation; its objects are files of a directory of that name."""
 
     created: float  # seconds since 1970, UTC
     policy: str | None = None  # JSON
+    encryption: BucketEncryption | None = None  # None: plain files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

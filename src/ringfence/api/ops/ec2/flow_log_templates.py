@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ringfence.api.authorise import s3
+from ringfence.api.bucket_sealing import of_bucket
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import register
 from ringfence.insight.flowlogs.template import cloudformation
@@ -54,7 +55,7 @@ def _put(call: Call, world: World, bucket: str, key: str, body: bytes) -> None:
         if world.find(BUCKET, bucket) is None:
             raise _gone(bucket)
         try:
-            call.objects.put(bucket, key, body, content_type="application/json")
+            call.objects.put(bucket, key, body, content_type="application/json", sealing=of_bucket(world, bucket))
         except OSError:
             raise fault("InternalError") from None
 

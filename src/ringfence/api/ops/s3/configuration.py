@@ -1,6 +1,6 @@
-"""What a bucket is configured to do (Amazon S3 API Reference: GetBucketVersioning, GetBucketEncryption …): what is so here.
+"""What a bucket is configured to do (Amazon S3 API Reference: GetBucketVersioning, GetBucketLogging …): what is so here.
 
-None of it can be set: nothing is versioned, replicated, expired, tagged, encrypted by S3 or served as a web site, and
+None of it can be set: nothing is versioned, replicated, expired, tagged or served as a web site, and
 ACLs are disabled.
 """
 
@@ -17,7 +17,6 @@ from ringfence.model.world import World
 #: operation -> the fault AWS gives where nothing was ever set
 _ABSENT = {
     "GetBucketCors": "NoSuchCORSConfiguration",
-    "GetBucketEncryption": "ServerSideEncryptionConfigurationNotFoundError",
     "GetBucketLifecycleConfiguration": "NoSuchLifecycleConfiguration",
     "GetBucketReplication": "ReplicationConfigurationNotFoundError",
     "GetBucketTagging": "NoSuchTagSet",

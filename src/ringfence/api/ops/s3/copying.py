@@ -20,8 +20,9 @@ from ringfence.api.ops.s3.common import (
     span,
     unusable,
 )
+from ringfence.api.ops.s3.encryption import ASKED, body_of, sealing, told
 from ringfence.api.ops.s3.objects import STORED, check_size, found_object, stored_with
-from ringfence.api.ops.s3.uploads import put_part
+from ringfence.api.ops.s3.uploads import put_part, upload_of
 from ringfence.model.errors import fault
 from ringfence.model.nouns.trail import Bucket
 from ringfence.model.world import World
@@ -57,12 +58,12 @@ def _source(call: Call, world: World, params: Params) -> tuple[Bucket, Object]:
 def copy_object(call: Call, world: World, params: Params) -> Outcome:
     """With what the source is stored with, or (`REPLACE`) with what the request says. ApiError."""
     only(params, "Key", "CopySource", "ACL", "MetadataDirective", "ExpectedSourceBucketOwner", "IfMatch", "IfNoneMatch",
-         *_CONDITIONS, *STORED)  # fmt: skip
+         *_CONDITIONS, *STORED, *ASKED)  # fmt: skip
     check_acl(params, "bucket-owner-full-control")
     bucket, key, files = bucket_of(call, world, params), key_of(params), files_of(call)
     holder, found = _source(call, world, params)
     replaced = params.get("MetadataDirective") == "REPLACE"
-    if (holder.id, found.key) == (bucket.id, key) and not replaced:
+    if (holder.id, found.key) == (bucket.id, key) and not replaced and not params.get("ServerSideEncryption"):
         text = (
             "This copy request is illegal because it is trying to copy an object to itself without changing the object's "
             "metadata, storage class, website redirect location or encryption attributes."
@@ -72,12 +73,14 @@ def copy_object(call: Call, world: World, params: Params) -> Outcome:
     if replaced:
         about = stored_with(params)
     check_size(call, found.size)
+    how = sealing(call, world, bucket, key, params)
     try:
         check_before_writing(params, files.find(bucket.id, key))
-        made = files.put(bucket.id, key, files.read(holder.id, found.key), **about)
+        made = files.put(bucket.id, key, body_of(call, world, holder, found, 0, found.size), sealing=how, **about)
     except ValueError as problem:
         raise unusable(problem) from None
-    return Outcome({"CopyObjectResult": {"ETag": quoted(made.etag), "LastModified": moment(made.modified)}})
+    result = {"ETag": quoted(made.etag), "LastModified": moment(made.modified)}
+    return Outcome({"CopyObjectResult": result, **told(made.encryption, context=True)})
 
 
 @operation("s3:UploadPartCopy", mutating=False, objects=True)
@@ -103,5 +106,7 @@ def upload_part_copy(call: Call, world: World, params: Params) -> Outcome:
                 "InvalidArgument", message="The x-amz-copy-source-range value must be of the form bytes=first-last"
             )
         start, end = part
-    made = put_part(call, bucket, key, params, files_of(call).read(holder.id, found.key, start, end - start))
-    return Outcome({"CopyPartResult": {"ETag": quoted(made.etag), "LastModified": moment(made.modified)}})
+    upload = upload_of(call, bucket, key, params["UploadId"])
+    made = put_part(call, world, upload, params["PartNumber"], body_of(call, world, holder, found, start, end))
+    result = {"ETag": quoted(made.etag), "LastModified": moment(made.modified)}
+    return Outcome({"CopyPartResult": result, **told(upload.sealing.encryption if upload.sealing else None)})

@@ -25,6 +25,7 @@ from ringfence.api.ops.s3.common import (
     span,
     unusable,
 )
+from ringfence.api.ops.s3.encryption import ASKED, body_of, damaged, sealing, told
 from ringfence.api.wire.integrity import ALGORITHMS
 from ringfence.api.wire.values import timestamp_text
 from ringfence.model.errors import ApiError, fault
@@ -73,21 +74,22 @@ def check_size(call: Call, size: int) -> None:
 @operation("s3:PutObject", mutating=False, objects=True)
 def put_object(call: Call, world: World, params: Params) -> Outcome:
     """Its checksums were verified when it was read. ApiError NoSuchBucket, EntityTooLarge, PreconditionFailed, …"""
-    only(params, "Key", "Body", "ACL", "ContentLength", "IfMatch", "IfNoneMatch", *CHECKSUMS.values(), *STORED)
+    only(params, "Key", "Body", "ACL", "ContentLength", "IfMatch", "IfNoneMatch", *CHECKSUMS.values(), *STORED, *ASKED)
     check_acl(params, "bucket-owner-full-control")
     bucket, key, files = bucket_of(call, world, params), key_of(params), files_of(call)
     body = bytes(params.get("Body") or b"")
     check_size(call, len(body))
     about = stored_with(params)
-    kept = _checksums(params, body)
+    kept, how = _checksums(params, body), sealing(call, world, bucket, key, params)
     try:
         check_before_writing(params, files.find(bucket.id, key))
         headers = {**about.pop("headers"), **{f"x-amz-checksum-{name}": value for name, value in kept.items()}}
-        made = files.put(bucket.id, key, body, headers=headers, **about)
+        made = files.put(bucket.id, key, body, headers=headers, sealing=how, **about)
     except ValueError as problem:
         raise unusable(problem) from None
     return Outcome({
-        "ETag": quoted(made.etag), **{CHECKSUMS[name]: value for name, value in kept.items()}, "ChecksumType": "FULL_OBJECT"
+        "ETag": quoted(made.etag), **{CHECKSUMS[name]: value for name, value in kept.items()}, "ChecksumType": "FULL_OBJECT",
+        **told(made.encryption, context=True),
     })  # fmt: skip
 
 
@@ -108,6 +110,8 @@ def found_object(call: Call, world: World, bucket: Bucket, key: str) -> Object:
     if found is None:
         asking.check(call, world, "s3:ListBucket", bucket.id)
         raise fault("NoSuchKey")
+    if found.damaged:
+        raise damaged(bucket.id, key, found.damaged)
     return found
 
 
@@ -116,7 +120,7 @@ def shown(found: Object, params: Params) -> dict[str, Any]:
     by_header = {header: member for member, header in HEADERS.items()}
     reply: dict[str, Any] = {
         "AcceptRanges": "bytes", "LastModified": moment(found.modified), "ETag": quoted(found.etag),
-        "ContentType": found.content_type, "Metadata": dict(found.metadata),
+        "ContentType": found.content_type, "Metadata": dict(found.metadata), **told(found.encryption),
     }  # fmt: skip
     for header, value in found.headers.items():
         if header in by_header:
@@ -154,10 +158,7 @@ def _read(call: Call, world: World, params: Params) -> tuple[Bucket, Object, int
 def get_object(call: Call, world: World, params: Params) -> Outcome:
     """All of it or a range. ApiError NoSuchKey, InvalidRange, NotModified, PreconditionFailed."""
     bucket, found, start, end, reply = _read(call, world, params)
-    try:
-        body = files_of(call).read(bucket.id, found.key, start, end - start)
-    except FileNotFoundError:  # deleted meanwhile
-        raise fault("NoSuchKey") from None
+    body = body_of(call, world, bucket, found, start, end)
     if len(body) != end - start:  # replaced by a shorter one meanwhile: half an answer would be none
         raise fault("ServiceUnavailable", message="The object is being replaced")
     return Outcome({**reply, "Body": body})

@@ -20,12 +20,14 @@ from ringfence.api.ops.s3.common import (
     quoted,
     unusable,
 )
+from ringfence.api.ops.s3.encryption import ASKED, damaged, sealing, told
 from ringfence.api.ops.s3.objects import CHECKSUMS, STORED, check_size, stored_with
 from ringfence.api.wire.integrity import ALGORITHMS
 from ringfence.model.errors import fault
 from ringfence.model.nouns.trail import Bucket
 from ringfence.model.world import World
 from ringfence.store.buckets import Part, Upload
+from ringfence.store.sealed import Damaged
 
 MAX_PARTS = 10_000
 SMALLEST = 5 << 20  # bytes of every part but the last
@@ -42,20 +44,22 @@ def upload_of(call: Call, bucket: Bucket, key: str, id: str) -> Upload:
 
 @operation("s3:CreateMultipartUpload", mutating=False, objects=True)
 def create_multipart_upload(call: Call, world: World, params: Params) -> Outcome:
-    only(params, "Key", "ACL", "ChecksumType", *STORED)
+    only(params, "Key", "ACL", "ChecksumType", *STORED, *ASKED)
     check_acl(params, "bucket-owner-full-control")
     bucket, key = bucket_of(call, world, params), key_of(params)
     id = call.ids.uuid().replace("-", "")
     about = {**stored_with(params), "algorithm": str(params.get("ChecksumAlgorithm") or "").lower()}
+    how = sealing(call, world, bucket, key, params)
     try:
-        files_of(call).uploads.begin(id, bucket.id, key, call.now.timestamp(), about)
+        files_of(call).uploads.begin(id, bucket.id, key, call.now.timestamp(), about, how)
     except ValueError as problem:
         raise unusable(problem) from None
     algorithm, kind = params.get("ChecksumAlgorithm"), params.get("ChecksumType")
     if algorithm and not kind:
         kind = "FULL_OBJECT" if algorithm == "CRC64NVME" else "COMPOSITE"
     return Outcome({
-        "Bucket": bucket.id, "Key": key, "UploadId": id, "ChecksumAlgorithm": algorithm, "ChecksumType": kind
+        "Bucket": bucket.id, "Key": key, "UploadId": id, "ChecksumAlgorithm": algorithm, "ChecksumType": kind,
+        **told(how.encryption if how is not None else None, context=True),
     })  # fmt: skip
 
 
@@ -64,20 +68,32 @@ def upload_part(call: Call, world: World, params: Params) -> Outcome:
     """ApiError NoSuchUpload, InvalidArgument, EntityTooLarge."""
     only(params, "Key", "UploadId", "PartNumber", "Body", "ContentLength", *CHECKSUMS.values())
     bucket, key, body = bucket_of(call, world, params), key_of(params), bytes(params.get("Body") or b"")
-    part = put_part(call, bucket, key, params, body)
-    given = {member: params[member] for member in CHECKSUMS.values() if params.get(member)}
-    return Outcome({"ETag": quoted(part.etag), **given})
-
-
-def put_part(call: Call, bucket: Bucket, key: str, params: Params, body: bytes) -> Part:
     upload = upload_of(call, bucket, key, params["UploadId"])
-    number = params["PartNumber"]
+    part = put_part(call, world, upload, params["PartNumber"], body)
+    given = {member: params[member] for member in CHECKSUMS.values() if params.get(member)}
+    return Outcome({"ETag": quoted(part.etag), **given, **_told(upload)})
+
+
+def _told(upload: Upload) -> dict[str, Any]:
+    return told(upload.sealing.encryption if upload.sealing is not None else None)
+
+
+def put_part(call: Call, world: World, upload: Upload, number: int, body: bytes) -> Part:
+    """ApiError InvalidArgument, EntityTooLarge."""
     if not 1 <= number <= MAX_PARTS:
         raise fault("InvalidArgument", message="Part number must be an integer between 1 and 10000, inclusive")
     uploads = files_of(call).uploads
-    others = sum(part.size for part in uploads.parts(upload.id) if part.number != number)
+    others = sum(part.size for part in parts_of(call, upload) if part.number != number)
     check_size(call, others + len(body))
-    return uploads.put(upload.id, number, body)
+    return uploads.put(upload.id, number, body, upload.sealing)
+
+
+def parts_of(call: Call, upload: Upload) -> list[Part]:
+    """ApiError InternalError when one of them is damaged."""
+    try:
+        return files_of(call).uploads.parts(upload.id)
+    except Damaged as problem:
+        raise damaged(upload.bucket, upload.key, problem) from None
 
 
 @operation("s3:CompleteMultipartUpload", mutating=False, objects=True)
@@ -87,8 +103,8 @@ def complete_multipart_upload(call: Call, world: World, params: Params) -> Outco
          *CHECKSUMS.values())  # fmt: skip
     bucket, key, files = bucket_of(call, world, params), key_of(params), files_of(call)
     upload = upload_of(call, bucket, key, params["UploadId"])
-    parts = _chosen((params.get("MultipartUpload") or {}).get("Parts") or [], files.uploads.parts(upload.id))
-    bodies = [files.uploads.read(upload.id, part) for part in parts]
+    parts = _chosen((params.get("MultipartUpload") or {}).get("Parts") or [], parts_of(call, upload))
+    bodies = _bodies(call, upload, parts)
     body = b"".join(bodies)
     check_size(call, len(body))
     if params.get("MpuObjectSize") not in (None, len(body)):
@@ -99,11 +115,21 @@ def complete_multipart_upload(call: Call, world: World, params: Params) -> Outco
     about: dict[str, Any] = {name: value for name, value in upload.about.items() if name != "algorithm"}
     try:
         check_before_writing(params, files.find(bucket.id, key))
-        made = files.put(bucket.id, key, body, etag=f"{md5}-{len(parts)}", **about)
+        made = files.put(bucket.id, key, body, etag=f"{md5}-{len(parts)}", sealing=upload.sealing, **about)
     except ValueError as problem:
         raise unusable(problem) from None
     files.uploads.forget(upload.id)
-    return Outcome({"Location": f"/{bucket.id}/{key}", "Bucket": bucket.id, "Key": key, "ETag": quoted(made.etag)})
+    return Outcome({
+        "Location": f"/{bucket.id}/{key}", "Bucket": bucket.id, "Key": key, "ETag": quoted(made.etag), **_told(upload)
+    })  # fmt: skip
+
+
+def _bodies(call: Call, upload: Upload, parts: list[Part]) -> list[bytes]:
+    """ApiError InternalError when one of them is damaged."""
+    try:
+        return [files_of(call).uploads.read(upload.id, part) for part in parts]
+    except Damaged as problem:
+        raise damaged(upload.bucket, upload.key, problem) from None
 
 
 def _chosen(named: list[Params], held: list[Part]) -> list[Part]:
@@ -163,7 +189,7 @@ def list_parts(call: Call, world: World, params: Params) -> Outcome:
     bucket, key = bucket_of(call, world, params), key_of(params)
     upload = upload_of(call, bucket, key, params["UploadId"])
     marker, size = _number(params.get("PartNumberMarker")), min(params.get("MaxParts") or PAGE, PAGE)
-    left = [part for part in files_of(call).uploads.parts(upload.id) if part.number > marker]
+    left = [part for part in parts_of(call, upload) if part.number > marker]
     more, whose = len(left) > size, owner(bucket.owner_id)
     return Outcome({
         "Bucket": bucket.id, "Key": key, "UploadId": upload.id, "PartNumberMarker": marker, "MaxParts": size,
