@@ -75,7 +75,9 @@ class Kind(Generic[R]):
             return f"arn:aws:iam::{row.owner_id}:{self.noun.removeprefix('iam-')}{row.path}{row.name}"
         if self.service == "s3":
             return f"arn:aws:s3:::{row.id}"
-        owner = "" if self.noun == "image" else row.owner_id
+        owner = (
+            "" if self.noun == "image" else row.owner_id.lower()
+        )  # AWS: its own lists are of "AWS", their ARNs of "aws"
         return f"arn:aws:ec2:{row.region}:{owner}:{self.noun}/{row.id}"
 
 

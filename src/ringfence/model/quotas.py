@@ -33,6 +33,11 @@ QUOTAS: dict[str, Quota] = {
     "network-interfaces": Quota("L-DF5E4CA3", 5000, None, "NetworkInterfaceLimitExceeded"),
     "route-tables-per-vpc": Quota("L-589F43AA", 200, None, "RouteTableLimitExceeded"),
     "routes-per-table": Quota("L-93826ACB", 500, 1000, "RouteLimitExceeded"),
+    # PL-14. A list's own MaxEntries is what it counts as in groups and tables; `references`: of one kind of resource, all accounts
+    "prefix-lists": Quota("prefix-lists", 100, None, "PrefixListLimitExceeded"),
+    "prefix-list-versions": Quota("prefix-list-versions", 1000, None, "PrefixListLimitExceeded"),
+    "entries-per-prefix-list": Quota("entries-per-prefix-list", 1000, 1000, "PrefixListMaxEntriesExceeded"),
+    "references-per-prefix-list": Quota("references-per-prefix-list", 10_000, None, "PrefixListReferenceLimitExceeded"),
     # the guide names no quota of flow logs; the error exists: the number is ours
     "flow-logs-per-resource": Quota("flow-logs-per-resource", 10, None, "FlowLogsLimitExceeded"),
     # Reachability Analyzer guide, "Quotas"; at most 100 analyses run at once there, here each ends before its reply

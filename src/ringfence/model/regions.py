@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: a new Region goes to the end: the addresses of S3 follow the order (endpoints.py)
 _REGIONS: dict[str, tuple[str, str, str]] = {
     "us-east-1": ("use1", "bcedfa", "opt-in-not-required"),
     "us-east-2": ("use2", "abc", "opt-in-not-required"),

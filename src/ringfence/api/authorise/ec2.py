@@ -23,6 +23,8 @@ from ringfence.identity.question import Target
 from ringfence.model.world import World
 
 _TAGGING = frozenset({"CreateTags", "DeleteTags"})
+#: actions with ec2:Attribute whose name does not tell
+_WITH_ATTRIBUTES = frozenset({"ModifyManagedPrefixList"})
 
 
 def asks(call: Call, world: World, params: Params) -> Iterator[Ask]:
@@ -82,7 +84,8 @@ def _made(call: Call, world: World, params: Params) -> Values:
 
 def _attribute(call: Call, params: Params) -> Values:
     """ModifyVpcAttribute and its like: the attributes that are set, and to what."""
-    if not (call.action.startswith(("Modify", "Reset")) and call.action.endswith("Attribute")):
+    by_name = call.action.startswith(("Modify", "Reset")) and call.action.endswith("Attribute")
+    if not by_name and call.action not in _WITH_ATTRIBUTES:
         return {}
     given = {
         name: value for name, value in params.items() if type_of_parameter(name) is None and value not in (None, [])

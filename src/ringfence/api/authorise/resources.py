@@ -11,6 +11,7 @@ from ringfence.api.ops.context import Call
 from ringfence.api.ops.ec2.security_group_rules import RULE_NOUN, find_rule
 from ringfence.identity.actions import Keys
 from ringfence.identity.question import Target
+from ringfence.model.accounts import find_for
 from ringfence.model.errors import ApiError
 from ringfence.model.kinds import KEY_PAIR, KINDS
 from ringfence.model.nouns.instance import Image, Instance, KeyPair
@@ -34,12 +35,12 @@ ID_KEYS: Mapping[str, str] = {
 
 def arn(call: Call, type: str, id: str, owner: str | None = None) -> str:
     """`arn:aws:ec2:region:account:type/id`; images have no account (IAM-23)."""
-    account = "" if type == "image" else owner or call.account_id
+    account = "" if type == "image" else (owner or call.account_id).lower()  # AWS: what is of "AWS" is of "aws" in ARNs
     return f"arn:aws:ec2:{call.region}:{account}:{type}/{id}"
 
 
 def find(call: Call, world: World, type: str, id: str) -> Any | None:
-    """The row, if the caller may know of it: of its own account and Region, or public. None otherwise (IAM-37)."""
+    """The row, if the caller may know of it: of its own account and Region, shared with it, or public. None otherwise (IAM-37)."""
     if type == RULE_NOUN:
         try:
             return find_rule(call, world, id)
@@ -51,6 +52,9 @@ def find(call: Call, world: World, type: str, id: str) -> Any | None:
     if type == KEY_PAIR.noun and not id.startswith(KEY_PAIR.prefix):
         named = [pair for pair in world.by(KEY_PAIR, "name", id) if _visible(call, pair)]
         return named[0] if named else None
+    held = find_for(world, kind, id, call.account_id, call.region)
+    if held is not None:
+        return held
     row = world.find(kind, id)
     return row if row is not None and _visible(call, row) else None
 
@@ -68,7 +72,7 @@ def target(call: Call, world: World, type: str, id: str, keys: Keys, extra: Valu
     held = known(call, type, id, row) | (extra or {})
     named = row.name if isinstance(row, KeyPair) else id  # AWS: a key pair's ARN has its name
     return Target(
-        arn=arn(call, type, named), account_id=call.account_id,
+        arn=arn(call, type, named, getattr(row, "owner_id", None)), account_id=call.account_id,
         context={key: value for key, value in held.items() if key in keys},
     )  # fmt: skip
 

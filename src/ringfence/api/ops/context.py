@@ -14,7 +14,7 @@ from ringfence.identity.credentials import Uses
 from ringfence.identity.principal import Principal
 from ringfence.identity.sealing import Sealer
 from ringfence.insight.analyzer.engines import Engines
-from ringfence.model.accounts import SHAREABLE, shared_with
+from ringfence.model.accounts import find_for, visible
 from ringfence.model.errors import ApiError, fault
 from ringfence.model.ids import IdSource, well_formed
 from ringfence.model.kinds import Kind
@@ -63,15 +63,21 @@ class Call:
 
     def get(self, world: World, kind: Kind[R], id: str) -> R:
         """The row the caller names, if it is of this Region and the account's own or shared with it; the kind's own error otherwise."""
-        row = world.find(kind, id)
-        if row is None or row.region != self.region or not self._may_use(world, kind, row):
+        row: R | None = find_for(world, kind, id, self.account_id, self.region)
+        if row is None:
             raise fault(kind.not_found if well_formed(kind.prefix, id) else kind.malformed, id=id)
         return row
 
-    def _may_use(self, world: World, kind: Kind[Any], row: Row) -> bool:
-        if row.owner_id == self.account_id:
-            return True
-        return kind.noun in SHAREABLE and shared_with(world, kind, row, self.account_id)
+    def owned_row(self, world: World, kind: Kind[R], id: str) -> R:
+        """The row the caller names, to be changed. ApiError OperationNotPermitted when it is only shared with the account (PL-10)."""
+        row = self.get(world, kind, id)
+        if row.owner_id != self.account_id:
+            raise fault("OperationNotPermitted", message=f"The {kind.noun} '{id}' is not owned by this account")
+        return row
+
+    def visible(self, world: World, kind: Kind[R]) -> list[R]:
+        """All rows of a kind that the caller may see in this Region: its own, then those of others."""
+        return visible(world, kind, self.account_id, self.region)
 
     def mine(self, world: World, kind: Kind[R]) -> list[R]:
         """All rows of a kind that the caller's account has in this Region, in order of creation."""

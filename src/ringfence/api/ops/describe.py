@@ -136,7 +136,7 @@ def select(
     call: Call, world: World, kind: Kind[R], params: Params, *, ids: str | None, filters: Mapping[str, Values],
     indexed: Mapping[str, str | Found] | None = None,
 ) -> list[R]:  # fmt: skip
-    """The caller's rows that the id list and the filters of `params` select, in order of creation."""
+    """The rows the caller may see that the id list and the filters of `params` select, in order of creation."""
     wanted = params.get(ids) if ids else None
     given = params.get("Filters")
     if wanted:
@@ -144,7 +144,7 @@ def select(
     elif given and indexed and (found := _by_index(call, world, kind, given[0], indexed)) is not None:
         rows, given = found, given[1:]
     else:
-        rows = call.mine(world, kind)
+        rows = call.visible(world, kind)
     return apply_filters(world, rows, given, filters) if given else rows
 
 

@@ -30,7 +30,7 @@ def _retagged(call: Call, world: World, id: str, retag: _Retag) -> Change:
     kind = _BY_PREFIX.get(id.rpartition("-")[0] + "-")
     if kind is None or not well_formed(kind.prefix, id):  # error codes: tagging has one code for all malformed ids
         raise fault("InvalidID", id=id)
-    row = call.get(world, kind, id)
+    row = call.owned_row(world, kind, id)
     return put(kind, replace(row, tags=retag(row.tags)))
 
 
