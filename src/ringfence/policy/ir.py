@@ -141,11 +141,15 @@ class Via(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One route; `target` is an ENI id for INTERFACE, a gateway id for GATEWAY."""
+    """One route; `target` is an ENI id for INTERFACE, a gateway id for GATEWAY.
+
+    `list_id`: the prefix list whose entry the destination is, when the table names the list (PL-08).
+    """
 
     destination: Network
     via: Via
     target: str | None = None
+    list_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

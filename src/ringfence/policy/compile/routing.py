@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 
+from ringfence.model.aws_prefix_lists import find_list
 from ringfence.model.kinds import DHCP_OPTIONS, INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, ROUTE_TABLE, VPC
-from ringfence.model.net import Network
+from ringfence.model.net import Network, contains
 from ringfence.model.nouns.instance import RUNNABLE
 from ringfence.model.nouns.network import Subnet as SubnetRow
 from ringfence.model.nouns.network import Vpc as VpcRow
+from ringfence.model.nouns.routing import ListRoute, RouteTarget
 from ringfence.model.nouns.routing import Route as RouteRow
 from ringfence.model.nouns.routing import RouteTable as RouteTableRow
-from ringfence.model.nouns.routing import RouteTarget
 from ringfence.model.regions import private_domain
 from ringfence.policy.compile.rows import Rows
 from ringfence.policy.ir import Route, RouteTable, Subnet, Via, Vpc
@@ -67,30 +68,58 @@ def route_table(rows: Rows, row: RouteTableRow) -> RouteTable:
         if association.block not in own  # the local route of a gateway table may be replaced (RT-17)
     )
     never = (Route(destination=block, via=Via.BLACKHOLE) for block in RESERVED)
-    routes = (*local, *(_route(rows, row, route) for route in row.routes), *never)
-    return RouteTable(table_id=row.id, vpc_id=row.vpc_id, number=row.number, routes=routes, unread=row.unread)
+    static = (*local, *(_route(rows, row, route) for route in row.routes), *never)
+    listed, unread = _listed(rows, row, {route.destination for route in static})
+    return RouteTable(
+        table_id=row.id, vpc_id=row.vpc_id, number=row.number, routes=(*static, *listed), unread=(*row.unread, *unread)
+    )  # fmt: skip
 
 
 def _route(rows: Rows, table: RouteTableRow, route: RouteRow) -> Route:
-    """One route; a blackhole when its target is gone, detached or does not run (RT-12)."""
+    via, target = _leads(rows, table, route)
+    return Route(destination=route.destination, via=via, target=target)
+
+
+def _listed(rows: Rows, table: RouteTableRow, taken: set[Network]) -> tuple[list[Route], list[str]]:
+    """A route to each entry of each prefix list (PL-08), and the lists whose entries are not known. A destination that is
+    taken stays with what has it: the table's own routes win over those of lists (RT-07), earlier lists over later ones
+    (AWS takes either, and keeps to it)."""
+    found: dict[Network, Route] = {}
+    unread: list[str] = []
+    for route in table.listed:
+        held = find_list(rows, route.prefix_list_id)
+        if held is None:
+            unread.append(route.prefix_list_id)
+            continue
+        via, target = _leads(rows, table, route)
+        for entry in held.entries:
+            kept_back = any(contains(block, entry.cidr) for block in RESERVED)
+            if entry.cidr not in taken and not kept_back:
+                made = Route(destination=entry.cidr, via=via, target=target, list_id=held.id)
+                found.setdefault(entry.cidr, made)
+    return list(found.values()), unread
+
+
+def _leads(rows: Rows, table: RouteTableRow, route: RouteRow | ListRoute) -> tuple[Via, str | None]:
+    """Where a route leads; a blackhole when its target is gone, detached or does not run (RT-12)."""
     if route.target is RouteTarget.LOCAL:
-        return Route(destination=route.destination, via=Via.LOCAL)
-    if route.target is RouteTarget.INTERNET_GATEWAY and _attached(rows, table, route):
-        return Route(destination=route.destination, via=Via.GATEWAY, target=route.target_id)
-    if route.target is RouteTarget.NETWORK_INTERFACE and _forwards(rows, table, route):
-        return Route(destination=route.destination, via=Via.INTERFACE, target=route.target_id)
+        return Via.LOCAL, None
+    if route.target is RouteTarget.INTERNET_GATEWAY and _attached(rows, table, route.target_id):
+        return Via.GATEWAY, route.target_id
+    if route.target is RouteTarget.NETWORK_INTERFACE and _forwards(rows, table, route.target_id):
+        return Via.INTERFACE, route.target_id
     if route.target is RouteTarget.UNMODELLED:
-        return Route(destination=route.destination, via=Via.UNMODELLED, target=route.target_id)
-    return Route(destination=route.destination, via=Via.BLACKHOLE)
+        return Via.UNMODELLED, route.target_id
+    return Via.BLACKHOLE, None
 
 
-def _attached(rows: Rows, table: RouteTableRow, route: RouteRow) -> bool:
-    gateway = rows.find(INTERNET_GATEWAY, route.target_id)
+def _attached(rows: Rows, table: RouteTableRow, gateway_id: str | None) -> bool:
+    gateway = rows.find(INTERNET_GATEWAY, gateway_id)
     return gateway is not None and gateway.vpc_id == table.vpc_id
 
 
-def _forwards(rows: Rows, table: RouteTableRow, route: RouteRow) -> bool:
-    eni = rows.find(NETWORK_INTERFACE, route.target_id)
+def _forwards(rows: Rows, table: RouteTableRow, eni_id: str | None) -> bool:
+    eni = rows.find(NETWORK_INTERFACE, eni_id)
     if eni is None or eni.vpc_id != table.vpc_id or eni.attachment is None:
         return False
     instance = rows.find(INSTANCE, eni.attachment.instance_id)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
+from ringfence.model.aws_prefix_lists import Finder, find_list
 from ringfence.model.kinds import NETWORK_INTERFACE, SECURITY_GROUP
 from ringfence.model.net import ICMP_FAMILY, PORTED, PortRange, Protocol
 from ringfence.model.nouns.security_group import GroupAssociation, SecurityGroup, SecurityGroupRule
@@ -13,26 +14,38 @@ from ringfence.policy.compile.rows import Rows
 from ringfence.policy.ir import Allow, Group, GroupMembers, Match, Opening, Unread
 
 
-def group(_: Rows, row: SecurityGroup) -> Group:
+def group(rows: Rows, row: SecurityGroup) -> Group:
     """A group's rules of both directions."""
+    rules = expanded(rows, row.rules)
+    ingress, egress = [rule for rule in rules if not rule.egress], [rule for rule in rules if rule.egress]
     return Group(
         group_id=row.id,
         vpc_id=row.vpc_id,
-        ingress=tuple(_allow(rule) for rule in row.ingress_rules if _matches_something(rule)),
-        egress=tuple(_allow(rule) for rule in row.egress_rules if _matches_something(rule)),
-        opens_ingress=_opening(row.ingress_rules),
-        opens_egress=_opening(row.egress_rules),
+        ingress=tuple(_allow(rule) for rule in ingress),
+        egress=tuple(_allow(rule) for rule in egress),
+        opens_ingress=_opening(ingress),
+        opens_egress=_opening(egress),
         unread=tuple(
             Unread(list_id=rule.prefix_list_id, egress=rule.egress, match=_match(rule))
             for rule in row.rules
-            if rule.prefix_list_id is not None
+            if rule.prefix_list_id is not None and find_list(rows, rule.prefix_list_id) is None
         ),
     )
 
 
-def _matches_something(rule: SecurityGroupRule) -> bool:
-    """A prefix list that does not exist matches nothing (SG-87)."""
-    return rule.cidr is not None or rule.group is not None
+def expanded(rows: Finder, rules: Iterable[SecurityGroupRule]) -> list[SecurityGroupRule]:
+    """The rules, one for each entry in place of one that names a prefix list (PL-08, SG-77): they keep its id.
+
+    A list that does not exist matches nothing (SG-87); one whose entries are not known has its place in `Group.unread`.
+    """
+    found: list[SecurityGroupRule] = []
+    for rule in rules:
+        if rule.prefix_list_id is None:
+            found.append(rule)
+            continue
+        held = find_list(rows, rule.prefix_list_id)
+        found += [replace(rule, cidr=entry.cidr, prefix_list_id=None) for entry in (held.entries if held else ())]
+    return found
 
 
 def _allow(rule: SecurityGroupRule) -> Allow:
