@@ -11,6 +11,7 @@ import ringfence.api.ops.cloudtrail
 import ringfence.api.ops.cloudwatch
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
+import ringfence.api.ops.kms
 import ringfence.api.ops.logs
 import ringfence.api.ops.organizations
 import ringfence.api.ops.s3

@@ -26,11 +26,12 @@ import ringfence.api.ops.cloudtrail
 import ringfence.api.ops.cloudwatch
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
+import ringfence.api.ops.kms
 import ringfence.api.ops.logs
 import ringfence.api.ops.organizations
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
-from ringfence import alarms, deliveries, expiry, fips, flow_firehose, flow_history, keyfile, notes
+from ringfence import alarms, deliveries, expiry, fips, flow_firehose, flow_history, key_upkeep, keyfile, notes
 from ringfence.accounts import Accounts
 from ringfence.api import rehearsal
 from ringfence.api.images import Images
@@ -406,8 +407,8 @@ class Installation:
         self.flow_store.clear()
 
     def _start_housekeeping(self) -> Any:
-        """Forgets terminated instances, old analyses and log events after their retention; writes down when keys were last
-        used. Returns what ends it."""
+        """Forgets terminated instances, old analyses and log events after their retention; deletes and rotates KMS keys that are due;
+        writes down when access keys were last used. Returns what ends it."""
         stop, clock = threading.Event(), SystemClock()
 
         def keep() -> None:
@@ -417,6 +418,7 @@ class Installation:
                         self.store.write(lambda world: Commit(change=_forgotten(world, clock.now())))
                     except ApiError as problem:
                         log.error("terminated instances and old analyses are not forgotten yet: %s", problem)
+                key_upkeep.keep(self.store, self.sealer, clock, RandomIds())
                 self._write_uses()
                 self._renew()
                 self.pipeline.throttled.flush(clock.now().timestamp())

@@ -19,6 +19,7 @@ from botocore.credentials import Credentials
 import ringfence.api.ops.accessanalyzer
 import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
+import ringfence.api.ops.kms
 import ringfence.api.ops.organizations
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -26,6 +27,10 @@ SECRET = frozenset(
         "MetricData", "EntityMetricData",
     }
 )  # fmt: skip
+#: CloudTrail omits these from KMS's events: ciphertexts, beside what is secret (AWS KMS Developer Guide, "Logging AWS KMS API calls")
+_OMITTED = frozenset({"CiphertextBlob", "GrantToken", "GrantTokens", "Plaintext"})
+#: service -> the type of the resources that its events name
+_RESOURCE_TYPES = {"kms": "AWS::KMS::Key"}
 #: member -> what is secret in it, or None when all of it is
 _Plan = Mapping[str, Any]
 
@@ -112,13 +117,37 @@ def _session(principal: Principal) -> dict[str, Any]:
     return {"sessionContext": context}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How an event came about that is not just a caller's request to his own account.
+
+    `invoked_by`: the service that made the request for the caller. `identity`: who made it, when that is no caller. `recipient`: the
+    account that the event is for. `shared`: what the events of one request in several accounts have in common. `event`: its type.
+    """
+
+    invoked_by: str = ""
+    identity: Params | None = None
+    recipient: str = ""
+    shared: str = ""
+    event: str = "AwsApiCall"
+
+
+NO_WAY = Way()
+
+
 def record(
     call: Call, params: Params | None, *, read_only: bool, error: ApiError | None = None, reply: Params | None = None,
-    additional: Params | None = None,
+    additional: Params | None = None, touched: tuple[str, ...] = (), way: Way = NO_WAY,
 ) -> bytes:  # fmt: skip
     """The event of an authenticated call; `reply`: what a call that changed something was answered; `additional`: what the
-    record says besides (`additionalEventData`)."""
-    identity, account = _identity(call.principal)
+    record says besides (`additionalEventData`); `touched`: the ARNs of resources."""
+    identity, account = _identity(call.principal) if way.identity is None else (_JSON(way.identity), "null")
+    if way.invoked_by and way.identity is None:
+        identity = f'{identity[:-1]},"invokedBy":{_quoted(way.invoked_by)}}}'
+    if way.recipient:
+        account = _quoted(way.recipient)
+    if call.service == "kms":
+        params, reply = _without(params), _without(reply)
     shown = _JSON(redacted(params, _plan(call.service, call.action))) if params else "null"
     end = ""
     if error is not None:
@@ -127,14 +156,26 @@ def record(
         end += f',"responseElements":{_reply(reply, _plan(call.service, call.action, reply=True))}'
     if additional:
         end += f',"additionalEventData":{_JSON(additional)}'
+    if touched:
+        end += f',"resources":{_JSON(_resources(call.service, touched))}'
+    if way.shared:
+        end += f',"sharedEventID":"{way.shared}"'
     return (
         f'{{"eventVersion":"1.11","userIdentity":{identity},"eventTime":"{call.timestamp}",'
         f'"eventSource":{_quoted(call.service + ".amazonaws.com")},"eventName":{_quoted(call.action)},'
         f'"awsRegion":{_quoted(call.region)},"sourceIPAddress":{_quoted(call.source_ip)},'
         f'"userAgent":{_quoted(call.user_agent)},"requestParameters":{shown},"requestID":"{call.request_id}",'
-        f'"eventID":"{call.ids.uuid()}","readOnly":{"true" if read_only else "false"},"eventType":"AwsApiCall",'
+        f'"eventID":"{call.ids.uuid()}","readOnly":{"true" if read_only else "false"},"eventType":"{way.event}",'
         f'"recipientAccountId":{account}{end}}}'
     ).encode()
+
+
+def _without(members: Params | None) -> Params | None:
+    return {name: value for name, value in members.items() if name not in _OMITTED} if members else members
+
+
+def _resources(service: str, arns: tuple[str, ...]) -> list[dict[str, str]]:
+    return [{"accountId": arn.split(":")[4], "type": _RESOURCE_TYPES[service], "ARN": arn} for arn in arns]
 
 
 _identities: dict[int, tuple[Principal, str, str]] = {}  # by identity; an entry holds its principal

@@ -364,8 +364,13 @@ class Pipeline:
             now=now, ids=self.ids, limits=self.limits, images=self.images, source_ip=request.peer,
             user_agent=request.header("user-agent")[:512], secure=request.secure, sealer=self.sealer, uses=self.uses,
             outside=self.outside, objects=self.objects,
-            approved_only=self.approved_only, engines=self.engines,
+            approved_only=self.approved_only, engines=self.engines, witness=self.store.audit, commit=self._commit_first,
         )  # fmt: skip
+
+    def _commit_first(self, change: Callable[[World], Change]) -> World:
+        """What the first use of something makes; the World with it."""
+        self.store.write(lambda world: Commit(change=change(world)))
+        return self.store.world
 
     def _parse(self, request: HttpRequest, claim: Claim, call: Call, *, presigned: bool) -> Begun:
         """The call with its parameters, allowed. ApiError (INF-13)."""
@@ -491,7 +496,10 @@ class Pipeline:
         body = self._serialise(begun, outcome)
         self._heavy[_kind_of(call)] = sum(map(len, body)) > HEAVY_REPLY
         known, reply = outcome.caller, outcome.reply if outcome.caller is not None else None
-        record = audit.record(_by(call, known), begun.params, read_only=begun.operation.read_only, reply=reply)
+        record = audit.record(
+            _by(call, known), begun.params, read_only=begun.operation.read_only, reply=reply, additional=outcome.additional,
+            touched=outcome.touched, way=_shared(outcome),
+        )  # fmt: skip
         self.store.audit(record)
         return self._response(begun, body)
 
@@ -511,7 +519,8 @@ class Pipeline:
             body = self._serialise(begun, outcome)  # before the commit: what cannot be shown is not done
             remember = token.kept(body) if token is not None else None
             record = audit.record(
-                _by(call, outcome.caller), begun.params, read_only=False, reply=outcome.reply, additional=overridden
+                _by(call, outcome.caller), begun.params, read_only=False, reply=outcome.reply,
+                additional=overridden or outcome.additional, touched=outcome.touched, way=_shared(outcome),
             )  # fmt: skip
             return Commit(
                 change=change, audit=record, remember=remember, result=body,
@@ -557,6 +566,10 @@ class Pipeline:
 # ---------------------------------------------------------------------- small parts
 def _kind_of(call: Call) -> tuple[str, str, str]:
     return call.account_id, call.region, call.action
+
+
+def _shared(outcome: Outcome) -> audit.Way:
+    return audit.Way(shared=outcome.shared) if outcome.shared else audit.NO_WAY
 
 
 def _by(call: Call, caller: Principal | None) -> Call:

@@ -53,7 +53,8 @@ def shown(event: Mapping[str, Any]) -> dict[str, Any]:
     out = dict(event)
     out["eventTime"] = f"{event['eventTime'][:19]}Z"
     if event.get("requestParameters"):
-        out["requestParameters"] = _renamed(event["requestParameters"], ec2)
+        asked = operation.input_shape if operation is not None else None
+        out["requestParameters"] = _renamed(event["requestParameters"], ec2, asked)
     if event.get("responseElements"):
         shape = operation.output_shape if operation is not None and ec2 else None
         reply = _answered(event["responseElements"], shape)
@@ -61,11 +62,16 @@ def shown(event: Mapping[str, Any]) -> dict[str, Any]:
     return out | {"managementEvent": True, "eventCategory": "Management"}
 
 
-def _renamed(value: Any, ec2: bool) -> Any:
+def _renamed(value: Any, ec2: bool, shape: Any = None) -> Any:
+    """`shape`: of the value, where it is known: the keys of a map are nobody's to rename."""
+    kind = shape.type_name if shape is not None else None
+    if isinstance(value, Mapping) and kind == "map":
+        return {name: _renamed(item, ec2, shape.value) for name, item in value.items()}
     if isinstance(value, Mapping):
-        return {name[:1].lower() + name[1:]: _renamed(item, ec2) for name, item in value.items()}
+        members = shape.members if kind == "structure" else {}
+        return {name[:1].lower() + name[1:]: _renamed(item, ec2, members.get(name)) for name, item in value.items()}
     if isinstance(value, list):
-        items = [_renamed(item, ec2) for item in value]
+        items = [_renamed(item, ec2, shape.member if kind == "list" else None) for item in value]
         return {"items": items} if ec2 else items
     return value
 
@@ -94,7 +100,8 @@ def resources_of(event: Mapping[str, Any]) -> list[dict[str, str]]:
             kind = _type(name, value, ec2)
             if kind is not None:
                 found[kind, value] = None
-    return [{"ResourceType": kind, "ResourceName": value} for kind, value in found]
+    named = ((str(each["type"]), str(each["ARN"])) for each in event.get("resources") or ())
+    return [{"ResourceType": kind, "ResourceName": value} for kind, value in dict.fromkeys((*found, *named))]
 
 
 def _type(name: str, value: str, ec2: bool) -> str | None:

@@ -167,9 +167,16 @@ _LIMITS = (Layer.IDENTITY, Layer.BOUNDARY, Layer.SESSION)
 
 
 def _must_trust(action: str, target: Target) -> bool:
-    return (
-        action in _BY_TRUST or action.startswith("kms:") or (action in _WITH_TRUST and target.policy is not None)
-    )  # fmt: skip
+    """Trust policies, and the policies of KMS keys (AWS KMS Developer Guide, "Key policies": without permission from the key
+    policy, IAM policies that allow have no effect); what is about no key in particular, or about an alias, has none."""
+    if action.startswith("kms:"):
+        return _is_key(target.arn)
+    return action in _BY_TRUST or (action in _WITH_TRUST and target.policy is not None)
+
+
+def _is_key(arn: str) -> bool:
+    parts = arn.split(":", 5)
+    return len(parts) == 6 and parts[2] == "kms" and parts[5].startswith("key/")
 
 
 def _decision(

@@ -40,7 +40,7 @@ def answer(question: Question, policies: Policies) -> Effect:
 # ------------------------------------------------------------------------------------------------ the order of policies
 #: [E] who has an identity in an account, and so identity policies; service control policies bind nobody else [O]
 _IN_AN_ACCOUNT = (PrincipalKind.ROOT, PrincipalKind.USER, PrincipalKind.ROLE, PrincipalKind.FEDERATED)
-#: [E] "IAM role trust policies and KMS key policies are exceptions" (keys are not served): without it nothing is allowed
+#: [E] "IAM role trust policies and KMS key policies are exceptions": without it nothing is allowed
 _TRUST = ("sts:assumerole", "sts:assumerolewithsaml", "sts:assumerolewithwebidentity", "sts:tagsession",
           "sts:setsourceidentity")  # fmt: skip
 
@@ -109,7 +109,8 @@ def _granted(ask: _Asking, ways: set[str]) -> bool:
     own = who.kind is PrincipalKind.ROOT or (ask.allows(*policies.identity) and bounded and in_session)
     if who.account_id != ask.target.account_id:
         return own and bool(ways)  # [X] "only if both evaluations return a decision of Allow"
-    if not ways and ask.action.lower() in _TRUST:
+    key = re.match(r"arn:[^:]*:kms:[^:]*:[^:]*:key/", ask.target.arn) and ask.action.lower().startswith("kms:")
+    if not ways and (key or ask.action.lower() in _TRUST):
         return False
     # [E] "Resource-based policies and implicit denies in other policy types (same account)"
     return "direct" in ways or ("issuer" in ways and bounded and in_session) or own

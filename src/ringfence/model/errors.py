@@ -290,6 +290,7 @@ _STS: dict[str, ErrorKind] = {
 
 _CLOUDTRAIL: dict[str, ErrorKind] = {
     "CloudTrailARNInvalidException": _bad("{message}"),
+    "InsufficientEncryptionPolicyException": _bad("{message}"),
     "InsufficientS3BucketPolicyException": _bad("Incorrect S3 bucket policy is detected for bucket: {bucket}"),
     "InvalidEventSelectorsException": _bad("{message}"),
     "InvalidLookupAttributesException": _bad("{message}"),
@@ -299,6 +300,9 @@ _CLOUDTRAIL: dict[str, ErrorKind] = {
     "InvalidS3PrefixException": _bad("{message}"),
     "InvalidTimeRangeException": _bad("{message}"),
     "InvalidTrailNameException": _bad("{message}"),
+    "KmsException": _bad("{message}"),
+    "KmsKeyDisabledException": _bad("{message}"),
+    "KmsKeyNotFoundException": _bad("{message}"),
     "MaximumNumberOfTrailsExceededException": _bad("User: {account} already has {limit} trails in {region}."),
     "ResourceNotFoundException": _bad("{message}", 400),
     "S3BucketDoesNotExistException": _bad("S3 bucket {bucket} does not exist!"),
@@ -318,6 +322,28 @@ _LOGS: dict[str, ErrorKind] = {
     "ServiceUnavailableException": _bad("{message}", 503),
     "ResourceAlreadyExistsException": _bad("The specified {what} already exists"),
     "TooManyTagsException": _bad("{message}"),
+}
+
+#: AWS KMS API Reference, "Errors" of each action; the last three as Amazon S3 shows them
+_KMS: dict[str, ErrorKind] = {
+    "AlreadyExistsException": _bad("{message}"),
+    "DisabledException": _bad("{id} is disabled."),
+    "IncorrectKeyException": _bad("The key ID in the request does not identify a CMK that can perform this operation."),
+    "DryRunOperationException": _bad("The request would have succeeded, but the DryRun option is set.", 412),
+    "InvalidAliasNameException": _bad("{message}"),
+    "InvalidArnException": _bad("{message}"),
+    "InvalidCiphertextException": _bad(""),  # AWS: without a word
+    "InvalidGrantIdException": _bad("{message}"),
+    "InvalidGrantTokenException": _bad("{message}"),
+    "InvalidKeyUsageException": _bad("{message}"),
+    "InvalidMarkerException": _bad("Could not deserialize marker"),
+    "KMSInternalException": _bad("{message}", 500),
+    "KMSInvalidStateException": _bad("{message}"),
+    "NotFoundException": _bad("{message}"),
+    "TagException": _bad("{message}"),
+    "KMS.DisabledException": _bad("{message}"),
+    "KMS.KMSInvalidStateException": _bad("{message}"),
+    "KMS.NotFoundException": _bad("{message}"),
 }
 
 #: CloudWatch API Reference, "Errors" of each action
@@ -434,6 +460,7 @@ ERRORS: dict[str, ErrorKind] = {
     **_IAM,
     **_STS,
     **_LOGS,
+    **_KMS,
     **_CLOUDWATCH,
     **_ORGANIZATIONS,
 }

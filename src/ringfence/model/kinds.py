@@ -26,6 +26,7 @@ from ringfence.model.nouns.identity import (
     User,
 )
 from ringfence.model.nouns.instance import Image, Instance, KeyPair
+from ringfence.model.nouns.kms import KmsAlias, KmsGrant, KmsKey, KmsMaterial
 from ringfence.model.nouns.log import LogGroup, LogResourcePolicy, LogStream, MetricFilter
 from ringfence.model.nouns.network import DhcpOptions, InternetGateway, RegionState, Subnet, SubnetCidrReservation, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl
@@ -68,6 +69,7 @@ class Kind(Generic[R]):
     malformed: str
     indexes: Mapping[str, Keys] = field(default_factory=dict)
     service: str = "ec2"
+    erased: bool = False  # rows are secrets: what is deleted leaves nothing in the journal or the database
 
     def arn(self, row: Row) -> str:
         """`arn:aws:ec2:region:account:type/id`; images have no account (IAM-23). IAM's: `arn:aws:iam::account:user/path/name`."""
@@ -75,6 +77,8 @@ class Kind(Generic[R]):
             return f"arn:aws:iam::{row.owner_id}:{self.noun.removeprefix('iam-')}{row.path}{row.name}"
         if self.service == "s3":
             return f"arn:aws:s3:::{row.id}"
+        if self.service == "kms":
+            return row.id
         owner = (
             "" if self.noun == "image" else row.owner_id.lower()
         )  # AWS: its own lists are of "AWS", their ARNs of "aws"
@@ -319,9 +323,9 @@ IAM_ACCOUNT = _iam("account", IamAccount, "")
 
 
 # ---------------------------------------------------------------------- CloudTrail, and the buckets logs go to
-def _own(noun: str, row: type[R], service: str, not_found: str, **indexes: Keys) -> Kind[R]:
+def _own(noun: str, row: type[R], service: str, not_found: str, *, erased: bool = False, **indexes: Keys) -> Kind[R]:
     """A kind whose ids are names or ARNs of their own."""
-    kind = Kind(noun, row, "", not_found, not_found, indexes, service)
+    kind = Kind(noun, row, "", not_found, not_found, indexes, service, erased)
     KINDS[noun] = kind
     return kind
 
@@ -332,6 +336,16 @@ TRAIL = _own(
     account=lambda t: (t.owner_id,),
 )  # fmt: skip
 DIGEST_KEY = _own("cloudtrail-digest-key", DigestKey, "cloudtrail", "ResourceNotFoundException")
+
+
+# ---------------------------------------------------------------------- AWS KMS
+KMS_KEY = _own("kms-key", KmsKey, "kms", "NotFoundException", uuid=lambda k: (k.uuid,))
+KMS_MATERIAL = _own("kms-material", KmsMaterial, "kms", "NotFoundException", erased=True, key=lambda m: (m.key,))
+KMS_ALIAS = _own("kms-alias", KmsAlias, "kms", "NotFoundException", key=lambda a: (a.key,))
+KMS_GRANT = _own(
+    "kms-grant", KmsGrant, "kms", "NotFoundException", key=lambda g: (g.key,),
+    retiring=lambda g: (*_maybe(g.retiring), *_maybe(g.retiring_service)),
+)  # fmt: skip
 
 
 # ---------------------------------------------------------------------- imported networks

@@ -57,6 +57,10 @@ QUOTAS: dict[str, Quota] = {
     "log-groups": Quota("L-D2832119", 1_000_000, None, "LimitExceededException"),
     "metric-filters-per-log-group": Quota("metric-filters-per-log-group", 100, 100, "LimitExceededException"),
     "log-resource-policies": Quota("log-resource-policies", 10, 10, "LimitExceededException"),
+    # AWS KMS Developer Guide, "Resource quotas"
+    "kms-keys": Quota("L-C2F1777E", 100_000, None, "LimitExceededException"),
+    "kms-aliases-per-key": Quota("L-CC0A5E6C", 50, None, "LimitExceededException"),
+    "kms-grants-per-key": Quota("L-BF6B8A87", 50_000, None, "LimitExceededException"),
     "metric-alarms": Quota("metric-alarms", 5000, None, "LimitExceeded", "alarms"),  # "CloudWatch service quotas"
     "tags-per-resource": Quota("tags", 50, 50, "TagLimitExceeded"),
     "iam-users": Quota("L-F55AF5E4", 5000, 5000, "LimitExceeded", "UsersPerAccount"),

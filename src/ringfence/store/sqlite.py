@@ -23,7 +23,7 @@ from ringfence.model.codec import decode, encode
 from ringfence.model.errors import fault
 from ringfence.model.kinds import KINDS, Kind
 from ringfence.model.row import Row
-from ringfence.model.world import Change, Put, World, world_of
+from ringfence.model.world import Change, Delete, Put, World, world_of
 from ringfence.store import chain
 from ringfence.store.journal import Entry, change_of, steps_text
 from ringfence.store.store import AuditRow, Commit, Store
@@ -141,6 +141,16 @@ class SqliteStore(Store):
         except sqlite3.Error as problem:
             log.critical("a commit failed, nothing was changed: %s", problem)
             raise fault("InternalError") from problem
+        if _erases(commit.change):
+            self._empty_log()
+
+    def _empty_log(self) -> None:
+        """What was erased leaves the write-ahead log too, as soon as nobody reads there; later commits get there as well."""
+        try:
+            with self._db_lock:
+                self._db.execute("pragma wal_checkpoint(truncate)")
+        except sqlite3.Error as problem:
+            log.warning("the write-ahead log still holds what was erased: %s", problem)
 
     def _write(self, db: sqlite3.Connection, world: World, commit: Commit) -> None:
         now = self._clock.now().timestamp()
@@ -248,18 +258,24 @@ class SqliteStore(Store):
 
 
 def _write_rows(db: sqlite3.Connection, change: Change) -> str:
-    """Write the rows of a change; its steps for the journal."""
+    """Write the rows of a change; its steps for the journal, which has none of rows that must be erasable."""
     steps: list[tuple[str, str, str | None]] = []
     for step in change.steps:
         noun = step.kind.noun
         if isinstance(step, Put):
             body = encode(step.row)
             db.execute(_PUT, (noun, step.row.id, body))
-            steps.append((noun, step.row.id, body))
+            written: tuple[str, str, str | None] = (noun, step.row.id, body)
         else:
             db.execute(_DELETE, (noun, step.id))
-            steps.append((noun, step.id, None))
+            written = (noun, step.id, None)
+        if not step.kind.erased:
+            steps.append(written)
     return steps_text(steps)
+
+
+def _erases(change: Change) -> bool:
+    return any(isinstance(step, Delete) and step.kind.erased for step in change.steps)
 
 
 def _end_of_trail(db: sqlite3.Connection) -> tuple[int, bytes]:
@@ -287,6 +303,7 @@ def _open(path: Path, *, durable: bool) -> sqlite3.Connection:
     try:
         os.chmod(path, 0o600)
         db.execute("pragma journal_mode=wal")
+        db.execute("pragma secure_delete=fast")  # deleted rows are overwritten in the pages that are written anyway
         db.execute(f"pragma synchronous={'full' if durable else 'off'}")
         _migrate(db)
         if durable:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ringfence.api.authorise import cloudtrail, cloudwatch, ec2, iam, logs, organizations, other, s3, sts
+from ringfence.api.authorise import cloudtrail, cloudwatch, ec2, iam, kms, logs, organizations, other, s3, sts
 from ringfence.api.authorise.ask import Ask
 from ringfence.api.authorise.denial import refusal
 from ringfence.api.authorise.request import request_context
@@ -24,6 +24,7 @@ Asks = Callable[[Call, World, Params], Iterable[Ask]]
 SERVICES: Mapping[str, Asks] = {
     "ec2": ec2.asks, "iam": iam.asks, "s3": s3.asks, "sts": sts.asks, "organizations": organizations.asks,
     "logs": logs.asks, "monitoring": cloudwatch.asks, "cloudtrail": cloudtrail.asks,
+    "kms": kms.asks,
 }  # fmt: skip
 #: AWS STS API Reference: "No permissions are required"; IAM User Guide, "Granting permissions to create temporary security
 #: credentials": policies cannot control GetSessionToken
@@ -58,9 +59,10 @@ class Authoriser:
 
 
 def _unlimited(call: Call, world: Callable[[Call], World]) -> bool:
-    """The root of an account that no organization binds may do everything in its account; roles are none of that."""
+    """The root of an account that no organization binds may do everything in its account; roles are none of that. Keys are
+    nobody's whom their policy does not name."""
     principal = call.principal
-    if not principal.is_root or principal.session is not None or call.service in ("s3", "sts"):
+    if not principal.is_root or principal.session is not None or call.service in ("kms", "s3", "sts"):
         return False
     levels = organization_levels(world(call), principal.account_id)
     return not levels.service_control and not levels.resource_control

@@ -15,6 +15,8 @@ from ringfence.identity.actions import Action, ResourceUse
 
 #: verbs that make what they are authorised on, so that it cannot be named
 MAKING = ("Allocate", "Copy", "Create", "Import", "Register", "Request", "Run", "Start")
+#: asked about as two actions, the other with the same resources and keys
+_ONE_OF = {"ReEncrypt": "ReEncryptFrom"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def plan(service: str, action: str) -> Plan:
     if (service, action) in UNASKED:
         return Plan(action, (), (), "not asked: needs no permission")
     prefix = PREFIXES.get(service, service)
-    about = actions.action(prefix, s3.ACTIONS.get(action, action) if service == "s3" else action)
+    about = actions.action(prefix, s3.ACTIONS.get(action, action) if service == "s3" else _ONE_OF.get(action, action))
     if about is None:
         raise KeyError(f"{service}:{action} is no action: add it to OVERRIDES of identity/actions.py")
     if service == "ec2":

@@ -29,6 +29,14 @@ R = TypeVar("R", bound=Row)
 Params = Mapping[str, Any]
 
 
+def _forgotten(_record: bytes) -> None:
+    """Of a call that is only thought of."""
+
+
+def _nowhere(_change: Callable[[World], Change]) -> World:
+    raise fault("InternalError")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One authenticated request, apart from its parameters."""
@@ -51,6 +59,11 @@ class Call:
     objects: BucketFiles | None = None  # None: an installation without buckets
     approved_only: bool = False  # nothing but algorithms that FIPS approves
     engines: Engines = field(default_factory=Engines)  # of analyses: what one has worked out serves the next
+    #: takes the audit record of what this call makes another service do
+    witness: Callable[[bytes], None] = _forgotten
+    #: commits what a first use makes, and gives the World with it. Only where the store is not locked: never in an operation that
+    #: changes the World, which returns the change with its own
+    commit: Callable[[Callable[[World], Change]], World] = _nowhere
 
     @property
     def account_id(self) -> str:
@@ -110,12 +123,17 @@ class Call:
 class Outcome:
     """What an operation decided: the change to commit (maybe none) and the reply.
 
-    `caller`: who a call without a signature turned out to be from, for the record.
+    `caller`: who a call without a signature turned out to be from, for the record. `touched`: the ARNs of the resources that
+    the record names besides, `additional`: what it says besides (`additionalEventData`). `shared`: what it has in common with the
+    records of the same call in other accounts.
     """
 
     reply: Params
     change: Change = NOTHING
     caller: Principal | None = None
+    touched: tuple[str, ...] = ()
+    additional: Params | None = None
+    shared: str = ""
 
 
 class KnownCaller(ApiError):
