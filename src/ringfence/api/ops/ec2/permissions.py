@@ -13,7 +13,7 @@ from typing import Any
 
 from ringfence.api.ops.context import Call, Filled, Form, Params
 from ringfence.model.errors import ApiError, fault
-from ringfence.model.kinds import GROUP_ASSOCIATION, SECURITY_GROUP
+from ringfence.model.kinds import GROUP_ASSOCIATION, PREFIX_LIST, SECURITY_GROUP
 from ringfence.model.net import (
     ANY_IPV4,
     ANY_IPV6,
@@ -182,10 +182,8 @@ class PermissionParser:
         yield self._rule({}, service, cidr=parse_cidr(params["CidrIp"], ipv6=False))
 
     def prefix_list(self, id: str) -> str:
-        """A prefix list that exists. None exist in this installation yet, so naming one is an error."""
-        if self.strict:
-            raise fault("InvalidPrefixListID.NotFound", id=id)
-        return id
+        """A prefix list that the caller may see (PL-13), where a rule is made; any, where one is matched."""
+        return self.call.get(self.world, PREFIX_LIST, id).id if self.strict else id
 
     def reference(self, item: Params) -> GroupReference:
         """The group a permission names: by id, `account/sg-id` (SG-52) or, in the default VPC, by name."""

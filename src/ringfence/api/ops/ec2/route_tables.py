@@ -14,7 +14,7 @@ from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
 from ringfence.model.kinds import INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, ROUTE_TABLE, SUBNET, VPC
 from ringfence.model.nouns.instance import RUNNABLE
-from ringfence.model.nouns.routing import Route, RouteTable, RouteTableAssociation, RouteTarget
+from ringfence.model.nouns.routing import ListRoute, Route, RouteTable, RouteTableAssociation, RouteTarget
 from ringfence.model.world import World, delete, put
 
 
@@ -31,7 +31,7 @@ def all_routes(world: World, table: RouteTable) -> list[Route]:
     return [*local, *table.routes]
 
 
-def route_state(world: World, table: RouteTable, route: Route) -> str:
+def route_state(world: World, table: RouteTable, route: Route | ListRoute) -> str:
     """`blackhole` when the target is gone, detached, not modelled, or its instance does not run (RT-12)."""
     if route.target is RouteTarget.INTERNET_GATEWAY:
         gateway = world.find(INTERNET_GATEWAY, route.target_id)
@@ -50,9 +50,15 @@ _UNMODELLED = {
 }  # fmt: skip
 
 
-def _route_view(world: World, table: RouteTable, route: Route) -> dict[str, Any]:
-    destination = "DestinationCidrBlock" if route.destination.version == 4 else "DestinationIpv6CidrBlock"
-    out: dict[str, Any] = {destination: str(route.destination), "Origin": route.origin}
+def _destination_view(route: Route | ListRoute) -> dict[str, Any]:
+    if isinstance(route, ListRoute):
+        return {"DestinationPrefixListId": route.prefix_list_id}
+    name = "DestinationCidrBlock" if route.destination.version == 4 else "DestinationIpv6CidrBlock"
+    return {name: str(route.destination)}
+
+
+def _route_view(world: World, table: RouteTable, route: Route | ListRoute) -> dict[str, Any]:
+    out: dict[str, Any] = {**_destination_view(route), "Origin": route.origin}
     if route.target is RouteTarget.LOCAL:
         out["GatewayId"] = "local"
     elif route.target is RouteTarget.INTERNET_GATEWAY:
@@ -86,7 +92,7 @@ def _view(world: World, table: RouteTable) -> Params:
         "RouteTableId": table.id,
         "VpcId": table.vpc_id,
         "OwnerId": table.owner_id,
-        "Routes": [_route_view(world, table, route) for route in all_routes(world, table)],
+        "Routes": list(_routes_shown(world, table)),
         "Associations": [_association_view(table, association) for association in table.associations],
         "PropagatingVgws": [],
         "Tags": tag_list(table.tags),
@@ -94,7 +100,8 @@ def _view(world: World, table: RouteTable) -> Params:
 
 
 def _routes_shown(world: World, table: RouteTable) -> Iterator[dict[str, Any]]:
-    return (_route_view(world, table, route) for route in all_routes(world, table))
+    every: list[Route | ListRoute] = [*all_routes(world, table), *table.listed]
+    return (_route_view(world, table, route) for route in every)
 
 
 def _of_routes(member: str) -> Any:
@@ -124,7 +131,7 @@ describe(
         "route.network-interface-id": _of_routes("NetworkInterfaceId"),
         "route.origin": _of_routes("Origin"),
         "route.state": _of_routes("State"),
-        "route.destination-prefix-list-id": lambda _, table: (),
+        "route.destination-prefix-list-id": lambda _, table: (route.prefix_list_id for route in table.listed),
         "route.nat-gateway-id": lambda _, table: (),
         "route.transit-gateway-id": lambda _, table: (),
         "route.vpc-peering-connection-id": lambda _, table: (),
@@ -212,6 +219,8 @@ def _associate_gateway(call: Call, world: World, table: RouteTable, id: str) -> 
         raise fault("InvalidParameterValue", message=f"Gateway {id} is not attached to VPC {table.vpc_id}")
     if any(route.target is RouteTarget.INTERNET_GATEWAY for route in table.routes):
         raise fault("InvalidParameterValue", message="A gateway route table may only have local and interface targets")
+    if table.listed:  # PL-12
+        raise fault("InvalidParameterValue", message="A gateway route table cannot have routes to prefix lists")
     for held in world.by(ROUTE_TABLE, "gateway", id):
         if held.id != table.id:
             raise fault("Resource.AlreadyAssociated", message=f"{id} is already associated with {held.id}")

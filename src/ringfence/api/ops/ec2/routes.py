@@ -1,17 +1,26 @@
-"""Routes: create, replace, delete (Amazon VPC User Guide: "Route table concepts"; spec RT-05..RT-13, RT-17)."""
+"""Routes: create, replace, delete (Amazon VPC User Guide: "Route table concepts"; spec RT-05..RT-13, RT-17, PL-12).
+
+A destination is a block or a prefix list. The route to a list is one of its own (`ListRoute`): it leads to whatever the list has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TypeVar
 
 from ringfence.api.ops.context import Call, Outcome, Params
+from ringfence.api.ops.ec2.prefix_list_references import check_route_references, route_count
 from ringfence.api.ops.registry import operation
+from ringfence.model.aws_prefix_lists import find_list
 from ringfence.model.errors import fault
-from ringfence.model.kinds import INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, ROUTE_TABLE, SUBNET, VPC
+from ringfence.model.kinds import INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, PREFIX_LIST, ROUTE_TABLE, SUBNET, VPC
 from ringfence.model.net import Network, contains, parse_ipv4_network, parse_ipv6_network, parse_network
-from ringfence.model.nouns.routing import Route, RouteTable, RouteTarget
+from ringfence.model.nouns.prefix_list import PrefixList
+from ringfence.model.nouns.routing import ListRoute, Route, RouteTable, RouteTarget
 from ringfence.model.world import World, put
+
+R = TypeVar("R", Route, ListRoute)
 
 #: destinations AWS keeps for itself (RT-09)
 RESERVED = (parse_network("169.254.168.0/22"), parse_network("fd00:ec2::/32"))
@@ -31,11 +40,15 @@ def _one(params: Params, names: Iterable[str], what: str) -> str:
     return given[0]
 
 
-def _destination(params: Params) -> Network:
+Destination = Network | PrefixList
+AnyRoute = Route | ListRoute
+
+
+def _destination(call: Call, world: World, params: Params) -> Destination:
     name = _one(params, _DESTINATIONS, "destination")
     text = params[name]
     if name == "DestinationPrefixListId":
-        raise fault("InvalidPrefixListID.NotFound", id=text)
+        return call.get(world, PREFIX_LIST, text)
     try:
         return parse_ipv4_network(text) if name == "DestinationCidrBlock" else parse_ipv6_network(text)
     except ValueError:
@@ -45,10 +58,18 @@ def _destination(params: Params) -> Network:
         ) from None
 
 
-def _target(call: Call, world: World, table: RouteTable, params: Params, destination: Network) -> Route:
+def _route(destination: Destination, target: RouteTarget, id: str) -> AnyRoute:
+    if isinstance(destination, PrefixList):
+        return ListRoute(prefix_list_id=destination.id, target=target, target_id=id)
+    return Route(destination=destination, target=target, target_id=id)
+
+
+def _target(call: Call, world: World, table: RouteTable, params: Params, destination: Destination) -> AnyRoute:
     name = _one(params, _TARGETS, "target")
     value = params[name]
     if name == "LocalTarget" or (name == "GatewayId" and value == "local"):
+        if isinstance(destination, PrefixList):
+            raise fault("InvalidParameterValue", message="A route to a prefix list cannot be local")
         return Route(destination=destination, target=RouteTarget.LOCAL)
     if name == "GatewayId":
         if not value.startswith("igw-"):
@@ -59,7 +80,7 @@ def _target(call: Call, world: World, table: RouteTable, params: Params, destina
                 "InvalidParameterValue",
                 message=f"route table {table.id} and network gateway {gateway.id} belong to different networks",
             )
-        return Route(destination=destination, target=RouteTarget.INTERNET_GATEWAY, target_id=gateway.id)
+        return _route(destination, RouteTarget.INTERNET_GATEWAY, gateway.id)
     if name == "NetworkInterfaceId":
         return _to_interface(call, world, table, destination, value)
     if name == "InstanceId":
@@ -79,18 +100,30 @@ def _only_interface(call: Call, world: World, instance_id: str) -> str:
     return interfaces[0].id
 
 
-def _to_interface(call: Call, world: World, table: RouteTable, destination: Network, eni_id: str) -> Route:
+def _to_interface(call: Call, world: World, table: RouteTable, destination: Destination, eni_id: str) -> AnyRoute:
     eni = call.get(world, NETWORK_INTERFACE, eni_id)
     if eni.vpc_id != table.vpc_id:
         raise fault(
             "InvalidParameterValue",
             message=f"route table {table.id} and interface {eni.id} belong to different networks",
         )
-    return Route(destination=destination, target=RouteTarget.NETWORK_INTERFACE, target_id=eni.id)
+    return _route(destination, RouteTarget.NETWORK_INTERFACE, eni.id)
 
 
-def _check_placement(world: World, table: RouteTable, route: Route) -> None:
-    """RT-08, RT-09, RT-13: where a route of this destination may lead."""
+def check_placement(world: World, table: RouteTable, route: AnyRoute) -> None:
+    """RT-08, RT-09, RT-13, PL-12: where a route of this destination may lead. Of a list, where its entries are now."""
+    if isinstance(route, Route):
+        _check_block(world, table, route)
+        return
+    if any(association.gateway_id for association in table.associations):
+        raise fault("InvalidParameterValue", message="A gateway route table cannot have routes to prefix lists")
+    held = find_list(world, route.prefix_list_id)
+    for entry in held.entries if held is not None else ():
+        if not _is_local(world, table, entry.cidr):  # the local route stays
+            _check_block(world, table, Route(destination=entry.cidr, target=route.target, target_id=route.target_id))
+
+
+def _check_block(world: World, table: RouteTable, route: Route) -> None:
     if any(contains(block, route.destination) for block in RESERVED):
         raise fault(
             "InvalidParameterValue",
@@ -123,58 +156,93 @@ def _is_local(world: World, table: RouteTable, destination: Network) -> bool:
     return any(association.block == destination for association in (*vpc.ipv4, *vpc.ipv6))
 
 
-def _find(table: RouteTable, destination: Network) -> Route | None:
+def _find(table: RouteTable, destination: Destination) -> AnyRoute | None:
+    if isinstance(destination, PrefixList):
+        return next((route for route in table.listed if route.prefix_list_id == destination.id), None)
     return next((route for route in table.routes if route.destination == destination), None)
+
+
+def _local(world: World, table: RouteTable, destination: Destination) -> bool:
+    return not isinstance(destination, PrefixList) and _is_local(world, table, destination)
+
+
+def _name(destination: Destination) -> str:
+    return destination.id if isinstance(destination, PrefixList) else str(destination)
+
+
+def with_route(table: RouteTable, route: AnyRoute, old: AnyRoute | None = None) -> RouteTable:
+    """The table with the route in place of the old one, or at the end."""
+    if isinstance(route, ListRoute):
+        return replace(table, listed=_placed(table.listed, route, old))
+    return replace(table, routes=_placed(table.routes, route, old))
+
+
+def _placed(held: tuple[R, ...], route: R, old: AnyRoute | None) -> tuple[R, ...]:
+    if old is None:
+        return held + (route,)  # noqa: RUF005  (mypy: constrained variables)
+    return tuple(route if each is old else each for each in held)
+
+
+def _without(table: RouteTable, old: AnyRoute) -> RouteTable:
+    routes = tuple(route for route in table.routes if route is not old)
+    return replace(table, routes=routes, listed=tuple(route for route in table.listed if route is not old))
 
 
 @operation("ec2:CreateRoute")
 def create_route(call: Call, world: World, params: Params) -> Outcome:
-    """RT-08..RT-10, RT-13, Q-18."""
+    """RT-08..RT-10, RT-13, Q-18, PL-12, PL-14: a list counts as its size."""
     table = call.get(world, ROUTE_TABLE, params["RouteTableId"])
-    destination = _destination(params)
+    destination = _destination(call, world, params)
     route = _target(call, world, table, params, destination)
-    if _find(table, destination) or _is_local(world, table, destination):
-        raise fault("RouteAlreadyExists", destination=destination)
+    if _find(table, destination) or _local(world, table, destination):
+        raise fault("RouteAlreadyExists", destination=_name(destination))
     if route.target is RouteTarget.LOCAL:
         raise fault("InvalidParameterValue", message="A local route cannot be created")
-    _check_placement(world, table, route)
-    same_family = sum(1 for held in table.routes if held.destination.version == destination.version)
-    call.check_quota("routes-per-table", same_family + 1)
-    return Outcome({"Return": True}, put(ROUTE_TABLE, replace(table, routes=(*table.routes, route))))
+    check_placement(world, table, route)
+    changed = with_route(table, route)
+    family = destination.family if isinstance(destination, PrefixList) else destination.version
+    call.check_quota("routes-per-table", route_count(world, changed, family))
+    if isinstance(destination, PrefixList):
+        check_route_references(call, world, destination.id)
+    return Outcome({"Return": True}, put(ROUTE_TABLE, changed))
 
 
 @operation("ec2:ReplaceRoute")
 def replace_route(call: Call, world: World, params: Params) -> Outcome:
     """RT-11, RT-17: the local route of a gateway table can be replaced and restored."""
     table = call.get(world, ROUTE_TABLE, params["RouteTableId"])
-    destination = _destination(params)
+    destination = _destination(call, world, params)
     route = _target(call, world, table, params, destination)
     old = _find(table, destination)
-    if old is None and not _is_local(world, table, destination):
+    if old is None and not _local(world, table, destination):
         raise fault(
             "InvalidParameterValue",
-            message=f"There is no route defined for '{destination}' in the route table. Use CreateRoute instead.",
+            message=f"There is no route defined for '{_name(destination)}' in the route table. Use CreateRoute instead.",
         )
-    rest = tuple(held for held in table.routes if held is not old)
     if route.target is RouteTarget.LOCAL:
-        if not _is_local(world, table, destination):
-            raise fault("InvalidParameterValue", message=f"'{destination}' is not a block of the VPC")
-        return Outcome({}, put(ROUTE_TABLE, replace(table, routes=rest)))
-    _check_placement(world, table, route)
-    changed = tuple(route if held is old else held for held in table.routes) if old else (*rest, route)
-    return Outcome({}, put(ROUTE_TABLE, replace(table, routes=changed)))
+        if not _local(world, table, destination):
+            raise fault("InvalidParameterValue", message=f"'{_name(destination)}' is not a block of the VPC")
+        return Outcome({}, put(ROUTE_TABLE, table if old is None else _without(table, old)))
+    check_placement(world, table, route)
+    return Outcome({}, put(ROUTE_TABLE, with_route(table, route, old)))
 
 
 @operation("ec2:DeleteRoute")
 def delete_route(call: Call, world: World, params: Params) -> Outcome:
-    """RT-10; the local route cannot be deleted."""
+    """RT-10; the local route cannot be deleted. A list that is no longer shared can still be let go (PL-13)."""
     table = call.get(world, ROUTE_TABLE, params["RouteTableId"])
-    destination = _destination(params)
+    named = next(
+        (route for route in table.listed if route.prefix_list_id == params.get("DestinationPrefixListId")), None
+    )
+    if named is not None:
+        _one(params, _DESTINATIONS, "destination")
+        return Outcome({}, put(ROUTE_TABLE, _without(table, named)))
+    destination = _destination(call, world, params)
     old = _find(table, destination)
     if old is None:
-        if _is_local(world, table, destination):
+        if _local(world, table, destination):
             raise fault(
                 "InvalidParameterValue", message=f"cannot remove local route {destination} in route table {table.id}"
             )
-        raise fault("InvalidRoute.NotFound", destination=destination, table=table.id)
-    return Outcome({}, put(ROUTE_TABLE, replace(table, routes=tuple(r for r in table.routes if r is not old))))
+        raise fault("InvalidRoute.NotFound", destination=_name(destination), table=table.id)
+    return Outcome({}, put(ROUTE_TABLE, _without(table, old)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
@@ -18,6 +19,7 @@ from ringfence.api.ops.ec2.permissions import (
     parse_service,
     permission_list,
 )
+from ringfence.api.ops.ec2.prefix_list_references import check_rule_references, rule_counts
 from ringfence.api.ops.ec2.security_groups import named_group
 from ringfence.api.ops.registry import operation, register
 from ringfence.api.ops.tagging import tag_list, tags_on_create
@@ -120,15 +122,16 @@ def with_rules(group: SecurityGroup, rules: Iterable[SecurityGroupRule], *, egre
     return replace(group, rules=tuple(rules), egress_unmodified=group.egress_unmodified and not egress_touched)
 
 
-def _check_count(call: Call, rules: Sequence[SecurityGroupRule]) -> None:
-    """SG-55, SG-56: per direction and IP family; a group reference counts in both families."""
-    if len(rules) <= call.limits["rules-per-security-group"]:
+def _check_count(
+    call: Call, world: World, rules: Sequence[SecurityGroupRule], added: Sequence[SecurityGroupRule]
+) -> None:
+    """SG-55 … SG-58, PL-14: rules as the quota counts them, and what refers to the lists of those that are added."""
+    lists = Counter(rule.prefix_list_id for rule in added if rule.prefix_list_id is not None)
+    for list_id, count in lists.items():
+        check_rule_references(call, world, list_id, count)
+    if len(rules) <= call.limits["rules-per-security-group"] and not any(rule.prefix_list_id for rule in rules):
         return
-    counts: dict[tuple[bool, int], int] = {}
-    for rule in rules:
-        for family in (4, 6) if rule.group else ((rule.cidr.version,) if rule.cidr else ()):
-            counts[rule.egress, family] = counts.get((rule.egress, family), 0) + 1
-    call.check_quota("rules-per-security-group", max(counts.values(), default=0))
+    call.check_quota("rules-per-security-group", rule_counts(world, rules))
 
 
 def _check_duplicates(group: SecurityGroup, wanted: Sequence[SecurityGroupRule]) -> None:
@@ -156,7 +159,7 @@ def _authorize(egress: bool) -> Callable[[Call, World, Params], Outcome]:
         _check_duplicates(group, wanted)
         added = tuple(new_rule(call, rule, tags) for rule in wanted)
         rules = group.rules + added
-        _check_count(call, rules)
+        _check_count(call, world, rules, added)
         changed = with_rules(group, rules, egress_touched=egress)
         reply = {"Return": True, "SecurityGroupRules": [_shown(group, rule) for rule in added]}
         return Outcome(reply, put(SECURITY_GROUP, changed))
@@ -287,7 +290,8 @@ def modify_security_group_rules(call: Call, world: World, params: Params) -> Out
         if rule.permission in seen:
             raise duplicate(rule)
         seen.add(rule.permission)
-    _check_count(call, rules)
+    named = [rule for rule in new.values() if rule.prefix_list_id != _own_rule(group, rule.id).prefix_list_id]
+    _check_count(call, world, rules, named)
     touched = any(rule.egress for rule in new.values())
     return Outcome({"Return": True}, put(SECURITY_GROUP, with_rules(group, rules, egress_touched=touched)))
 
