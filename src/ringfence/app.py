@@ -178,9 +178,11 @@ class Installation:
         self.listener = end.enter_context(_listen(settings.host, settings.port))
         self.data = settings.data or _scratch(end)
         self.run_directory = _directories(self.data)
+        self.sealer = keyfile.sealer_of(self.data)
         self.store = SqliteStore(
-            self.data / "ringfence.db", durable=not settings.ephemeral, audit_key=keyfile.audit_key(self.data)
-        )
+            self.data / "ringfence.db", durable=not settings.ephemeral, audit_key=keyfile.audit_key(self.data),
+            sealer=self.sealer,
+        )  # fmt: skip
         end.callback(self.store.close)
         if network is not None:
             start_with(self.store, network)
@@ -191,7 +193,6 @@ class Installation:
         end.callback(self.flow_store.close)
         self.flow_history = flow_history.FlowHistory(self.flow_store)
         self.root = root_of(settings, self.data)
-        self.sealer = keyfile.sealer_of(self.data)
         self.authority = Authority(self.data / "tls", settings.tls_names) if settings.tls_names else None
         self.gate = Authority(self.data / "endpoints", endpoints.CERTIFICATE_NAMES)  # where instances reach the APIs
         self.door: InstanceDoor | None = None

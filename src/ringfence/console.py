@@ -136,7 +136,10 @@ class Console:
     def _audit(self, request: Request) -> Reply:
         """The newest calls that fit, oldest first."""
         wanted = trail.Wanted(**{name: str(value) for name, value in request.get("wanted", {}).items() if value})
-        return {"records": trail.newest(self._store, wanted, int(request.get("last", 50)))}
+        try:
+            return {"records": trail.newest(self._store, wanted, int(request.get("last", 50)))}
+        except OSError as problem:
+            return {"error": f"{problem}: 'ringfence audit --verify' says where the trail is broken"}
 
     def _audit_verify(self, request: Request) -> Reply:
         """Is the trail whole, and does it hold a record with the seal given?"""

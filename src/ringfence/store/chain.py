@@ -22,10 +22,10 @@ def seal(key: bytes, before: bytes, number: int, record: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A record as it is stored. `seal` None: written before records were sealed."""
+    """A record as it is stored. `seal` None: written before records were sealed. `record` None: it does not open."""
 
     number: int
-    record: bytes
+    record: bytes | None
     seal: bytes | None
 
 
@@ -55,6 +55,9 @@ def verify(key: bytes, rows: Iterable[Sealed], sought: bytes = b"") -> Verified:
             continue
         if row.number != last + 1:
             return Verified(count, unsealed, before, (row.number, f"record {last + 1} is missing before it"), found)
+        if row.record is None:
+            why = "it does not open: it was altered, or the key it was encrypted with is not here"
+            return Verified(count, unsealed, before, (row.number, why), found)
         wanted = seal(key, before, row.number, row.record)
         if not hmac.compare_digest(wanted, row.seal):
             return Verified(

@@ -25,7 +25,9 @@ from ringfence.model.kinds import KINDS, Kind
 from ringfence.model.row import Row
 from ringfence.model.world import Change, Delete, Put, World, world_of
 from ringfence.store import chain
+from ringfence.store.bodies import Bodies
 from ringfence.store.journal import Entry, change_of, steps_text
+from ringfence.store.sealed import Sealer
 from ringfence.store.store import AuditRow, Commit, Store
 
 log = logging.getLogger("ringfence.store")
@@ -53,6 +55,8 @@ MIGRATIONS = (
     drop table audit;
     alter table trail rename to audit;
     """,
+    # bodies of records are encrypted from here on, with data keys that only the key outside of this file opens
+    "create table audit_key (id integer primary key, sealed blob not null);",
 )
 GROUP_COMMIT_SECONDS = 0.1
 RETRY_SECONDS = 1.0
@@ -79,17 +83,21 @@ class StoreError(Exception):
 class SqliteStore(Store):
     """`path` is the database file; one process at a time. `durable=False` (ephemeral installations) skips fsync.
 
-    `audit_key` seals the audit trail (`chain.py`).
+    `audit_key` seals the audit trail (`chain.py`); `sealer` encrypts the bodies of its records, None = they are kept plain.
 
     StoreError when the file is in use, damaged, or written by a newer version.
     """
 
-    def __init__(self, path: Path, *, durable: bool = True, clock: Clock | None = None, audit_key: bytes = b"") -> None:
+    def __init__(
+        self, path: Path, *, durable: bool = True, clock: Clock | None = None, audit_key: bytes = b"",
+        sealer: Sealer | None = None,
+    ) -> None:  # fmt: skip
         self._held = _lock_file(path.with_suffix(".lock"))
         try:
             self._db = _open(path, durable=durable)
             try:
                 super().__init__(_load(self._db))
+                self._bodies = _bodies(self._db, sealer)
             except BaseException:
                 self._db.close()
                 raise
@@ -132,7 +140,7 @@ class SqliteStore(Store):
         """The next row of the trail. Only inside a transaction."""
         self._number += 1
         self._seal = chain.seal(self._audit_key, self._seal, self._number, record)
-        return self._number, record, self._seal
+        return self._number, self._bodies.kept(self._number, record), self._seal
 
     def _persist(self, world: World, commit: Commit) -> None:
         try:
@@ -199,12 +207,14 @@ class SqliteStore(Store):
     def audit_records(
         self, *, after: int = 0, before: int | None = None, limit: int = 1000, newest: bool = False
     ) -> list[AuditRow]:
+        """Damaged when one of them does not open."""
         self._flush()
         order = "desc" if newest else "asc"
-        query = f"select number, record from audit where number > ? and number < ? order by number {order} limit ?"
+        query = f"select number, cast(record as blob) from audit where number > ? and number < ? order by number {order} limit ?"
         bounds = (after, before if before is not None else 1 << 62, limit)
         with self._db_lock:
-            rows = [AuditRow(number, record) for number, record in self._db.execute(query, bounds)]
+            found = self._db.execute(query, bounds).fetchall()
+        rows = [AuditRow(number, self._bodies.opened(number, kept)) for number, kept in found]
         return rows[::-1] if newest else rows
 
     def verify_audit(self, sought: bytes = b"") -> chain.Verified:
@@ -217,12 +227,12 @@ class SqliteStore(Store):
     def _trail(self, last: int) -> Iterator[chain.Sealed]:
         after = 0
         while True:
-            query = "select number, record, seal from audit where number > ? and number <= ? order by number limit 1000"
+            query = "select number, cast(record as blob), seal from audit where number > ? and number <= ? order by number limit 1000"
             with self._db_lock:
                 rows = self._db.execute(query, (after, last)).fetchall()
             if not rows:
                 return
-            yield from (chain.Sealed(*row) for row in rows)
+            yield from (chain.Sealed(number, self._bodies.found(number, kept), seal) for number, kept, seal in rows)
             after = rows[-1][0]
 
     # ------------------------------------------------------------------ the rest
@@ -255,6 +265,13 @@ class SqliteStore(Store):
         with self._db_lock:
             self._db.close()
         os.close(self._held)
+
+
+def _bodies(db: sqlite3.Connection, sealer: Sealer | None) -> Bodies:
+    try:
+        return Bodies(db, sealer)
+    except sqlite3.Error as problem:
+        raise StoreError(f"the audit trail cannot be written: {problem}") from problem
 
 
 def _write_rows(db: sqlite3.Connection, change: Change) -> str:

@@ -109,7 +109,10 @@ class Store(ABC):
     def audit_records(
         self, *, after: int = 0, before: int | None = None, limit: int = 1000, newest: bool = False
     ) -> list[AuditRow]:
-        """Audit records in order, numbered past `after` and below `before`; the first of them, or the newest ones."""
+        """Audit records in order, numbered past `after` and below `before`; the first of them, or the newest ones.
+
+        OSError when one of them is damaged.
+        """
 
     @abstractmethod
     def verify_audit(self, sought: bytes = b"") -> chain.Verified:

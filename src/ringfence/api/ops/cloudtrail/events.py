@@ -38,12 +38,15 @@ def lookup_events(call: Call, world: World, params: Params) -> Outcome:
         raise fault("InvalidMaxResultsException", message=f"MaxResults must be between 1 and {PAGE}.")
     below = _position(params.get("NextToken"))
     found: list[tuple[int, dict[str, Any]]] = []
-    for number, event in _events(call, wanted, max(start, call.now - KEPT), end):
-        if below is not None and number >= below:
-            continue
-        found.append((number, event))
-        if len(found) > count:
-            break
+    try:
+        for number, event in _events(call, wanted, max(start, call.now - KEPT), end):
+            if below is not None and number >= below:
+                continue
+            found.append((number, event))
+            if len(found) > count:
+                break
+    except OSError as problem:  # a record that was tampered with: no answer that leaves it out
+        raise fault("InternalFailure", message=f"The audit trail is damaged: {problem}") from None
     token = {"NextToken": _token(found[count - 1][0])} if len(found) > count else {}
     return Outcome({"Events": [_view(event) for _, event in found[:count]], **token})
 
