@@ -14,7 +14,7 @@ from ringfence.policy.ir import Ir
 from ringfence.policy.packet import Packet
 from ringfence.policy.spec import verdict as spec
 from tests.api.ops.harness import Api
-from tests.differential import generator
+from tests.differential import generator, neighbours
 
 
 @dataclass
@@ -38,33 +38,48 @@ class Run:
 
     def __init__(self, seed: int, *, make: Any = Compiler) -> None:
         self.chance = random.Random(seed)
-        self.api = Api(defaults=True, seed=seed, quotas={"elastic-ips": 50})
-        self.site = generator.build(self.api.call, self.chance, image=self.api.image())
-        self.api.settle()
+        self.build(seed)
         self.compiler = make()
         self.flows, self.tables = Flows(), spec.Tables()
         self.world: World | None = None
         self.ir: Ir | None = None
 
+    def build(self, seed: int) -> None:
+        """By the operations."""
+        self.api = Api(defaults=True, seed=seed, quotas={"elastic-ips": 50})
+        self.site = generator.build(self.api.call, self.chance, image=self.api.image())
+        self.api.settle()
+
+    @property
+    def rows(self) -> World:
+        """What there is now."""
+        return self.api.world
+
+    def packet(self) -> tuple[str, Packet]:
+        return generator.packet(self.chance, self.site, odd=True)
+
+    def change(self) -> None:
+        generator.change(self.api.call, self.chance, self.site)
+
     def _compiled(self) -> Ir:
-        if self.world is not self.api.world or self.ir is None:
-            self.world, self.ir = self.api.world, self.compiler.compile(self.api.world)
+        if self.world is not self.rows or self.ir is None:
+            self.world, self.ir = self.rows, self.compiler.compile(self.rows)
         return self.ir
 
     def step(self, source: str, packet: Packet, tally: Tally) -> tuple[str, Packet] | None:
         """Judge one packet by both; the answer to send next, if it arrived."""
         ir = self._compiled()
         at, dropped, seen, self.flows = judged(ir, self.flows, packet, source)
-        said = spec.send(self.api.world, self.tables, packet, source)
+        said = spec.send(self.rows, self.tables, packet, source)
         tally.cases += 1
         tally.delivered += said.at is not None
         same = (at, dropped) == (said.at, said.dropped_at) and (said.at is None or seen == said.packet)
         if not same:
             assert tally.differences is not None
             tally.differences.append(f"{source} sends {packet}: specification {said}, evaluator {at or dropped} {seen}")
-        if said.at is None or said.at == "service":
+        if said.at is None or (said.at == "service" and said.through is None):
             return None
-        return said.at, said.packet.reply()
+        return said.through or said.at, said.packet.reply()
 
     def play(self, packets: int, tally: Tally) -> None:
         """Random packets, most of them answered, with a change now and then; old packets come again after changes."""
@@ -73,22 +88,41 @@ class Run:
             if sent and self.chance.random() < 0.3:
                 source, packet = self.chance.choice(sent)
             else:
-                source, packet = generator.packet(self.chance, self.site, odd=True)
+                source, packet = self.packet()
             answer = self.step(source, packet, tally)
             sent.append((source, packet))
             if answer is not None and self.chance.random() < 0.9:
                 self.step(*answer, tally)
                 sent.append(answer)
             if self.chance.random() < 0.08:
-                generator.change(self.api.call, self.chance, self.site)
+                self.change()
 
 
-def run(seeds: range, packets: int, *, make: Any = Compiler, stop_at: int | None = None) -> Tally:
+class Neighbours(Run):
+    """Neighbouring VPCs made of rows."""
+
+    def build(self, seed: int) -> None:
+        self.scene = neighbours.scene(self.chance)
+
+    @property
+    def rows(self) -> World:
+        return self.scene.world
+
+    def packet(self) -> tuple[str, Packet]:
+        return self.scene.packet()
+
+    def change(self) -> None:
+        self.scene.change()
+
+
+def run(
+    seeds: range, packets: int, *, make: Any = Compiler, stop_at: int | None = None, scene: type[Run] = Run
+) -> Tally:
     """Play these seeds; `stop_at`: give up after so many differences."""
     tally = Tally(differences=[])
     assert tally.differences is not None
     for seed in seeds:
-        Run(seed, make=make).play(packets, tally)
+        scene(seed, make=make).play(packets, tally)
         if stop_at is not None and len(tally.differences) >= stop_at:
             break
     return tally

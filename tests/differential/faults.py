@@ -156,7 +156,7 @@ def flush_on_change(patch: pytest.MonkeyPatch) -> Any:
     true = Run._compiled
 
     def wrong(self: Run) -> Any:
-        if self.world is not self.api.world:
+        if self.world is not self.rows:
             self.flows = Flows()
         return true(self)
 
