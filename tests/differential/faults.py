@@ -13,6 +13,7 @@ from ringfence.policy.compile import Compiler
 from ringfence.policy.evaluate import Gate
 from ringfence.policy.flows import Flows, Found
 from ringfence.policy.packet import RuleRef
+from tests.differential import neighbour_faults, neighbours
 from tests.differential.compare import Run
 
 Seed = Callable[[pytest.MonkeyPatch], Any]  # patches, and may return another compiler class
@@ -282,3 +283,9 @@ def refused_packets_leave_state(patch: pytest.MonkeyPatch) -> Any:
 
     patch.setattr(evaluate, "security_groups", wrong)
     patch.setattr(evaluate._Journey, "_end", wrong_end)
+
+
+#: in neighbouring VPCs made of rows (tests.differential.compare.Neighbours)
+NEIGHBOUR_FAULTS: dict[str, Seed] = {
+    name: seed for element in sorted(neighbours.ELEMENTS) for name, seed in neighbour_faults.SEEDS[element].items()
+}

@@ -10,11 +10,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Network, ip_address
+from ipaddress import IPv4Network
 from typing import Any
 
 from ringfence.model.kinds import NETWORK_INTERFACE, PEERING_CONNECTION, PREFIX_LIST, ROUTE_TABLE, VPC_ENDPOINT
-from ringfence.model.net import Address
+from ringfence.model.net import Address, parse_address
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.nouns.network_acl import NetworkAcl
 from ringfence.model.nouns.network_interface import NetworkInterface
@@ -25,6 +25,7 @@ from ringfence.model.nouns.security_group import SecurityGroup, SecurityGroupRul
 from ringfence.model.row import Row
 from ringfence.model.world import World
 from ringfence.policy.packet import Packet
+from ringfence.policy.spec import verdict as spec
 from tests.builders import (
     ACCOUNT,
     ANY,
@@ -72,6 +73,11 @@ LISTS = ("l0", "l1", "l2", "l3", "l4")
 PORTS = (443, 443, 443, 80, 22, 53, 1024)
 RANGES = ((443, 443), (80, 80), (0, 65535), (0, 65535), (1024, 65535), (22, 80))
 STATES = tuple(PeeringStatus)
+
+
+def six(name: str, rest: str) -> str:
+    """In a VPC's IPv6 block, which no two have in common."""
+    return f"{V6}{'abc'.index(name)}{rest}"
 
 
 @dataclass
@@ -167,8 +173,9 @@ class Scene:
         listed: dict[str, ListRoute] = {}
         for pcx, pair in self.pairs.items() if "peering" in ELEMENTS else ():
             if name in pair and self.maybe(0.85):
-                far = self.numbers[pair[0] if pair[1] == name else pair[1]]
-                for block in (f"10.{far}.0.0/{self.chance.choice((16, 16, 16, 24, 28))}", f"{V6}{far}00::/56"):
+                away = pair[0] if pair[1] == name else pair[1]
+                far = self.numbers[away]
+                for block in (f"10.{far}.0.0/{self.chance.choice((16, 16, 16, 24, 28))}", six(away, "00::/56")):
                     routes.setdefault(block, route(block, ident("pcx", pcx)))
         if name in self.with_gateway:
             routes |= {block: route(block, ident("igw", name)) for block in (ANY, ANY6) if self.maybe(0.6)}
@@ -193,16 +200,16 @@ class Scene:
         other = f"10.{number + 8}.0" if second else f"10.{number}.1"
         groups = [f"{name}g{n}" for n in range(3)]
         rows: list[Any] = [
-            vpc(name, f"10.{number}.0.0/16", ipv6=[f"{V6}{number}00::/56"],
+            vpc(name, f"10.{number}.0.0/16", ipv6=[six(name, "00::/56")],
                 secondary=[f"10.{number + 8}.0.0/20"] if second else []),
-            subnet(f"{name}0", f"10.{number}.0.0/24", vpc=name, ipv6=[f"{V6}{number}00::/64"]),
-            subnet(f"{name}1", f"{other}.0/24", vpc=name, ipv6=[f"{V6}{number}01::/64"]),
+            subnet(f"{name}0", f"10.{number}.0.0/24", vpc=name, ipv6=[six(name, "00::/64")]),
+            subnet(f"{name}1", f"{other}.0/24", vpc=name, ipv6=[six(name, "01::/64")]),
             self.acl(name), [self.group(name, n) for n in range(3)], self.table(name, name), self.table(name, f"{name}t"),
         ]  # fmt: skip
         for n in range(3):
             place = f"{other}" if n == 1 else f"10.{number}.0"
             rows.append(host(
-                f"{name}{n}", f"{place}.1{n}", subnet=f"{name}{n % 2}", vpc=name, number=n + 1, ipv6=[f"{V6}{number}0{n % 2}::1{n}"],
+                f"{name}{n}", f"{place}.1{n}", subnet=f"{name}{n % 2}", vpc=name, number=n + 1, ipv6=[six(name, f"0{n % 2}::1{n}")],
                 groups=self.chance.sample(groups, self.chance.choice((1, 1, 2))), check=n != 2 or self.maybe(0.3),
                 state=InstanceState.STOPPED if self.maybe(0.04) else InstanceState.RUNNING,
             ))  # fmt: skip
@@ -228,7 +235,7 @@ class Scene:
         for eni in self.world.all(NETWORK_INTERFACE):
             out += [*eni.addresses, *eni.ipv6]
         out += [f"198.18.{ord(name)}.1{n}" for name in self.with_gateway for n in range(2)]
-        return [ip_address(str(address)) for address in out]
+        return [parse_address(str(address)) for address in out]
 
     def near(self, sender: NetworkInterface) -> list[Address]:
         """What a sender is likely to reach: its peers and its own VPC, and the service if there is an endpoint."""
@@ -236,17 +243,16 @@ class Scene:
         vpcs = [ident("vpc", name) for name in {name for pair in joined for name in pair}] or [sender.vpc_id]
         enis = [eni for id in vpcs for eni in self.world.by(NETWORK_INTERFACE, "vpc", id) if eni.id != sender.id]
         out: list[Address] = [address for eni in enis for address in (*eni.addresses, *eni.ipv6)]
-        return out + [ip_address(a) for a in S3] if self.world.by(VPC_ENDPOINT, "vpc", sender.vpc_id) else out
+        return out + [parse_address(a) for a in S3] if self.world.by(VPC_ENDPOINT, "vpc", sender.vpc_id) else out
 
     def packet(self) -> tuple[str, Packet]:
         """A packet and who sends it; appliances send what is not theirs more often."""
         chance = self.chance
-        sender = chance.choice(
-            [*self.world.all(NETWORK_INTERFACE), None] if self.with_gateway else self.world.all(NETWORK_INTERFACE)
-        )
+        running = [eni for eni in self.world.all(NETWORK_INTERFACE) if spec.runs(self.world, eni)]
+        sender = chance.choice([*running, None] if self.with_gateway else running)
         everyone = self.addresses
         own: Sequence[Any] = (
-            [ip_address(a) for a in OUTSIDE] if sender is None else (sender.addresses[0], *sender.ipv6[:1])
+            [parse_address(a) for a in OUTSIDE] if sender is None else (sender.addresses[0], *sender.ipv6[:1])
         )
         strange = 0.35 if sender is not None and not sender.source_dest_check else 0.04
         src = chance.choice(everyone) if self.maybe(strange) else chance.choice((own[0], own[0], *own))
@@ -259,7 +265,7 @@ class Scene:
             src=src, dst=dst, protocol=protocol, sport=chance.choice((40000, 1024, 443)) if ported else 0,
             dport=chance.choice(PORTS) if ported else 0, icmp_type=kind,
         )  # fmt: skip
-        return (INTERNET if sender is None else sender.id), made
+        return (spec.INTERNET if sender is None else sender.id), made
 
     # ------------------------------------------------------------------ changing
     def change(self) -> None:
@@ -322,9 +328,6 @@ class Scene:
 
     def _some_tables(self, name: str) -> tuple[str, ...]:
         return self.chance.choice(((name,), (f"{name}t",), (name, f"{name}t")))
-
-
-INTERNET = "internet"
 
 
 def scene(chance: random.Random) -> Scene:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from ringfence.policy.compile import Compiler
-from tests.differential.compare import run
-from tests.differential.faults import FAULTS
+from tests.differential.compare import Neighbours, Run, run
+from tests.differential.faults import FAULTS, NEIGHBOUR_FAULTS
 
 
 def test_there_are_enough_faults() -> None:
     assert len(FAULTS) >= 20
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [*FAULTS, *NEIGHBOUR_FAULTS])
 def test_fault_is_killed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = FAULTS[name](monkeypatch) or Compiler
-    tally = run(range(400), 60, make=make, stop_at=1)
+    make = (FAULTS | NEIGHBOUR_FAULTS)[name](monkeypatch) or Compiler
+    tally = run(range(400), 60, make=make, stop_at=1, scene=Run if name in FAULTS else Neighbours)
     assert tally.differences, f"{name} lived through {tally.cases} cases"
