@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from xml.etree import ElementTree
@@ -82,8 +83,9 @@ class Front:
         key: str = KEY,
         secret: str | None = None,
         token: str | None = None,
+        through: str | None = None,
     ) -> Any:
-        """A boto3 client whose requests go to the pipeline."""
+        """A boto3 client whose requests go to the pipeline; `through`: by the socket of that gateway endpoint."""
         secret = secret or (USER_SECRET if key == USER_KEY else SECRET)
         config = Config(
             retries={"max_attempts": 1, "mode": "standard"}, s3={"addressing_style": "path"},
@@ -98,7 +100,7 @@ class Front:
             aws_session_token=token,
             config=config,
         )
-        client.meta.events.register("before-send", self._send)
+        client.meta.events.register("before-send", partial(self._send, through=through))
         return client
 
     def with_session(self, service: str, credentials: dict[str, Any], **how: Any) -> Any:
@@ -108,10 +110,11 @@ class Front:
             token=credentials["SessionToken"], **how,
         )  # fmt: skip
 
-    def _send(self, request: Any, **_: Any) -> AWSResponse:
+    def _send(self, request: Any, through: str | None = None, **_: Any) -> AWSResponse:
         body = request.body or b""
         body = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else body.read()
-        answer = self.pipeline.handle(http_request(request.method, request.url, request.headers.items(), body))
+        asked = http_request(request.method, request.url, request.headers.items(), body)
+        answer = self.pipeline.handle(replace(asked, endpoint=through, by_instance_door=through is not None))
         raw = io.BytesIO(answer.body)
         raw.stream = lambda *_args, **_kwargs: iter([answer.body])  # type: ignore[attr-defined]
         length = len(answer.body) if answer.length is None else answer.length

@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ringfence.identity.evaluate import decide
-from ringfence.identity.principal import Principal, PrincipalKind
-from ringfence.identity.question import Attached, Policies, Question, Target
 from tests.api.front import ACCOUNT, OTHER_ACCOUNT, OTHER_KEY
 from tests.api.test_s3 import Lab
 
@@ -181,51 +178,140 @@ def test_conditions_that_only_an_endpoint_fulfils(house: House) -> None:
     assert outcome(house.s3.get_object, Bucket="logs", Key="mine/a") == "ok"
 
 
-# ---------------------------------------------------------------------- through endpoints: the evaluator (endpoints are not served yet)
-def _asked(action: str, arn: str, account: str = ACCOUNT, *, context: dict[str, str] | None = None, endpoint: str | None = None,
-           bucket: str | None = None) -> bool:  # fmt: skip
-    who = Principal(
-        account_id=ACCOUNT, arn=f"arn:aws:iam::{ACCOUNT}:user/u", user_id="AIDA", kind=PrincipalKind.USER, name="u"
+# ---------------------------------------------------------------------- through endpoints
+class Through:
+    """An endpoint of a VPC, and clients whose requests come in by its socket."""
+
+    def __init__(self, house: House, *statements: dict[str, Any]) -> None:
+        self.house, self.ec2 = house, house.front.client("ec2")
+        self.vpc = str(self.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"])
+        self.id = self.endpoint(*statements)
+
+    def endpoint(self, *statements: dict[str, Any]) -> str:
+        policy = {"PolicyDocument": document(*statements)} if statements else {}
+        made = self.ec2.create_vpc_endpoint(VpcId=self.vpc, ServiceName="com.amazonaws.us-east-1.s3", **policy)
+        return str(made["VpcEndpoint"]["VpcEndpointId"])
+
+    def client(self, id: str | None = None, service: str = "s3", **how: Any) -> Any:
+        return self.house.front.client(service, through=id or self.id, **how)
+
+    def user(self, *statements: dict[str, Any]) -> Any:
+        """A user's client through the endpoint."""
+        outside = self.house.user(*statements)
+        key = outside._request_signer._credentials
+        return self.client(key=key.access_key, secret=key.secret_key)
+
+
+EVERYTHING = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
+
+
+def message(call: Any, **params: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**params)
+    return str(caught.value.response["Error"]["Message"])
+
+
+def test_an_endpoint_for_one_bucket(house: House) -> None:
+    """POL-23, VPE-08: the endpoint's policy limits even the root user, and grants nothing to anybody."""
+    through = Through(house, allow(["s3:GetObject", "s3:PutObject"], "logs", "logs/*", Principal="*"))
+    house.s3.create_bucket(Bucket="other")
+    house.s3.put_object(Bucket="other", Key="k", Body=b"")
+    root = through.client()
+    assert outcome(root.get_object, Bucket="logs", Key="mine/a") == "ok"
+    assert outcome(root.put_object, Bucket="logs", Key="x", Body=b"") == "ok"
+    assert outcome(root.get_object, Bucket="other", Key="k") == "AccessDenied"
+    assert outcome(root.list_objects_v2, Bucket="logs") == "AccessDenied"
+    assert message(root.list_objects_v2, Bucket="logs").endswith(
+        "on resource: arn:aws:s3:::logs because no VPC endpoint policy allows the s3:ListBucket action"
     )
-    target = Target(
-        arn=arn, account_id=account, context={"s3:resourceaccount": account, "aws:resourceaccount": account},
-        policy=Attached("bucket", bucket) if bucket else None,
-    )  # fmt: skip
-    policies = Policies(
-        identity=(Attached("all", document({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})),),
-        endpoint=Attached("endpoint", endpoint) if endpoint else None,
-    )
-    return decide(Question(principal=who, action=action, targets=(target,), context=context or {}), policies).allowed
+    listed = root.delete_objects(Bucket="logs", Delete={"Objects": [{"Key": "x"}]})
+    assert [item["Code"] for item in listed["Errors"]] == ["AccessDenied"]
+    assert outcome(house.s3.list_objects_v2, Bucket="logs") == "ok"
+    assert outcome(through.user().get_object, Bucket="logs", Key="mine/a") == "AccessDenied"
+    through.ec2.modify_vpc_endpoint(VpcEndpointId=through.id, ResetPolicy=True)
+    assert outcome(root.list_objects_v2, Bucket="logs") == "ok"
 
 
-def test_an_endpoint_for_one_bucket() -> None:
-    """POL-23."""
-    endpoint = document(allow(["s3:GetObject", "s3:PutObject"], "one", "one/*", Principal="*"))
-    assert _asked("s3:GetObject", "arn:aws:s3:::one/k", endpoint=endpoint)
-    assert not _asked("s3:GetObject", "arn:aws:s3:::two/k", endpoint=endpoint)
-    assert not _asked("s3:ListBucket", "arn:aws:s3:::one", endpoint=endpoint)
-
-
-@pytest.mark.parametrize(
-    ("key", "good", "bad"), [("aws:sourceVpce", "vpce-1", "vpce-2"), ("aws:sourceVpc", "vpc-1", "vpc-2")]
-)
-def test_a_bucket_for_one_endpoint_or_vpc(key: str, good: str, bad: str) -> None:
+@pytest.mark.parametrize("key", ["aws:sourceVpce", "aws:sourceVpc"])
+def test_a_bucket_for_one_endpoint_or_vpc(house: House, key: str) -> None:
     """POL-24, POL-25."""
-    bucket = document(deny("s3:*", "one", "one/*", Principal="*", Condition={"StringNotEquals": {key: good}}))
-    arn = "arn:aws:s3:::one/k"
-    assert _asked("s3:GetObject", arn, bucket=bucket, context={key.lower(): good})
-    assert not _asked("s3:GetObject", arn, bucket=bucket, context={key.lower(): bad})
-    assert not _asked("s3:GetObject", arn, bucket=bucket)
+    through = Through(house)
+    sibling, far = through.endpoint(), Through(house)
+    value = through.id if key == "aws:sourceVpce" else through.vpc
+    only = {"StringNotEquals": {key: value}}
+    house.policy(deny(["s3:GetObject", "s3:ListBucket"], "logs", "logs/*", Principal="*", Condition=only))
+    for client, expected in [
+        (through.client(), "ok"), (through.client(sibling), "ok" if key == "aws:sourceVpc" else "AccessDenied"),
+        (far.client(), "AccessDenied"), (house.s3, "AccessDenied"),
+    ]:  # fmt: skip
+        assert outcome(client.get_object, Bucket="logs", Key="mine/a") == expected
+        assert outcome(client.list_objects_v2, Bucket="logs") == expected
 
 
-def test_an_endpoint_for_buckets_of_the_own_account() -> None:
+def test_an_endpoint_for_buckets_of_the_own_account(house: House) -> None:
     """POL-26."""
-    endpoint = document(
-        {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"},
-        {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*",
-         "Condition": {"StringNotEquals": {"s3:ResourceAccount": ACCOUNT}}},
-    )  # fmt: skip
-    theirs = document(allow("s3:*", "one", "one/*", Principal={"AWS": ACCOUNT}))
-    assert _asked("s3:GetObject", "arn:aws:s3:::one/k", endpoint=endpoint)
-    assert not _asked("s3:GetObject", "arn:aws:s3:::one/k", OTHER_ACCOUNT, endpoint=endpoint, bucket=theirs)
-    assert _asked("s3:GetObject", "arn:aws:s3:::one/k", OTHER_ACCOUNT, bucket=theirs)
+    guard = {"StringNotEquals": {"s3:ResourceAccount": ACCOUNT}}
+    through = Through(house, EVERYTHING, {**EVERYTHING, "Effect": "Deny", "Action": "s3:*", "Condition": guard})
+    theirs = house.front.client("s3", key=OTHER_KEY)
+    theirs.create_bucket(Bucket="theirs")
+    theirs.put_object(Bucket="theirs", Key="k", Body=b"")
+    grant = document(allow("s3:GetObject", "theirs/*", Principal={"AWS": ACCOUNT}))
+    theirs.put_bucket_policy(Bucket="theirs", Policy=grant)
+    root = through.client()
+    assert outcome(root.get_object, Bucket="logs", Key="mine/a") == "ok"
+    assert outcome(root.get_object, Bucket="theirs", Key="k") == "AccessDenied"
+    assert message(root.get_object, Bucket="theirs", Key="k").endswith("with an explicit deny in a VPC endpoint policy")
+    assert outcome(house.s3.get_object, Bucket="theirs", Key="k") == "ok"
+
+
+def test_no_address_is_the_source_of_what_comes_through_an_endpoint(house: House) -> None:
+    """POL-29, VPE-09: aws:SourceIp is absent, so that a deny of all but some addresses always holds; the private address has a key
+    of its own."""
+    through = Through(house)
+    for value in ("0.0.0.0/0", "127.0.0.0/8", "10.0.0.0/8"):
+        elsewhere = {"NotIpAddress": {"aws:SourceIp": value}}
+        house.policy(deny("s3:GetObject", "logs/*", Principal="*", Condition=elsewhere))
+        assert outcome(through.client().get_object, Bucket="logs", Key="mine/a") == "AccessDenied"
+    house.policy(deny("s3:GetObject", "logs/*", Principal="*",
+                      Condition={"NotIpAddress": {"aws:VpcSourceIp": "127.0.0.1/32"}}))  # fmt: skip
+    assert outcome(through.client().get_object, Bucket="logs", Key="mine/a") == "ok"
+    assert outcome(house.s3.get_object, Bucket="logs", Key="mine/a") == "AccessDenied"
+
+
+def test_an_account_as_principal_of_an_endpoint_is_its_root(house: House) -> None:
+    """VPE-10; a deny of the account is one of everybody in it."""
+    through = Through(house, {**EVERYTHING, "Principal": {"AWS": ACCOUNT}})
+    user, root = through.user(allow("s3:*", "*")), through.client()
+    assert outcome(root.get_object, Bucket="logs", Key="mine/a") == "ok"
+    assert outcome(user.get_object, Bucket="logs", Key="mine/a") == "AccessDenied"
+    only = {**EVERYTHING, "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/u"}}
+    through.ec2.modify_vpc_endpoint(VpcEndpointId=through.id, PolicyDocument=document(only))
+    assert outcome(root.get_object, Bucket="logs", Key="mine/a") == "AccessDenied"
+    assert outcome(user.get_object, Bucket="logs", Key="mine/a") == "ok"
+    refuse = {**EVERYTHING, "Effect": "Deny", "Principal": {"AWS": ACCOUNT}}
+    through.ec2.modify_vpc_endpoint(VpcEndpointId=through.id, PolicyDocument=document(EVERYTHING, refuse))
+    assert outcome(user.get_object, Bucket="logs", Key="mine/a") == "AccessDenied"
+
+
+def test_an_endpoint_leads_to_s3_of_its_region_alone(house: House) -> None:
+    """VPE-01, VPE-04: by no other name in the request does it lead further; and it leads nowhere once it is deleted."""
+    through = Through(house)
+    for service, call in (("ec2", "describe_vpcs"), ("iam", "list_users"), ("sts", "get_caller_identity")):
+        client = through.client(service=service)
+        assert outcome(getattr(client, call)) == "AuthorizationHeaderMalformed", service
+    far = through.client(region="eu-west-1")
+    assert outcome(far.get_object, Bucket="logs", Key="mine/a") == "AuthorizationHeaderMalformed"
+    client = through.client()
+    assert outcome(client.get_object, Bucket="logs", Key="mine/a") == "ok"
+    through.ec2.delete_vpc_endpoints(VpcEndpointIds=[through.id])
+    assert outcome(client.get_object, Bucket="logs", Key="mine/a") == "AccessDenied"
+
+
+def test_the_record_names_the_endpoint(house: House) -> None:
+    """MON-11: `vpcEndpointId`, and the private address."""
+    through = Through(house)
+    through.client().list_buckets()
+    event = house.front.audit()[-1]
+    assert (event["eventName"], event["vpcEndpointId"]) == ("ListBuckets", through.id)
+    house.s3.list_buckets()
+    assert "vpcEndpointId" not in house.front.audit()[-1]

@@ -508,7 +508,11 @@ def test_pol_19_endpoints(lab: Lab) -> None:
     user = lab.user(statement(action="ec2:*VpcEndpoint*"))
     vpc = lab.vpc()
     assert user.may("create_vpc_endpoint", VpcId=vpc, ServiceName="com.amazonaws.us-east-1.s3")
-    assert user.may("describe_vpc_endpoints")
+    made = user.ec2.create_vpc_endpoint(VpcId=vpc, ServiceName="com.amazonaws.us-east-1.s3")["VpcEndpoint"]
+    assert [row["VpcEndpointId"] for row in user.ec2.describe_vpc_endpoints()["VpcEndpoints"]] == [made["VpcEndpointId"]]
+    assert user.may("describe_vpc_endpoint_services")
+    user.ec2.modify_vpc_endpoint(VpcEndpointId=made["VpcEndpointId"], ResetPolicy=True)
+    assert user.ec2.delete_vpc_endpoints(VpcEndpointIds=[made["VpcEndpointId"]])["Unsuccessful"] == []
     assert not user.may("create_vpc", CidrBlock="10.0.0.0/16")
     assert not user.may("create_nat_gateway", SubnetId=lab.subnet(vpc))
 

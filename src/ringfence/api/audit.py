@@ -154,6 +154,8 @@ def record(
         end = f",{_JSON(_error(call.service, error))[1:-1]}"
     if reply:
         end += f',"responseElements":{_reply(reply, _plan(call.service, call.action, reply=True))}'
+    if call.vpc_endpoint is not None:
+        end += f',"vpcEndpointId":"{call.vpc_endpoint}"'
     if additional:
         end += f',"additionalEventData":{_JSON(additional)}'
     if touched:

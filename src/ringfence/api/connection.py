@@ -90,6 +90,7 @@ class Connection(asyncio.Protocol):
     request_seconds, stall_seconds, idle_seconds = REQUEST_SECONDS, STALL_SECONDS, KEEP_ALIVE_SECONDS
     max_connections = MAX_CONNECTIONS
     by_instance_door = False
+    endpoint: str | None = None
     transport: Any = None
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
@@ -245,7 +246,7 @@ class Connection(asyncio.Protocol):
         request = HttpRequest(
             self._method, self._path, self._query, tuple(self._headers),
             parts[0] if len(parts) == 1 else b"".join(parts), self._peer, self._secure,
-            self.by_instance_door,
+            self.by_instance_door, self.endpoint,
         )  # fmt: skip
         parser = self._parser
         keep = refusal is None and parser.should_keep_alive() and not parser.should_upgrade()

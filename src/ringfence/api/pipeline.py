@@ -42,6 +42,7 @@ from ringfence.model.accounts import closed
 from ringfence.model.clock import Clock
 from ringfence.model.errors import ApiError, fault
 from ringfence.model.ids import IdSource
+from ringfence.model.kinds import VPC_ENDPOINT
 from ringfence.model.quotas import Limits
 from ringfence.model.regions import REGIONS
 from ringfence.model.world import NOTHING, Change, World
@@ -305,6 +306,7 @@ class Pipeline:
             if self.rates is not None and not self.rates.admit(call, request):
                 raise throttle.refusal(call.service, claim.protocol)
             refusals.check_kind_of_session(call, claim.protocol)
+            self._check_endpoint(call, signed=credential is not NOBODY)
             return self._parse(request, claim, call, presigned=presigned)
         except ApiError as error:
             self.meter.refused(call.service, call.action, error.code)
@@ -314,6 +316,18 @@ class Pipeline:
             params = error.params if isinstance(error, _Denied) else None
             self._audit_refusal(audit.record(call, params, read_only=read_only, error=error))
             return wire_fault.render(claim.protocol, error, request_id, claim.service)
+
+    def _check_endpoint(self, call: Call, *, signed: bool) -> None:
+        """A gateway endpoint leads to Amazon S3 of its own Region and nowhere else (VPE-01, VPE-04). ApiError."""
+        held = self.store.world.find(VPC_ENDPOINT, call.vpc_endpoint)
+        if call.vpc_endpoint is None:
+            return
+        if call.service != "s3":
+            text = f'incorrect service "{call.service}". This endpoint belongs to "s3".'
+            raise fault("AuthorizationHeaderMalformed", message=text)
+        if signed and held is not None and held.region != call.region:
+            text = f"the region '{call.region}' is wrong; expecting '{held.region}'"
+            raise fault("AuthorizationHeaderMalformed", message=text)
 
     def _authenticate(
         self, request: HttpRequest, claim: Claim, body: bytes | None
@@ -358,10 +372,12 @@ class Pipeline:
 
     def _call(self, request: HttpRequest, claim: Claim, region: str, found: Credential, request_id: str) -> Call:
         now = self.clock.now()
+        through = self.store.world.find(VPC_ENDPOINT, request.endpoint)
         self.uses.note(found.principal, Use(float(int(now.timestamp())), claim.service, region))
         return Call(
             service=claim.service, action=claim.action, region=region, principal=found.principal, request_id=request_id,
             now=now, ids=self.ids, limits=self.limits, images=self.images, source_ip=request.peer,
+            vpc_endpoint=request.endpoint, source_vpc=through.vpc_id if through is not None else None,
             user_agent=request.header("user-agent")[:512], secure=request.secure, sealer=self.sealer, uses=self.uses,
             outside=self.outside, objects=self.objects,
             approved_only=self.approved_only, engines=self.engines, witness=self.store.audit, commit=self._commit_first,

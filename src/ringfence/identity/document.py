@@ -59,7 +59,7 @@ _PRINCIPALS = frozenset({"AWS", "Service", "Federated", "CanonicalUser"})
 class _Rules:
     """What differs between the kinds."""
 
-    principal: bool | None = False  # required, forbidden, or None: as you like
+    principal: bool = False  # required; False: forbidden
     not_principal: bool = False
     resource: bool = True  # required; False: forbidden
     newest: bool = False  # must be of version 2012-10-17
@@ -73,7 +73,7 @@ _RULES = {
     DocumentKind.SESSION: _Rules(sid=_ALNUM),
     DocumentKind.TRUST: _Rules(principal=True, resource=False),
     DocumentKind.RESOURCE: _Rules(principal=True, not_principal=True),
-    DocumentKind.ENDPOINT: _Rules(principal=None, not_principal=True),
+    DocumentKind.ENDPOINT: _Rules(principal=True, not_principal=True),
     DocumentKind.SERVICE_CONTROL: _Rules(sid=_ALNUM),
     DocumentKind.RESOURCE_CONTROL: _Rules(principal=True, sid=_ALNUM),
 }
@@ -344,7 +344,7 @@ def _check_resources_given(statements: Sequence[_Placed], rules: _Rules, kind: D
 def _check_principals(statements: Sequence[_Placed], rules: _Rules, kind: DocumentKind) -> None:
     for place, statement in statements:
         for name in ("Principal", "NotPrincipal"):
-            if name in statement and rules.principal is False:
+            if name in statement and not rules.principal:
                 raise PolicyError("Policy document should not specify a principal.", f"{place}.{name}")
         if "NotPrincipal" in statement and not rules.not_principal:
             raise PolicyError("Has prohibited field NotPrincipal", f"{place}.NotPrincipal")

@@ -131,6 +131,8 @@ def _ask_resource(
     for statement in compiled(policy.text).about(action):
         test = statement.principal
         match = test(caller, boundary) if test is not None else Match.ANY if layer is Layer.ENDPOINT else None
+        if layer is Layer.ENDPOINT and match is Match.ACCOUNT and statement.allows and not caller.is_root:
+            continue  # AWS PrivateLink Guide, "Gateway endpoints": the account is its root user alone (VPE-10)
         if match is None or not statement.holds(arn, context):
             continue
         (found.allowed if statement.allows else found.denied).append((policy, statement))

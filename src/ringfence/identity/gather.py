@@ -13,7 +13,7 @@ from ringfence.identity.managed import managed_text
 from ringfence.identity.organization import organization_levels
 from ringfence.identity.principal import Principal, PrincipalKind
 from ringfence.identity.question import Attached, Policies
-from ringfence.model.kinds import GROUP, IAM_ACCOUNT, ROLE, USER
+from ringfence.model.kinds import GROUP, IAM_ACCOUNT, ROLE, USER, VPC_ENDPOINT
 from ringfence.model.nouns.identity import Group, Role, User
 from ringfence.model.world import World
 
@@ -21,8 +21,10 @@ from ringfence.model.world import World
 ACCOUNT_WIDE = "account/"
 
 
-def policies_of(world: World, principal: Principal, resource_account: str) -> Policies:
-    """Every policy that bears on what a principal does to resources of an account."""
+def policies_of(
+    world: World, principal: Principal, resource_account: str, vpc_endpoint: str | None = None
+) -> Policies:  # fmt: skip
+    """Every policy that bears on what a principal does to resources of an account, through a VPC endpoint if one is named."""
     entity = _entity(world, principal)
     identity = (*_identity(world, entity), *_account_wide(world, entity)) if entity is not None else ()
     return Policies(
@@ -31,7 +33,16 @@ def policies_of(world: World, principal: Principal, resource_account: str) -> Po
         session=_session(world, principal),
         service_control=organization_levels(world, principal.account_id).service_control,
         resource_control=organization_levels(world, resource_account).resource_control,
+        endpoint=_endpoint(world, vpc_endpoint) if vpc_endpoint is not None else None,
     )
+
+
+def _endpoint(world: World, id: str) -> Attached | None:
+    """The endpoint's own policy; None for full access (VPE-07). An endpoint that is gone lets nothing through."""
+    held = world.find(VPC_ENDPOINT, id)
+    if held is None:
+        return Attached(id, "")
+    return Attached(id, held.policy) if held.policy is not None else None
 
 
 def _entity(world: World, principal: Principal) -> User | Role | None:

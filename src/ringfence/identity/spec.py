@@ -90,10 +90,16 @@ def _about(question: Question, target: Target, policies: Policies) -> Effect:
     passed = (
         all(ask.allows(*level, named=True) for level in rcps)
         and all(ask.allows(*level) for level in scps)  # [O] an Allow at every level from the root to the account
-        and (not endpoint or ask.allows(*endpoint, named=True))
+        and (not endpoint or any(_admits(s, who) for s in ask.applying("Allow", endpoint, named=True)))
         and _granted(ask, {way for s in ask.applying("Allow", resource, named=True) for way in _named(s, who)})
     )
     return Effect.ALLOWED if passed else Effect.IMPLICIT_DENY
+
+
+def _admits(statement: Statement, who: Principal) -> bool:
+    """PrivateLink Guide, "Control access to VPC endpoints using endpoint policies", of gateway endpoints: an account as principal
+    means "the account root user only, and not all users and roles for the account" (VPE-10)."""
+    return who.kind is PrincipalKind.ROOT or _named(statement, who) != {"account"}
 
 
 def _granted(ask: _Asking, ways: set[str]) -> bool:

@@ -210,6 +210,9 @@ _EC2: dict[str, ErrorKind] = {
     "InvalidVpcCidrBlockAssociationID.NotFound": _bad("The vpc CIDR block association ID '{id}' does not exist"),
     "InvalidVpcID.NotFound": _bad("The vpc ID '{id}' does not exist"),
     "InvalidVpcID.Malformed": _bad('Invalid id: "{id}" (expecting "vpc-...")'),
+    "InvalidServiceName": _bad("The Vpc Endpoint Service '{service}' does not exist"),
+    "InvalidPolicyDocument": _bad("{message}"),
+    "VpcEndpointLimitExceeded": _bad("The maximum number of VPC endpoints has been reached."),
     "InvalidVpcEndpointId.Malformed": _bad('Invalid id: "{id}" (expecting "vpce-...")'),
     "InvalidVpcEndpointId.NotFound": _bad("The Vpc Endpoint Id '{id}' does not exist"),
     "InvalidVpcPeeringConnectionId.Malformed": _bad('Invalid id: "{id}" (expecting "pcx-...")'),
@@ -404,6 +407,7 @@ _S3: dict[str, ErrorKind] = {
         "Your previous request to create the named bucket succeeded and you already own it.", 409
     ),
     "BucketNotEmpty": _bad("The bucket you tried to delete is not empty", 409),
+    "AuthorizationHeaderMalformed": _bad("The authorization header is malformed; {message}"),
     "EntityTooLarge": _bad("Your proposed upload exceeds the maximum allowed size of {limit} bytes"),
     "EntityTooSmall": _bad("Your proposed upload is smaller than the minimum allowed size"),
     "IllegalLocationConstraintException": _bad("{message}"),

@@ -24,9 +24,11 @@ from ringfence.model.kinds import (
     SUBNET,
     USER,
     VPC,
+    VPC_ENDPOINT,
     Kind,
 )
 from ringfence.model.nouns.network import Subnet, Vpc
+from ringfence.model.nouns.routing import RouteTarget
 from ringfence.model.nouns.security_group import GroupAssociation, SecurityGroup
 from ringfence.model.quotas import POLICY_VERSIONS
 from ringfence.model.world import World
@@ -48,6 +50,7 @@ def check(world: World) -> list[str]:
         *_addresses(world),
         *_identities(world),
         *_flow_logs(world),
+        *_endpoints(world),
     ]
 
 
@@ -142,6 +145,21 @@ def _flow_logs(world: World) -> Iterator[str]:
     for log in world.all(FLOW_LOG):
         if world.find(kinds[log.resource_type], log.resource_id) is None:
             yield f"{log.id} is of {log.resource_id}, which does not exist"
+
+
+def _endpoints(world: World) -> Iterator[str]:
+    """A gateway endpoint's route is in its tables and in no other (VPE-01), one of a list in each (VPE-02)."""
+    for table in world.all(ROUTE_TABLE):
+        lists = [route.prefix_list_id for route in table.listed]
+        if len(set(lists)) != len(lists):
+            yield f"{table.id} has two routes to one prefix list"
+        led = {route.target_id for route in table.listed if route.target is RouteTarget.GATEWAY_ENDPOINT}
+        if led != {endpoint.id for endpoint in world.by(VPC_ENDPOINT, "route_table", table.id)}:
+            yield f"{table.id} leads to {sorted(led)}, which are not its gateway endpoints"
+    for endpoint in world.all(VPC_ENDPOINT):
+        tables = [world.find(ROUTE_TABLE, id) for id in endpoint.route_table_ids]
+        if any(table is None or table.vpc_id != endpoint.vpc_id for table in tables):
+            yield f"{endpoint.id} has route tables that are not of its VPC"
 
 
 def _identities(world: World) -> Iterator[str]:

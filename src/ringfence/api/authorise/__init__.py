@@ -81,11 +81,11 @@ def answers(call: Call, world: World, params: Params) -> Iterable[tuple[Question
     """Question by question; all must be allowed."""
     for question in questions(call, world, params):
         owner = question.targets[0].account_id if question.targets else call.account_id
-        yield question, decide(question, _policies(world, question, owner))
+        yield question, decide(question, _policies(world, question, owner, call.vpc_endpoint))
 
 
-def _policies(world: World, question: Question, owner: str) -> Policies:
-    policies = policies_of(world, question.principal, owner)
+def _policies(world: World, question: Question, owner: str, vpc_endpoint: str | None) -> Policies:
+    policies = policies_of(world, question.principal, owner, vpc_endpoint)
     if policies.resource_control and question.action.partition(":")[0] not in _RCP_SERVICES:
         return replace(policies, resource_control=())
     return policies

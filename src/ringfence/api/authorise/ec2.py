@@ -24,7 +24,7 @@ from ringfence.model.world import World
 
 _TAGGING = frozenset({"CreateTags", "DeleteTags"})
 #: actions with ec2:Attribute whose name does not tell
-_WITH_ATTRIBUTES = frozenset({"ModifyManagedPrefixList"})
+_WITH_ATTRIBUTES = frozenset({"ModifyManagedPrefixList", "ModifyVpcEndpoint"})
 
 
 def asks(call: Call, world: World, params: Params) -> Iterator[Ask]:
@@ -103,6 +103,8 @@ def _given(call: Call, params: Params) -> Values:
         held["ec2:vpceservicename"] = service
         if service.startswith("com.amazonaws."):
             held["ec2:vpceserviceowner"] = "amazon"
+    if call.action == "CreateVpcEndpoint":
+        held["ec2:vpceserviceregion"] = str(params.get("ServiceRegion") or call.region)
     if isinstance(name, str) and name:
         held["ec2:vpceserviceprivatednsname"] = name
     if call.action == "CreateVpcPeeringConnection":

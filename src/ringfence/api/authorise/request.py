@@ -1,7 +1,7 @@
 """The condition keys of every request (IAM User Guide: "AWS global condition context keys"; IAM-29). Names in lower case.
 
 Keys that have no value in a request are absent, as on AWS: aws:username of a role session, aws:MultiFactorAuthPresent of a
-long-term key, aws:SourceVpc outside an endpoint.
+long-term key, aws:SourceVpc outside an endpoint, aws:SourceIp inside one (VPE-09).
 """
 
 from __future__ import annotations
@@ -34,14 +34,22 @@ def request_context(call: Call, organization: Organization | None = None) -> Val
         "aws:epochtime": str(seconds),
         "aws:requestedregion": region,
         "aws:securetransport": truth(call.secure),
-        "aws:sourceip": call.source_ip,
         "aws:viaawsservice": "false",
+        **_whence(call),
     }
     if call.user_agent:
         held["aws:useragent"] = call.user_agent
     if call.service == "ec2":
         held["ec2:region"] = region
     return held | principal_context(call.principal, seconds, organization)
+
+
+def _whence(call: Call) -> Values:
+    """Where the request comes from: a public address, or a VPC and the endpoint it has (VPE-09)."""
+    if call.vpc_endpoint is None:
+        return {"aws:sourceip": call.source_ip}
+    held: Values = {"aws:sourcevpce": call.vpc_endpoint, "aws:vpcsourceip": call.source_ip}
+    return held | ({"aws:sourcevpc": call.source_vpc} if call.source_vpc is not None else {})
 
 
 def principal_context(principal: Principal, seconds: int, organization: Organization | None = None) -> Values:

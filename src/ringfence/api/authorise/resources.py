@@ -17,6 +17,7 @@ from ringfence.model.kinds import KEY_PAIR, KINDS
 from ringfence.model.nouns.instance import Image, Instance, KeyPair
 from ringfence.model.nouns.network import Vpc
 from ringfence.model.nouns.network_interface import ElasticIp, NetworkInterface
+from ringfence.model.nouns.vpc_endpoint import VpcEndpoint
 from ringfence.model.regions import REGIONS
 from ringfence.model.world import World
 
@@ -139,6 +140,12 @@ def _key_pair(_call: Call, row: KeyPair) -> Values:
     return {"ec2:keypairname": row.name, "ec2:keypairtype": row.key_type}
 
 
+def _endpoint(_call: Call, row: VpcEndpoint) -> Values:
+    return {"ec2:vpceservicename": row.service_name, "ec2:vpceserviceowner": "amazon",
+            "ec2:vpceserviceregion": row.region, "ec2:vpcemultiregion": "false"}  # fmt: skip
+
+
 _OWN: Mapping[type, Callable[[Call, Any], Values]] = {
     Vpc: _vpc, NetworkInterface: _interface, ElasticIp: _address, Instance: _instance, Image: _image, KeyPair: _key_pair,
+    VpcEndpoint: _endpoint,
 }  # fmt: skip

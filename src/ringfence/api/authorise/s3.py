@@ -102,7 +102,7 @@ def check(call: Call, world: World, action: str, bucket: str, key: str | None = 
     whom = _target(call.principal, world, action, bucket, key)
     context = request_context(call, organization_levels(world, call.account_id)) | _context({})
     question = Question(principal=call.principal, action=action, targets=(whom,), context=context)
-    decision = decide(question, policies_of(world, call.principal, whom.account_id))
+    decision = decide(question, policies_of(world, call.principal, whom.account_id, call.vpc_endpoint))
     if not decision.allowed:
         raise refusal(question, decision, call.sealer, call.service)
 

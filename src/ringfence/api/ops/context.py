@@ -51,6 +51,8 @@ class Call:
     limits: Limits = field(default_factory=Limits)
     images: Images = field(default_factory=Images)
     source_ip: str = "127.0.0.1"
+    vpc_endpoint: str | None = None  # the gateway endpoint the request came through, and the VPC it came from
+    source_vpc: str | None = None
     user_agent: str = ""
     secure: bool = False  # over TLS
     sealer: Sealer | None = None  # None: an installation without secrets of its own

@@ -18,6 +18,7 @@ class HttpRequest:
     peer: str = "127.0.0.1"
     secure: bool = False
     by_instance_door: bool = False  # what is not of AWS is not there
+    endpoint: str | None = None  # the gateway endpoint it came through, told by the socket it came in by
 
     @cached_property
     def _first(self) -> dict[str, str]:

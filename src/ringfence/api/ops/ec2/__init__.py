@@ -32,6 +32,8 @@ from ringfence.api.ops.ec2 import (
     subnet_reservations,
     subnets,
     tags,
+    vpc_endpoint_services,
+    vpc_endpoints,
     vpcs,
 )
 
@@ -67,5 +69,7 @@ __all__ = [
     "subnet_reservations",
     "subnets",
     "tags",
+    "vpc_endpoint_services",
+    "vpc_endpoints",
     "vpcs",
 ]

@@ -12,7 +12,7 @@ from ringfence.api.ops.ec2.addressing import next_number
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
-from ringfence.model.kinds import INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, ROUTE_TABLE, SUBNET, VPC
+from ringfence.model.kinds import INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, ROUTE_TABLE, SUBNET, VPC, VPC_ENDPOINT
 from ringfence.model.nouns.instance import RUNNABLE
 from ringfence.model.nouns.routing import ListRoute, Route, RouteTable, RouteTableAssociation, RouteTarget
 from ringfence.model.world import World, delete, put
@@ -162,9 +162,9 @@ def create_route_table(call: Call, world: World, params: Params) -> Outcome:
 
 @operation("ec2:DeleteRouteTable")
 def delete_route_table(call: Call, world: World, params: Params) -> Outcome:
-    """RT-03."""
+    """RT-03. A gateway endpoint's table goes after the endpoint has left it."""
     table = call.get(world, ROUTE_TABLE, params["RouteTableId"])
-    if table.associations:
+    if table.associations or world.count(VPC_ENDPOINT, "route_table", table.id):
         raise fault(
             "DependencyViolation",
             message=f"The routeTable '{table.id}' has dependencies and cannot be deleted.",
@@ -217,7 +217,7 @@ def _associate_gateway(call: Call, world: World, table: RouteTable, id: str) -> 
     gateway = call.get(world, INTERNET_GATEWAY, id)
     if gateway.vpc_id != table.vpc_id:
         raise fault("InvalidParameterValue", message=f"Gateway {id} is not attached to VPC {table.vpc_id}")
-    if any(route.target is RouteTarget.INTERNET_GATEWAY for route in table.routes):
+    if table.listed or any(route.target is RouteTarget.INTERNET_GATEWAY for route in table.routes):
         raise fault("InvalidParameterValue", message="A gateway route table may only have local and interface targets")
     if table.listed:  # PL-12
         raise fault("InvalidParameterValue", message="A gateway route table cannot have routes to prefix lists")

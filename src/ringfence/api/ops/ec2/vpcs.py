@@ -23,6 +23,7 @@ from ringfence.model.kinds import (
     SECURITY_GROUP,
     SUBNET,
     VPC,
+    VPC_ENDPOINT,
     Kind,
 )
 from ringfence.model.net import Network, overlap, parse_ipv4_network
@@ -151,6 +152,7 @@ def delete_vpc(call: Call, world: World, params: Params) -> Outcome:
     own = {vpc.default_security_group_id, vpc.default_network_acl_id, vpc.main_route_table_id}
     kinds: tuple[Kind[Any], ...] = (
         SUBNET, NETWORK_INTERFACE, INTERNET_GATEWAY, SECURITY_GROUP, GROUP_ASSOCIATION, NETWORK_ACL, ROUTE_TABLE,
+        VPC_ENDPOINT,
     )  # fmt: skip
     if any(row.id not in own for kind in kinds for row in world.by(kind, "vpc", vpc.id)):
         raise fault("DependencyViolation", message=f"The vpc '{vpc.id}' has dependencies and cannot be deleted.")
