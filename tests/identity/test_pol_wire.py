@@ -509,7 +509,9 @@ def test_pol_19_endpoints(lab: Lab) -> None:
     vpc = lab.vpc()
     assert user.may("create_vpc_endpoint", VpcId=vpc, ServiceName="com.amazonaws.us-east-1.s3")
     made = user.ec2.create_vpc_endpoint(VpcId=vpc, ServiceName="com.amazonaws.us-east-1.s3")["VpcEndpoint"]
-    assert [row["VpcEndpointId"] for row in user.ec2.describe_vpc_endpoints()["VpcEndpoints"]] == [made["VpcEndpointId"]]
+    assert [row["VpcEndpointId"] for row in user.ec2.describe_vpc_endpoints()["VpcEndpoints"]] == [
+        made["VpcEndpointId"]
+    ]
     assert user.may("describe_vpc_endpoint_services")
     user.ec2.modify_vpc_endpoint(VpcEndpointId=made["VpcEndpointId"], ResetPolicy=True)
     assert user.ec2.delete_vpc_endpoints(VpcEndpointIds=[made["VpcEndpointId"]])["Unsuccessful"] == []
