@@ -52,6 +52,7 @@ class _Epoch:
     rows: int
     lost: dict[str, int]
     pieces: list[str]
+    unasked: list[str]
 
 
 class PlaneCounts:
@@ -86,6 +87,7 @@ class PlaneCounts:
     def _taken(self, result: dict[str, Any], rows: bytes) -> Taken:
         observations: list[Observation] = []
         gaps: list[Gap] = []
+        unasked: list[tuple[str, float]] = []
         at, world = 0, self._world()
         for epoch in (_Epoch(**each) for each in result["epochs"]):
             part, at = rows[at : at + epoch.rows * ROW.size], at + epoch.rows * ROW.size
@@ -94,10 +96,12 @@ class PlaneCounts:
                 continue
             observations += _observations(epoch, part)
             gaps += self._gaps(world, epoch, before)
+            unasked += ((id, _within(epoch.begin, epoch.end)) for id in epoch.unasked)
             self._before[epoch.vpc] = epoch
         gaps += self._ended(world, set(result["counting"]), result["until"])
         self._confirm = [(each["vpc"], each["begin"]) for each in result["epochs"]]
-        return Taken(until=result["until"] / 1000, observations=tuple(observations), gaps=tuple(gaps))
+        until = result["until"] / 1000
+        return Taken(until=until, observations=tuple(observations), gaps=tuple(gaps), unasked=tuple(unasked))
 
     def _gaps(self, world: World, epoch: _Epoch, before: _Epoch | None) -> Iterator[Gap]:
         if before is not None and not before.last and epoch.previous != before.begin:

@@ -33,7 +33,7 @@ class Agent:
     ) -> None:
         about = {
             "vpc": vpc, "begin": begin, "previous": previous, "end": end, "last": last, "interfaces": ["eni-x"],
-            "rows": len(rows), "lost": {}, "pieces": [], **more,
+            "rows": len(rows), "lost": {}, "pieces": [], "unasked": [], **more,
         }  # fmt: skip
         self.epochs[vpc, begin] = about, b"".join(rows)
         self.until = end
@@ -204,3 +204,11 @@ def test_observations_lie_in_one_minute(lab: Lab) -> None:
         assert isinstance(seen, Observation)
         assert seen.first <= seen.last
         assert seen.first // 60 == seen.last // 60
+
+
+def test_that_others_passed_is_told_with_the_minute_it_was_in(lab: Lab) -> None:
+    """FL-28: of packets that no flow log asks for only that there were some."""
+    agent = Agent()
+    source = counts(lab, agent)
+    agent.epoch(lab.vpc, T0, 0, T0 + MINUTE + 20, unasked=["eni-x"])
+    assert source.take().unasked == (("eni-x", START + 59.999),)

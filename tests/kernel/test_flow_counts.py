@@ -18,6 +18,7 @@ from ringfence.dataplane import offloads
 from ringfence.dataplane.nftables.apply import Filter
 from ringfence.dataplane.nftables.assembly import VpcTables
 from ringfence.dataplane.nftables.counting import UNSEEN, Place, Room
+from ringfence.dataplane.nftables.counts import name_of
 from ringfence.dataplane.nftables.netlink import Netlink
 from ringfence.dataplane.nftables.objects import FAMILY_NUMBERS, NAME
 from ringfence.dataplane.nftables.terms import rule_wire
@@ -61,15 +62,19 @@ RULES = [
 Counted = dict[tuple[str, Place, str, str, tuple[int, int], int], tuple[int, int, int]]
 
 
-def covered(fragments: Iterable[Fragment], *whom: str, flags: bool = True) -> list[Fragment]:
+def covered(fragments: Iterable[Fragment], *whom: str, flags: bool = True, **what: bool) -> list[Fragment]:
+    counting = Counting(flags=flags, **what)
     return [
-        replace(f, counted=Counting(flags=flags)) if isinstance(f, Interface) and (f.eni_id in whom or not whom) else f
+        replace(f, counted=counting) if isinstance(f, Interface) and (f.eni_id in whom or not whom) else f
         for f in fragments
     ]
 
 
-def taken(bed: Testbed, filter_: Filter | None = None) -> tuple[Counted, Counter[str]]:
-    """Close the epoch, read all there are, and forget them. What found no room: packets by link."""
+def taken(
+    bed: Testbed, filter_: Filter | None = None, unasked: Counter[str] | None = None
+) -> tuple[Counted, Counter[str]]:
+    """Close the epoch, read all there are, and forget them. What found no room: packets by link. `unasked`: takes up, by
+    link, packets that no flow log asks for."""
     filter_ = filter_ or bed.filter
     filter_.seal()
     found: Counted = {}
@@ -77,9 +82,11 @@ def taken(bed: Testbed, filter_: Filter | None = None) -> tuple[Counted, Counter
     for epoch in filter_.sealed():
         counts = filter_.counted(epoch)
         lost.update(counts.lost)
+        if unasked is not None:
+            unasked.update(counts.unasked)
         for (link, source, target, sport, dport, protocol, place), (packets, octets, flags, _) in counts.flows.items():
             ends = str(ip_address(source)), str(ip_address(target))
-            key = (counts.links[link.rstrip(b"\0").decode()], Place(place), *ends, (sport, dport), protocol)
+            key = (counts.links[name_of(link)], Place(place), *ends, (sport, dport), protocol)
             held = found.get(key, (0, 0, 0))
             found[key] = held[0] + packets, held[1] + octets, held[2] | flags
         filter_.forget_counts(epoch)
@@ -142,6 +149,55 @@ def test_only_covered_interfaces_count_and_only_their_own_side() -> None:
         assert bed.delivered([Shot(A, tcp(A4, B4, 80))]) == [True]
         assert taken(bed) == ({}, Counter())
         assert "counts." not in bed.listing()
+
+
+@pytest.mark.parametrize("of_a", ["passed", "refused"])
+def test_only_what_some_flow_log_asks_for_is_counted(of_a: str) -> None:
+    """FL-02, FL-87: exactly the packets with that verdict, in both directions; that there were others is known by number, and
+    an interface beside that no flow log covers has neither."""
+    half = {"passed": {"refused": False}, "refused": {"passed": False}}
+    of_b = "refused" if of_a == "passed" else "passed"
+    to_b, denied, back = udp(A4, B4, 53), udp(A4, B4, 9), udp(B4, A4, 9)
+    third = eni("eni-c", 9, 1, 90, ["sg-a"])
+    world = covered(covered(pair(RULES, third), A, **half[of_a]), B, **half[of_b])
+    unasked: Counter[str] = Counter()
+    with Testbed(world, answering=False) as bed:
+        shots = [(to_b, 3), (denied, 4), (back, 5)]
+        came = bed.delivered([Shot(B if p is back else A, p, size=80) for p, times in shots for _ in range(times)])
+        assert came == [True] * 3 + [False] * 9
+        bed.delivered([Shot("eni-c", udp("10.0.1.90", B4, 53))])
+        found, lost = taken(bed, unasked=unasked)
+    size = size_of(Shot(A, to_b, size=80))
+    passed = {
+        A: {(Place.LEFT, A4, B4, 53): 3, (Place.LEFT, A4, B4, 9): 4},
+        B: {(Place.ARRIVED, A4, B4, 53): 3, (Place.LEFT, B4, A4, 9): 5, (Place.ARRIVED, "10.0.1.90", B4, 53): 1},
+    }
+    refused: dict[str, dict[tuple[Place, str, str, int], int]] = {
+        A: {(Place.SG_IN, B4, A4, 9): 5}, B: {(Place.SG_IN, A4, B4, 9): 4},
+    }  # fmt: skip
+    expected = {who: (passed if how == "passed" else refused)[who] for who, how in ((A, of_a), (B, of_b))}
+    assert {key: n[0] for key, n in found.items()} == {
+        (who, place, source, target, (40000, port), 17): packets
+        for who, flows in expected.items()
+        for (place, source, target, port), packets in flows.items()
+    }
+    assert all(octets == packets * size for key, (packets, octets, _) in found.items() if key[2] != "10.0.1.90")
+    others = {who: (refused if how == "passed" else passed)[who] for who, how in ((A, of_a), (B, of_b))}
+    assert unasked == {"e1": sum(others[A].values()), "e2": sum(others[B].values())}
+    assert not lost
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_flags_of_half_a_log(passed: bool) -> None:
+    """FL-30, FL-87: flags of a log of one traffic type, refused flows' too."""
+    world = covered(pair(RULES), passed=passed, refused=not passed)
+    with Testbed(world, answering=False) as bed:
+        shots = [tcp(A4, B4, 80), tcp(A4, B4, 81)]
+        bed.delivered([Shot(A, each, flags=flags) for each in shots for flags in (frames.SYN, frames.RST | frames.ACK)])
+        found, _ = taken(bed)
+    here = {key[1]: counts[2] for key, counts in found.items() if key[4] == (40000, 80 if passed else 81)}
+    assert here == ({Place.LEFT: 6, Place.ARRIVED: 6} if passed else {Place.SG_IN: 6})
+    assert {key[1] for key in found} == set(here)
 
 
 def test_services_of_the_router_are_no_flows() -> None:
@@ -310,6 +366,25 @@ def test_overflow_is_counted_to_the_packet() -> None:
     assert sum(1 for key in found if key[1] is Place.SG_IN) == 16
 
 
+def test_flags_that_find_no_room_are_lost_with_their_packet() -> None:
+    """FL-28, FL-30: never a flow whose flags lack what was seen, but SKIPDATA; packets without flags need no such room."""
+    with Testbed(pair(RULES), answering=False) as bed:
+        bed.filter.room = Room(passed=64, refused=16)  # half as many flags
+        bed.apply(covered(pair(RULES)))
+        shots = [
+            Shot(A, tcp(A4, B4, 80, sport=2000 + n), flags=flags)
+            for n in range(20)
+            for flags in (frames.SYN, frames.ACK)
+        ]
+        bed.delivered(shots, settle=0.5)
+        found, lost = taken(bed)
+    whole = {key for key, (_, _, flags) in found.items() if flags == frames.SYN}
+    assert len(whole) == 32
+    assert all(counts[0] == (2 if key in whole else 1) for key, counts in found.items())
+    assert len(found) == 40
+    assert lost["e1"] + lost["e2"] == 8
+
+
 def test_an_agent_that_starts_anew_finds_what_was_counted() -> None:
     """Nothing lost, nothing twice, and the chain of epochs shows that none is missing."""
     with Testbed(covered(pair(RULES)), answering=False) as bed:
@@ -362,10 +437,10 @@ def test_nft_can_list_it() -> None:
     assert '"e2" comment "eni-b"' in listing
 
 
-@pytest.mark.parametrize("flags", [True, False])
-def test_what_counts_reads_back_as_it_was_written(flags: bool) -> None:
+@pytest.mark.parametrize(("flags", "refused"), [(True, True), (False, True), (True, False)])
+def test_what_counts_reads_back_as_it_was_written(flags: bool, refused: bool) -> None:
     """Else `ringfence verify` takes it for drift, and closes the VPC until it is repaired."""
-    with Testbed(covered(pair(RULES), flags=flags), answering=False) as bed:
+    with Testbed(covered(pair(RULES), flags=flags, refused=refused), answering=False) as bed:
         bed.delivered([Shot(A, udp(A4, B4, 53))])
         bed.filter.seal()
         netlink = bed.vpc.run(Netlink)

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from ringfence.dataplane.nftables.apply import Filter, Sealed
 from ringfence.dataplane.nftables.counting import Epoch
 from ringfence.dataplane.nftables.counts import Counts
+from ringfence.dataplane.nftables.fields import LINK
 
 log = logging.getLogger("ringfence.counters")
 
@@ -147,12 +148,13 @@ class Counters:
             "vpc": vpc_id, "begin": epoch.begin, "previous": epoch.previous, "end": sealed.end, "last": sealed.last,
             "interfaces": enis, "rows": len(counts.flows),
             "lost": {counts.links.get(link, ""): packets for link, packets in counts.lost.items()},
+            "unasked": [counts.links[link] for link in counts.unasked if link in counts.links],
             "pieces": sorted(self._pieces.get((vpc_id, epoch.begin), set()) & set(enis)),
         }  # fmt: skip
 
 
 def _rows(counts: Counts, numbers: dict[str, int]) -> Iterator[bytes]:
-    names = {link.encode().ljust(16, b"\0"): number for link, number in numbers.items()}
+    names = {LINK.pack(link): number for link, number in numbers.items()}
     for (link, source, target, *ports, protocol, place), (packets, octets, flags, first) in counts.flows.items():
         family = 4 if len(source) == 4 else 6
         yield ROW.pack(names[link], family, protocol, place, flags, *ports, source, target, packets, octets, first)

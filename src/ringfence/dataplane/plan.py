@@ -6,14 +6,18 @@ A packet mark (32 bits, never leaves its namespace):
   bit 17     sender and destination address are in one subnet: no network ACL, no route table (ACL-32)
   bit 18     pass 1: on the way from an interface into the loop
   bit 19     no route of that table leads an address of the VPC anywhere but to its owner
-  bit 20     a flow log covers the interface that this pass belongs to
+  bit 20     a flow log of the interface that this pass belongs to asks for packets that pass
   bit 21     pass 2: the destination's owner is known, so no other table has a say but the one that leads to it
+  bit 22     a flow log of the interface that this pass belongs to asks for packets that are refused
 """
 
 from __future__ import annotations
 
 TABLE_BITS = 0xFFFF
-OWN_SOURCE, SAME_SUBNET, PASS_ONE, PLAIN_TABLE, COUNTED, OWNED = (1 << bit for bit in range(16, 22))
+OWN_SOURCE, SAME_SUBNET, PASS_ONE, PLAIN_TABLE, COUNTS_PASSED, OWNED, COUNTS_REFUSED = (
+    1 << bit for bit in range(16, 23)
+)
+COUNTED = COUNTS_PASSED | COUNTS_REFUSED
 
 LOOP_OUT, LOOP_IN = "l0", "l1"  # the veth pair every packet crosses between its two passes
 GATEWAY = "g0"  # VPC namespace → edge namespace

@@ -177,9 +177,12 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counting:
-    """Some flow log covers the interface. `flags`: one of them wants TCP flags."""
+    """Some flow log covers the interface. `flags`: one of them wants TCP flags; `passed`, `refused`: one wants packets that
+    were accepted, one packets that were rejected."""
 
     flags: bool
+    passed: bool = True
+    refused: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,8 @@ def rich() -> list[Fragment]:
         IrRoute(destination=IPv4Network("10.0.3.0/28"), via=Via.BLACKHOLE),
     ]  # fmt: skip
     enis = [
-        replace(eni("eni-a", 1, 1, 10, ["sg-a"]), counted=Counting(flags=True)), eni("eni-b", 2, 2, 10, ["sg-a", "sg-b"]),
+        replace(eni("eni-a", 1, 1, 10, ["sg-a"]), counted=Counting(flags=True)),
+        replace(eni("eni-b", 2, 2, 10, ["sg-a", "sg-b"]), counted=Counting(flags=False, passed=False)),
         eni("eni-c", 3, 1, 11, ["sg-c"], check=False), eni("eni-d", 4, 3, 40, ["sg-b", "sg-c"]),
     ]  # fmt: skip
     return members(

@@ -325,3 +325,14 @@ def test_the_window_in_which_a_flow_log_is_made_has_no_nodata() -> None:
     lab.interface("10.0.1.9")
     records = lab.records(lab.log(created=START + 10), until=START + 180)
     assert [(record.status, record.start - START) for record in records] == [(Status.NODATA, 60), (Status.NODATA, 120)]
+
+
+def test_traffic_that_no_log_asks_for_is_no_lack_of_data() -> None:
+    """FL-28, FL-72, FL-87: a counter that only counts refusals still says that others passed."""
+    lab = Lab("10.0.0.0/16", "10.0.1.0/24")
+    busy, still = lab.interface("10.0.1.10"), lab.interface("10.0.1.11")
+    log = lab.log(traffic_type="REJECT")
+    taken = Taken(until=START + 120, unasked=((busy, START + 59.9), ("eni-unknown", START + 59.9)))
+    records = lab.recorder.take(lab.world, taken)[log]
+    lines = {(r.facts.interface_id, r.start - START, r.status) for r in records if r.start >= START}
+    assert lines == {(still, 0, Status.NODATA), (busy, 60, Status.NODATA), (still, 60, Status.NODATA)}

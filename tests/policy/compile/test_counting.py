@@ -13,9 +13,9 @@ from ringfence.policy.ir import Counting, Interface
 from tests.api.ops.harness import ACCOUNT, REGION, Api
 
 
-def flow_log(id: str, resource_type: str, resource_id: str, *fields: str) -> FlowLog:
+def flow_log(id: str, resource_type: str, resource_id: str, *fields: str, traffic: str = "ALL") -> FlowLog:
     return FlowLog(
-        id=id, owner_id=ACCOUNT, region=REGION, resource_id=resource_id, resource_type=resource_type, traffic_type="ALL",
+        id=id, owner_id=ACCOUNT, region=REGION, resource_id=resource_id, resource_type=resource_type, traffic_type=traffic,
         destination_type="s3", destination="arn:aws:s3:::logs", fields=fields or DEFAULT, created=0.0,
     )  # fmt: skip
 
@@ -49,3 +49,24 @@ def test_covered_interfaces_and_no_others_are_counted(resource_type: str, counte
     for id in ("fl-1", "fl-2"):
         world = world.apply(Change((Delete(FLOW_LOG, id),)))
     assert set(now(world).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("types", "passed", "refused"),
+    [
+        (["ALL"], True, True), (["ACCEPT"], True, False), (["REJECT"], False, True), (["REJECT", "ACCEPT"], True, True),
+        (["REJECT", "ALL"], True, True), (["ACCEPT", "ACCEPT"], True, False),
+    ],
+)  # fmt: skip
+def test_only_the_verdicts_that_some_log_of_the_interface_wants(types: list[str], passed: bool, refused: bool) -> None:
+    """FL-02, FL-15, FL-87: logs of the interface itself, of its subnet and of its VPC together."""
+    api = Api()
+    vpc = api.vpc("10.0.0.0/16")
+    subnet = api.subnet(vpc, "10.0.1.0/24")
+    api.interface(subnet, api.group(vpc))
+    world = api.world
+    for number, traffic in enumerate(types):
+        resource = (("VPC", vpc), ("Subnet", subnet))[number]
+        world = world.apply(put(FLOW_LOG, flow_log(f"fl-{number}", *resource, traffic=traffic)))
+    (counted,) = (f.counted for f in Compiler().compile(world).fragments.values() if isinstance(f, Interface))
+    assert counted == Counting(flags=False, passed=passed, refused=refused)

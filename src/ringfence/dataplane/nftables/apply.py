@@ -21,7 +21,7 @@ from ringfence.dataplane.nftables import base, conntrack, counts, readback, step
 from ringfence.dataplane.nftables import netlink as nl
 from ringfence.dataplane.nftables.assembly import Tables, VpcTables
 from ringfence.dataplane.nftables.base import LINKS
-from ringfence.dataplane.nftables.counting import FLOWS, KINDS, Epoch, Room, epoch_of, set_of
+from ringfence.dataplane.nftables.counting import FLAGS, FLOWS, KINDS, Epoch, Room, epoch_of, set_of
 from ringfence.dataplane.nftables.counts import Counts
 from ringfence.dataplane.nftables.netlink import Netlink, NetlinkError
 from ringfence.dataplane.nftables.objects import INET, Table
@@ -323,7 +323,7 @@ class Filter:
         epoch = self.counting
         if epoch is None:
             return 0.0
-        sets = [set_of(epoch, kind, self.room) for kind in FLOWS]
+        sets = [set_of(epoch, kind, self.room) for kind in (*FLOWS, *FLAGS)]
         with self._reading:
             return max((counts.number_of_elements(self._open.counts, s.name) or 0) / (s.room or 1) for s in sets)
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from ringfence.dataplane.nftables import counting, render
 from ringfence.dataplane.nftables import edge as gateway
 from ringfence.dataplane.nftables.base import arp_table, inet_table, internet_table
-from ringfence.dataplane.nftables.counting import Epoch, Room
+from ringfence.dataplane.nftables.counting import Asked, Epoch, Room
 from ringfence.dataplane.nftables.pieces import EMPTY, Desired, Piece, TableChange
 from ringfence.dataplane.plan import link
 from ringfence.policy.ir import (
@@ -47,7 +47,7 @@ class VpcTables:
         self._vpc: Vpc | None = None
         self._counted: dict[Key, Counting] = {}
         self._epoch, self._room = Epoch(1, 0), Room()
-        self._rendered: tuple[Epoch, Room, bool] | None = None
+        self._rendered: tuple[Epoch, Room, Asked] | None = None
         self._links: dict[str, str] = {}  # of this epoch: link → ENI, also of ENIs that are gone meanwhile
 
     def change(self, put: Iterable[Fragment], drop: Iterable[Key]) -> list[TableChange]:
@@ -91,8 +91,9 @@ class VpcTables:
         return any(self._links.get(link(each.number), each.eni_id) != each.eni_id for each in interfaces)
 
     def _count(self) -> None:
-        flags = any(each.flags for each in self._counted.values())
-        wanted = (self._epoch, self._room, flags) if self._counted else None
+        every = self._counted.values()
+        asked = Asked(any(each.flags for each in every), not all(each.passed and each.refused for each in every))
+        wanted = (self._epoch, self._room, asked) if self._counted else None
         if wanted != self._rendered:
             self._rendered = wanted
             self.desired.put("counting", counting.counting_piece(*wanted) if wanted else EMPTY)

@@ -5,11 +5,15 @@ and when the epoch before it did, in milliseconds since 1970 (0: there was none)
 hold and whether one is missing. Epochs are closed by pointing the chains here at the sets of the next one (`Filter.seal`);
 their sets stay until they were read and are not needed any more.
 
-An element is one flow at one interface: the interface's link; a word: the protocol, TCP flags, the `Place`, zero; then four bytes
-of ports (for ICMP type and code; where the word's protocol is 0: the protocol, which then has no ports), and the addresses. Whose the
-links were while the epoch lasted, its set `links` says; a link never passes on within an epoch (`Filter.update`). Packets that find
-no room are counted by interface in `lost`, and where even that fails, under no name, whose element is there from the
-start: nothing is ever missing without a trace.
+An element is one flow at one interface: the group of the interface's link; a word: the protocol, TCP flags, the `Place`, zero; then
+four bytes of ports (for ICMP type and code; where the word's protocol is 0: the protocol, which then has no ports), and the
+addresses. Whose the links were while the epoch lasted, its set `links` says; a link never passes on within an epoch
+(`Filter.update`). Packets that find no room are counted by interface in `aside`, and where even that fails, under a name that is no
+interface's, whose element is there from the start: nothing is ever missing without a trace. In `aside` are as well, by interface
+alone, packets of the kind that no flow log of the interface asks for.
+
+TCP flags of packets that passed are noted apart, in sets without counters (a counter is most of what an element costs): one element
+for each combination of SYN, FIN and RST that a flow had. Refused packets, rarely more than one SYN, have them in the flow's key.
 """
 
 from __future__ import annotations
@@ -23,16 +27,17 @@ from ringfence.dataplane.nftables import wire
 from ringfence.dataplane.nftables.fields import (
     FIRST_REGISTER,
     IFNAME,
-    IIFNAME,
+    IIFGROUP,
     IPV4,
     IPV6,
+    LINK,
     MARK,
     META_L4PROTO,
     META_MARK,
     META_NFPROTO,
     NETWORK,
     NFPROTO_OF,
-    OIFNAME,
+    OIFGROUP,
     TRANSPORT,
     Field,
     compare,
@@ -40,8 +45,8 @@ from ringfence.dataplane.nftables.fields import (
 )
 from ringfence.dataplane.nftables.objects import INET, Chain, Element, Set
 from ringfence.dataplane.nftables.pieces import Named, Piece
-from ringfence.dataplane.nftables.terms import ACCEPT, DROP, Bits, Is, Rule, Verdict, bitwise, goto
-from ringfence.dataplane.plan import COUNTED, LOOP_OUT, TABLE_BITS
+from ringfence.dataplane.nftables.terms import ACCEPT, DROP, Bits, Is, Rule, Term, Verdict, bitwise, goto
+from ringfence.dataplane.plan import COUNTS_PASSED, COUNTS_REFUSED, LOOP_IN, LOOP_OUT, TABLE_BITS
 
 R = FIRST_REGISTER
 
@@ -64,13 +69,24 @@ REFUSED = {
     "destination": Place.DESTINATION,
 }  # fmt: skip
 LEAVING = frozenset({Place.LEFT, Place.SG_OUT, Place.ACL_OUT})
-
+PASSED = frozenset({Place.LEFT, Place.ARRIVED})
 
 _PORTED = {6: 4, 17: 4, 132: 4, 136: 4, 33: 4}  # protocol → bytes of its header that tell flows apart
 _BY_FAMILY = {4: (*_PORTED, 1), 6: (*_PORTED, 58)}
 UNSEEN = 0x80  # in place of TCP flags: nobody looked at them
 _FLAGS = bytes((0, 0x17, 0, 0))  # FIN, SYN, RST, ACK: what FL-30 needs
+_TELLING = bytes((0, 0x07, 0, 0))  # FIN, SYN, RST: without one of these, ACK says nothing
+_NOBODY = LOOP_IN  # a link that is no interface's
 _NAME = re.compile(r"counts\.(\d+)\.(\d+)\.(\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the flow logs of a VPC ask for. `flags`: TCP flags, of anything; `part`: some interface's logs want only packets that
+    passed, or only those that were refused."""
+
+    flags: bool
+    part: bool
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -111,19 +127,29 @@ class Room:
 
 
 FLOWS = ("passed4", "passed6", "refused4", "refused6")
-LOST, LINKS = "lost", "links"
+FLAGS = ("flags4", "flags6")
+ASIDE, LINKS = "aside", "links"
 MOST = 1 << 21
-KINDS = (*FLOWS, LOST, LINKS)
+KINDS = (*FLOWS, *FLAGS, ASIDE, LINKS)
+
+
+class Aside(enum.IntEnum):
+    """Why a packet is counted by interface alone. Numbers are in the kernel's sets."""
+
+    LOST = 0  # there was no room
+    UNASKED = 1  # no flow log of the interface asks for packets with this verdict
 
 
 def set_of(epoch: Epoch, kind: str, room: Room) -> Set:
     if kind == LINKS:
         return Set(epoch.name(kind), (IFNAME,))
-    if kind == LOST:
-        return Set(epoch.name(kind), (IFNAME,), room=TABLE_BITS)
+    if kind == ASIDE:
+        return Set(epoch.name(kind), (LINK, MARK), room=TABLE_BITS)
     address = IPV4 if kind.endswith("4") else IPV6
-    size = room.passed if kind.startswith("passed") else room.refused
-    return Set(epoch.name(kind), (IFNAME, MARK, MARK, address, address), room=size)
+    key = (LINK, MARK, MARK, address, address)
+    if kind in FLAGS:
+        return Set(epoch.name(kind), key, room=room.passed // 2, counters=False)
+    return Set(epoch.name(kind), key, room=room.passed if kind.startswith("passed") else room.refused)
 
 
 # ---------------------------------------------------------------------- terms
@@ -144,22 +170,33 @@ def _add(set_name: str) -> bytes:
     return expression("dynset", wire.text(1, set_name), wire.be32(4, R), wire.be32(3, 0))
 
 
+class Flags(enum.Enum):
+    """Which TCP packets a rule counts, and where their flags go."""
+
+    UNSEEN = "any"  # all of them; nobody asks for flags
+    IN_KEY = "any, by flags"  # all of them; flags are part of the flow's key
+    NONE = "no SYN, FIN, RST"  # those without a flag that tells something
+    APART = "SYN, FIN, RST"  # the others; flags are noted in a set of their own
+
+
 @dataclass(frozen=True, slots=True)
 class CountFlow:
     """Count the packet in its flow's element, made when it is missing. The rule ends where there is no room, and where the
-    packet is another protocol's. `protocol` None: any, without ports."""
+    packet is another protocol's. `protocol` None: any, without ports. `notes`: the set for flags that are noted apart."""
 
     link: Field
     family: int
     protocol: int | None
     place: Place
     into: str
-    flags: bool
+    flags: Flags
+    notes: str = ""
 
     @property
     def text(self) -> str:
         what = "any" if self.protocol is None else self.protocol
-        return f"# netlink only: count {self.link.text} ipv{self.family} {what} as {self.place.name} in @{self.into}"
+        flags = f" ({self.flags.value})" if self.protocol == 6 else ""
+        return f"# netlink only: count {self.link.text} ipv{self.family} {what}{flags} as {self.place.name} in @{self.into}"
 
     @property
     def guard(self) -> tuple[bytes, ...]:
@@ -168,11 +205,14 @@ class CountFlow:
     def wire(self) -> list[bytes]:
         is_family = META_NFPROTO.load(R) + compare(R, bytes((NFPROTO_OF[self.family],)))
         is_protocol = b"" if self.protocol is None else META_L4PROTO.load(R) + compare(R, bytes((self.protocol,)))
+        if self.flags is Flags.NONE:
+            is_protocol += _payload(R, TRANSPORT, 12, 4) + bitwise(R, _TELLING, bytes(4)) + compare(R, bytes(4))
         offset, size = (12, 8) if self.family == 4 else (8, 32)
-        return [
-            is_family, is_protocol, self.link.load(R), *self._word(R + 4), self._ports(R + 5),
-            _payload(R + 6, NETWORK, offset, size), _add(self.into),
-        ]  # fmt: skip
+        ends = [self._ports(R + 2), _payload(R + 3, NETWORK, offset, size)]
+        if self.flags is Flags.APART:
+            apart = [*self._flags(R + 1), *ends, _add(self.notes)]
+            return [is_family, is_protocol, self.link.load(R), *apart, *self._word(R + 1), _add(self.into)]
+        return [is_family, is_protocol, self.link.load(R), *self._word(R + 1), *ends, _add(self.into)]
 
     def _ports(self, register: int) -> bytes:
         if self.protocol is None:
@@ -180,46 +220,80 @@ class CountFlow:
         return _payload(register, TRANSPORT, 0, _PORTED.get(self.protocol, 2))
 
     def _word(self, register: int) -> list[bytes]:
-        if self.protocol == 6 and self.flags:
-            return [_payload(register, TRANSPORT, 12, 4), bitwise(register, _FLAGS, _word(self.place, 6))]
-        unseen = UNSEEN if self.protocol == 6 else 0
+        if self.flags is Flags.IN_KEY:
+            return self._flags(register)
+        unseen = UNSEEN if self.protocol == 6 and self.flags is Flags.UNSEEN else 0
         return [_constant(register, _word(self.place, self.protocol or 0, unseen))]
+
+    def _flags(self, register: int) -> list[bytes]:
+        return [_payload(register, TRANSPORT, 12, 4), bitwise(register, _FLAGS, _word(self.place, 6))]
 
 
 @dataclass(frozen=True, slots=True)
-class CountLost:
-    """Count a packet that found no room: for its interface, or (`link` None) for nobody in particular."""
-
-    link: Field | None
-    into: str
+class HasFlags:
+    """A TCP packet long enough to have flags."""
 
     @property
     def text(self) -> str:
-        return f"# netlink only: count {self.link.text if self.link else 'nobody'} in @{self.into}"
+        return "# netlink only: tcp that has flags"
 
     @property
     def guard(self) -> tuple[bytes, ...]:
         return ()
 
     def wire(self) -> list[bytes]:
-        return [self.link.load(R) if self.link else _constant(R, bytes(16)), _add(self.into)]
+        return [META_L4PROTO.load(R), compare(R, b"\x06"), _payload(R, TRANSPORT, 12, 4)]
+
+
+@dataclass(frozen=True, slots=True)
+class CountAside:
+    """Count a packet for its interface alone, or (`link` None) for nobody in particular."""
+
+    link: Field | None
+    why: Aside
+    into: str
+
+    @property
+    def text(self) -> str:
+        who = self.link.text if self.link else "nobody"
+        return f"# netlink only: count {who} as {self.why.name} in @{self.into}"
+
+    @property
+    def guard(self) -> tuple[bytes, ...]:
+        return ()
+
+    def wire(self) -> list[bytes]:
+        link = self.link.load(R) if self.link else _constant(R, LINK.pack(_NOBODY))
+        return [link, _constant(R + 1, MARK.pack(self.why)), _add(self.into)]
 
 
 # ---------------------------------------------------------------------- chains
-def counting_piece(epoch: Epoch, room: Room, flags: bool) -> Piece:
-    """What a VPC with a counted interface has instead of the plain ends of base.py. `flags`: tell TCP flags apart."""
+def counting_piece(epoch: Epoch, room: Room, asked: Asked) -> Piece:
+    """What a VPC with a counted interface has instead of the plain ends of base.py."""
     sets = {kind: set_of(epoch, kind, room) for kind in KINDS}
+    aside = sets[ASIDE].name
+    others = goto("unasked-passed") if asked.part else ACCEPT
     chains = [
-        Chain("done", ((_of_others, ACCEPT), (Is(OIFNAME, LOOP_OUT), goto("count-left")), (goto("count-arrived"),))),
-        _count("count-left", Place.LEFT, sets, flags, ACCEPT),
-        _count("count-arrived", Place.ARRIVED, sets, flags, ACCEPT),
+        Chain(
+            "done",
+            ((_no(COUNTS_PASSED), others), (Is(OIFGROUP, LOOP_OUT), goto("count-left")), (goto("count-arrived"),)),
+        ),
+        *_counts("left", Place.LEFT, sets, asked.flags, ACCEPT),
+        *_counts("arrived", Place.ARRIVED, sets, asked.flags, ACCEPT),
     ]
     for layer, place in REFUSED.items():
-        chains.append(Chain(f"refuse-{layer}", ((_of_others, DROP), (goto(f"count-{layer}"),))))
-        chains.append(_count(f"count-{layer}", place, sets, flags, DROP))
+        others = goto(f"unasked-{_side(place)}") if asked.part else DROP
+        chains.append(Chain(f"refuse-{layer}", ((_no(COUNTS_REFUSED), others), (goto(f"count-{layer}"),))))
+        chains += _counts(layer, place, sets, asked.flags, DROP)
+    if asked.part:
+        passed = ((Is(OIFGROUP, LOOP_OUT), *_unasked(IIFGROUP, aside), ACCEPT), (*_unasked(OIFGROUP, aside), ACCEPT))
+        chains.append(Chain("unasked-passed", ((_no(COUNTS_REFUSED), ACCEPT), *passed, *_nobody(aside, ACCEPT))))
+        for side, link in (("out", IIFGROUP), ("in", OIFGROUP)):
+            rules = ((_no(COUNTS_PASSED), DROP), (*_unasked(link, aside), DROP), *_nobody(aside, DROP))
+            chains.append(Chain(f"unasked-{side}", rules))
     named: tuple[Named, ...] = (*sets.values(), *chains)
     objects = tuple((INET, each) for each in named)
-    return Piece(objects, ((INET, sets[LOST].name, Element(("",))),))
+    return Piece(objects, ((INET, aside, Element((_NOBODY, Aside.LOST))),))
 
 
 def link_piece(epoch: Epoch, link: str, eni_id: str) -> Piece:
@@ -227,21 +301,43 @@ def link_piece(epoch: Epoch, link: str, eni_id: str) -> Piece:
     return Piece((), ((INET, epoch.name(LINKS), Element((link,), comment=eni_id)),))
 
 
-_of_others = Bits(META_MARK, COUNTED, some=False)
+def _no(counts: int) -> Bits:
+    return Bits(META_MARK, counts, some=False)
 
 
-def _count(name: str, place: Place, sets: dict[str, Set], flags: bool, end: Verdict) -> Chain:
-    link = IIFNAME if place in LEAVING else OIFNAME
-    return Chain(name, tuple(_rules(link, place, sets, flags, end)))
+def _side(place: Place) -> str:
+    return "out" if place in LEAVING else "in"
+
+
+def _unasked(link: Field, aside: str) -> tuple[Term, ...]:
+    return (CountAside(link, Aside.UNASKED, aside),)
+
+
+def _nobody(aside: str, end: Verdict) -> tuple[Rule, ...]:
+    return ((CountAside(None, Aside.LOST, aside), end), (end,))
+
+
+def _counts(name: str, place: Place, sets: dict[str, Set], flags: bool, end: Verdict) -> tuple[Chain, Chain]:
+    """The chain that counts, and the one for what finds no room."""
+    link = IIFGROUP if place in LEAVING else OIFGROUP
+    lost = ((CountAside(link, Aside.LOST, sets[ASIDE].name), end), *_nobody(sets[ASIDE].name, end))
+    rules = (*_rules(link, place, sets, flags, end), (goto(f"lost-{name}"),))
+    return Chain(f"count-{name}", rules), Chain(f"lost-{name}", lost)
 
 
 def _rules(link: Field, place: Place, sets: dict[str, Set], flags: bool, end: Verdict) -> Iterator[Rule]:
-    kind = "passed" if place in (Place.LEFT, Place.ARRIVED) else "refused"
+    kind = "passed" if place in PASSED else "refused"
+    tcp = (Flags.UNSEEN,) if not flags else (Flags.NONE, Flags.APART) if place in PASSED else (Flags.IN_KEY,)
+
+    def count(family: int, protocol: int | None, how: Flags = Flags.UNSEEN) -> Rule:
+        into, notes = sets[f"{kind}{family}"].name, sets[f"flags{family}"].name if how is Flags.APART else ""
+        return CountFlow(link, family, protocol, place, into, how, notes), end
+
     order = sorted(
         ((family, p) for family in (4, 6) for p in _BY_FAMILY[family]), key=lambda each: each[1] not in (6, 17)
     )
-    for family, protocol in [*order, (4, None), (6, None)]:
-        yield (CountFlow(link, family, protocol, place, sets[f"{kind}{family}"].name, flags), end)
-    yield (CountLost(link, sets[LOST].name), end)
-    yield (CountLost(None, sets[LOST].name), end)
-    yield (end,)
+    for family, protocol in order:
+        yield from (count(family, protocol, how) for how in (tcp if protocol == 6 else (Flags.UNSEEN,)))
+    if Flags.APART in tcp:  # one that found no room must not be counted as a packet without ports
+        yield (HasFlags(), goto(f"lost-{place.name.lower()}"))
+    yield from (count(family, None) for family in (4, 6))

@@ -16,65 +16,89 @@ from typing import Any
 
 from ringfence.dataplane.nftables import netlink as nl
 from ringfence.dataplane.nftables import wire
-from ringfence.dataplane.nftables.counting import FLOWS, LINKS, LOST, Epoch
+from ringfence.dataplane.nftables.counting import ASIDE, FLAGS, FLOWS, LINKS, Aside, Epoch
+from ringfence.dataplane.nftables.fields import MARK
 from ringfence.dataplane.nftables.netlink import Netlink, NetlinkError
 from ringfence.dataplane.nftables.objects import FAMILY_NUMBERS, INET, KEEP_SECONDS, NAME
 from ringfence.dataplane.nftables.readback import held
 from ringfence.dataplane.nftables.wire import Message, attributes, first
+from ringfence.dataplane.plan import TABLE_BITS, link
 
 KEEP_MS = KEEP_SECONDS * 1000
 _TRIES, _PAUSE_SECONDS = 20, 0.25
-#: link, protocol, TCP flags, place, two ports, source, destination
-_KEYS = {"4": "16sBBBxHH4s4s", "6": "16sBBBxHH16s16s", LOST: "16s"}
+#: group of the link, protocol, TCP flags, place, two ports, source, destination
+_KEYS = {"4": "4sBBBxHH4s4s", "6": "4sBBBxHH16s16s", ASIDE: "4s4s"}
 
 Entry = tuple[Any, ...]  # fields of the key …, bytes, packets, milliseconds left
 
 
 @dataclass(slots=True)
 class Counts:
-    """What one epoch counted. `flows`: (link, source, destination, ports, protocol, place) → [packets, bytes, TCP flags,
-    first ms]; `lost`: packets that found no room, by link (empty: of whichever interface); `links`: link → ENI."""
+    """What one epoch counted. `flows`: (group of the link, source, destination, ports, protocol, place) → [packets, bytes, TCP
+    flags, first ms]; `lost`: packets that found no room, by link (empty: of whichever interface); `unasked`: packets that no
+    flow log asks for, by link; `links`: link → ENI."""
 
     flows: dict[tuple[bytes, bytes, bytes, int, int, int, int], list[int]]
     lost: dict[str, int]
+    unasked: dict[str, int]
     links: dict[str, str]
 
 
 def read(netlink: Netlink, epoch: Epoch, end: int) -> Counts:
     """Everything that an epoch which ended at `end` counted. OSError when that cannot be read whole."""
-    counts = Counts({}, {}, {})
+    counts = Counts({}, {}, {}, {})
     for kind in FLOWS:
         elements, at = _whole(netlink, epoch.name(kind), _KEYS[kind[-1]])
         _add(counts, elements, at, (epoch.begin, end))
-    lost, _ = _whole(netlink, epoch.name(LOST), _KEYS[LOST])
-    counts.lost = {_text(link): packets for link, _, packets, _ in lost if packets}
+    for kind in FLAGS:
+        elements, _ = _whole(netlink, epoch.name(kind), _KEYS[kind[-1]])
+        _note(counts, elements)
+    aside, _ = _whole(netlink, epoch.name(ASIDE), _KEYS[ASIDE])
+    for why, found in ((Aside.LOST, counts.lost), (Aside.UNASKED, counts.unasked)):
+        found |= {name_of(group): packets for group, word, _, packets, _ in aside if packets and word == MARK.pack(why)}
     counts.links = {
-        _text(key): comment.decode() for key, _, _, comment in held(netlink, INET, epoch.name(LINKS)).values()
+        key.rstrip(b"\0").decode(): comment.decode()
+        for key, _, _, comment in held(netlink, INET, epoch.name(LINKS)).values()
     }
     return counts
 
 
-def _text(link: bytes) -> str:
-    return link.rstrip(b"\0").decode()
+def name_of(group: bytes) -> str:
+    """The interface's link with that group, as it is in an element; empty for what is no interface's."""
+    (number,) = struct.unpack("=I", group)
+    return link(number) if number <= TABLE_BITS else ""
 
 
 def _add(counts: Counts, elements: list[Entry], at: int, span: tuple[int, int]) -> None:
-    """TCP flags are part of the kernel's key; here they are or'ed: FIN, SYN and RST, and ACK where it came with SYN (FL-30)."""
+    """TCP flags may be part of the kernel's key; here they are or'ed."""
     flows, (begin, end) = counts.flows, span
     born = at - KEEP_MS
-    for link, protocol, flags, place, sport, dport, source, target, octets, packets, left in elements:
+    for group, protocol, flags, place, sport, dport, source, target, octets, packets, left in elements:
         since = min(max(born + left, begin), end)
         if protocol == 0:
             protocol, sport = sport >> 8, 0
-        key = (link, source, target, sport, dport, protocol, place)
+        key = (group, source, target, sport, dport, protocol, place)
         held = flows.get(key)
         if held is None:
-            flows[key] = [packets, octets, flags & 0x87 | (flags & 0x10 if flags & 0x02 else 0), since]
+            flows[key] = [packets, octets, _told(flags), since]
         else:
             held[0] += packets
             held[1] += octets
-            held[2] |= flags & 0x87 | (flags & 0x10 if flags & 0x02 else 0)
+            held[2] |= _told(flags)
             held[3] = min(held[3], since)
+
+
+def _note(counts: Counts, elements: list[Entry]) -> None:
+    """Flags that were noted apart. A flow that found no room itself is counted as lost."""
+    for group, protocol, flags, place, sport, dport, source, target in elements:
+        held = counts.flows.get((group, source, target, sport, dport, protocol, place))
+        if held is not None:
+            held[2] |= _told(flags)
+
+
+def _told(flags: int) -> int:
+    """FIN, SYN and RST, and ACK where it came with SYN (FL-30); and `UNSEEN`."""
+    return flags & 0x87 | (flags & 0x10 if flags & 0x02 else 0)
 
 
 def _whole(netlink: Netlink, name: str, key: str) -> tuple[list[Entry], int]:

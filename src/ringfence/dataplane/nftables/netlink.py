@@ -28,7 +28,7 @@ ARP_HOOKS = {"input": 0}
 TIMEOUT_OBJECT = 7
 ELEMENTS_PER_MESSAGE = 300  # a nested attribute holds at most 65,535 bytes
 SET_INTERVAL, SET_MAP, SET_TIMEOUT, SET_EVALUATES, SET_CONCATENATION, SET_EXPRESSION = 0x4, 0x8, 0x10, 0x20, 0x80, 0x100
-SET_COUNTS = SET_TIMEOUT | SET_EVALUATES | SET_EXPRESSION
+SET_COUNTS, SET_NOTES = SET_TIMEOUT | SET_EVALUATES | SET_EXPRESSION, SET_EVALUATES
 RECEIVE = 1 << 20
 SEND = 16 << 20
 TIMEOUT_SECONDS = 30.0
@@ -91,9 +91,10 @@ def new_set(family: str, kind: Set, number: int) -> Message:
         flags |= SET_CONCATENATION
         parts.append(nest(9, nest(2, *(nest(1, be32(1, part.size)) for part in kind.key))))
     if kind.room is not None:
-        flags |= SET_COUNTS
-        parts += [nest(9, be32(1, kind.room)), wire.be64(11, KEEP_SECONDS * 1000), be32(12, KEEP_SECONDS * 1000)]
-        parts.append(nest(17, text(1, "counter")))
+        flags |= SET_COUNTS if kind.counters else SET_NOTES
+        parts.append(nest(9, be32(1, kind.room)))
+    if kind.room is not None and kind.counters:
+        parts += [wire.be64(11, KEEP_SECONDS * 1000), be32(12, KEEP_SECONDS * 1000), nest(17, text(1, "counter"))]
     return _message(NEWSET, family, CREATE, *parts, be32(3, flags), wire.attr(13, _byte_orders(kind)))
 
 

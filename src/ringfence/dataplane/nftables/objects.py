@@ -37,7 +37,8 @@ class Set:
     """A set (`data` None), a map to values (`data` a type) or a verdict map (`data` "verdict").
 
     `interval`: elements may be ranges in every field; needs at least two fields. `typeof`: nft's spelling of a key that
-    has no type name. `room`: a set that packets fill by themselves takes so many elements, each with a counter.
+    has no type name. `room`: a set that packets fill by themselves takes so many elements, with their
+    age and a counter each unless `counters` is False.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Set:
     interval: bool = False
     typeof: str | None = None
     room: int | None = None
+    counters: bool = True
 
     @property
     def key_size(self) -> int:
@@ -125,7 +127,8 @@ def _set_lines(kind: Set, elements: dict[Element, None]) -> list[str]:
     if kind.interval:
         lines.append("    flags interval")
     if kind.room is not None:
-        lines += ["    flags dynamic,timeout", "    counter", f"    size {kind.room}", f"    timeout {KEEP_SECONDS}s"]
+        timed = ["    flags dynamic,timeout", "    counter", f"    timeout {KEEP_SECONDS}s"]
+        lines += [*(timed if kind.counters else ["    flags dynamic"]), f"    size {kind.room}"]
     if elements:
         shown = sorted(_element_text(kind, element) for element in elements)
         lines += ["    elements = {", *(f"      {text}," for text in shown), "    }"]

@@ -129,7 +129,7 @@ def definition_of(kind: Set) -> tuple[int, ...]:
     """The definition as `read` reports it."""
     flags = nl.SET_INTERVAL | nl.SET_CONCATENATION if kind.interval else 0
     if kind.room is not None:
-        flags |= nl.SET_COUNTS
+        flags |= nl.SET_COUNTS if kind.counters else nl.SET_NOTES
     if isinstance(kind.data, Type):
         return flags | nl.SET_MAP, kind.key_size, kind.data.number, kind.data.size
     if kind.data is not None:

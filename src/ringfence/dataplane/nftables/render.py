@@ -59,12 +59,23 @@ from ringfence.dataplane.nftables.terms import (
     goto,
     jump,
 )
-from ringfence.dataplane.plan import COUNTED, GATEWAY, OWN_SOURCE, OWNED, PASS_ONE, PLAIN_TABLE, SAME_SUBNET, link
+from ringfence.dataplane.plan import (
+    COUNTS_PASSED,
+    COUNTS_REFUSED,
+    GATEWAY,
+    OWN_SOURCE,
+    OWNED,
+    PASS_ONE,
+    PLAIN_TABLE,
+    SAME_SUBNET,
+    link,
+)
 from ringfence.model.net import ANY_IPV4, ANY_IPV6, Address, Network
 from ringfence.policy.ir import (
     Acl,
     AclEntry,
     Allow,
+    Counting,
     Edge,
     Group,
     GroupMembers,
@@ -353,12 +364,20 @@ def within(inner: Network, outer: Network) -> bool:
     return inner.prefixlen >= outer.prefixlen and inner.network_address in outer
 
 
+def counted_mark(counting: Counting | None) -> int:
+    """The bits of the packet mark that say what of an interface's packets is counted."""
+    if counting is None:
+        return 0
+    return COUNTS_PASSED * counting.passed | COUNTS_REFUSED * counting.refused
+
+
 def interface_piece(interface: Interface, around: Surroundings) -> Piece:
     """Elements for the shared maps, plus the class, zone and timeout chains the ENI uses."""
     out = _Builder()
     name, number = link(interface.number), interface.number
     local = link_local(interface.mac)
-    own = OWN_SOURCE | (COUNTED if interface.counted else 0)
+    counts = counted_mark(interface.counted)
+    own = OWN_SOURCE | counts
     for family, where, addresses in ((4, base.OWN4, interface.ipv4), (6, base.OWN6, (*interface.ipv6, local))):
         chain = _entrance(out, f"own{family}-{number}", number, around, (family,), own)
         out.put(where, *(Element((name, interface.mac, a), data=goto(chain)) for a in addresses))
@@ -369,7 +388,7 @@ def interface_piece(interface: Interface, around: Surroundings) -> Piece:
         chain = _entrance(out, f"any-{number}", number, around, (4, 6), own ^ OWN_SOURCE)
         out.put(base.ANY_SOURCE, Element((name, interface.mac), data=goto(chain)))
         out.put(base.ANY_DESTINATION, Element((name,)))
-    counted: tuple[Term, ...] = (ChangeMark(0xFFFFFFFF, COUNTED),) if interface.counted else ()
+    counted: tuple[Term, ...] = (ChangeMark(0xFFFFFFFF, counts),) if counts else ()
     out.own(Chain(f"to-{number}", ((*counted, SetZone(number), ACCEPT),)))
     out.put(base.ZONE_OUT, Element((name,), data=goto(f"to-{number}")))
     owned = ChangeMark(OWN_SOURCE | SAME_SUBNET, OWNED | own ^ OWN_SOURCE)

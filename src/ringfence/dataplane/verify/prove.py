@@ -208,7 +208,7 @@ class _Vpc:
         twice = p.both(refused, p.union(some for _, some in accepted))
         if twice != p.NONE:
             self.proof.note(
-                Drift.UNKNOWN, what, component, name, f"it depends on what was counted, for {p.shown(twice)}"
+                Drift.UNKNOWN, what, component, name, f"it depends on what is not looked into, for {p.shown(twice)}"
             )
         return accepted
 

@@ -153,7 +153,7 @@ class WayOut:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """Something that is counted or noted, and never asked about."""
+    """Something that is counted or noted. What asks about it may go either way."""
 
     size: int
 
@@ -345,6 +345,9 @@ class Machine:
             if isinstance(held, Opaque):  # such bytes may not be there
                 _more(out, Outcome("next", at.effects), at.packets)
             yield self._go_on(at, there, out, {do.into: held})
+        elif isinstance(do, Compare | InRange) and isinstance(at.registers.get(do.register), Opaque):
+            _more(out, Outcome("next", at.effects), at.packets)  # either may be
+            yield at
         elif isinstance(do, Compare | InRange):
             yield self._go_on(at, self._holds(do, at, run), out)
         elif isinstance(do, Bitwise):

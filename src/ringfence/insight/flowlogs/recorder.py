@@ -62,6 +62,11 @@ class Recorder:
                 found = self._known(world, seen.interface_id)
                 about[seen.interface_id] = found, list(covering(world, found)) if found else []
             self._count(world, seen, *about[seen.interface_id])
+        for interface_id, at in taken.unasked:
+            known = self._known(world, interface_id)
+            for log in covering(world, known) if known else ():
+                if at >= log.created:
+                    self._of(log).saw(interface_id, at)
         for gap in taken.gaps:
             known = self._known(world, gap.interface_id)
             for log in covering(world, known) if known else ():
@@ -85,7 +90,7 @@ class Recorder:
             if wants(log, seen):
                 self._of(log).add(seen)
             else:
-                self._of(log).saw(seen)
+                self._of(log).saw(seen.interface_id, seen.last)
 
     def _close(self, world: World, log: FlowLog, until: float) -> list[Record]:
         entries = self._of(log).close(until, covered(world, log))

@@ -105,11 +105,13 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What counters had since they were read before. All packets up to `until` are in it or were in an earlier one."""
+    """What counters had since they were read before. All packets up to `until` that some flow log asks for are in it or were
+    in an earlier one. `unasked`: interfaces that had others, and when at the latest."""
 
     until: float
     observations: tuple[Observation, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    unasked: tuple[tuple[str, float], ...] = ()
 
 
 class Observations(Protocol):

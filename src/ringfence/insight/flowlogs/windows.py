@@ -67,9 +67,9 @@ class Windows:
         self._flows[key] = _sum(held, seen, first) if held is not None else replace(seen, first=first)
         self._active.add((window, seen.interface_id))
 
-    def saw(self, seen: Observation) -> None:
+    def saw(self, interface_id: str, at: float) -> None:
         """There was traffic, though this flow log does not record it: its window is not one without data."""
-        self._active.add((self.number(seen.last), seen.interface_id))
+        self._active.add((self.number(at), interface_id))
 
     def lost(self, gap: Gap) -> None:
         """SKIPDATA for every window that the gap touches."""

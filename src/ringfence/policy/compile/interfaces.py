@@ -31,4 +31,11 @@ def interface(rows: Rows, row: NetworkInterface) -> Interface:
 
 def _counting(rows: Rows, row: NetworkInterface) -> Counting | None:
     logs = [log for id in (row.id, row.subnet_id, row.vpc_id) for log in rows.by(FLOW_LOG, "resource", id)]
-    return Counting(flags=any("tcp-flags" in log.fields for log in logs)) if logs else None
+    if not logs:
+        return None
+    types = {log.traffic_type for log in logs}
+    return Counting(
+        flags=any("tcp-flags" in log.fields for log in logs),
+        passed=not types.isdisjoint({"ALL", "ACCEPT"}),
+        refused=not types.isdisjoint({"ALL", "REJECT"}),
+    )
