@@ -38,7 +38,14 @@ from ringfence.api.images import Images
 from ringfence.api.instance_credentials import InstanceCredentials
 from ringfence.api.instance_door import InstanceDoor
 from ringfence.api.ops.context import Call
-from ringfence.api.ops.ec2 import access_scopes, default_vpc, images, lifecycle, network_insights_analyses
+from ringfence.api.ops.ec2 import (
+    access_scopes,
+    default_vpc,
+    images,
+    lifecycle,
+    network_insights_analyses,
+    peering_views,
+)
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.outside import ConsoleOutput
 from ringfence.api.pipeline import Pipeline
@@ -132,8 +139,9 @@ def _settle_all(world: World) -> Change:
 
 
 def _forgotten(world: World, now: datetime) -> Change:
-    """Terminated instances after an hour, analyses after 120 days."""
-    return lifecycle.forgotten(world, now) + network_insights_analyses.forgotten(world, now)
+    """Terminated instances after an hour, analyses after 120 days, peering connections that ended after two days."""
+    ended = peering_views.forgotten(world, now)
+    return lifecycle.forgotten(world, now) + network_insights_analyses.forgotten(world, now) + ended
 
 
 def serve(settings: Settings) -> int:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ringfence.model.invariants import check
+from ringfence.model.kinds import PEERING_CONNECTION, VPC_ENDPOINT
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.nouns.peering import PeeringConnection, PeeringStatus
 from ringfence.model.world import World
@@ -45,13 +47,18 @@ from tests.builders import (
     without,
     world,
 )
+from tests.policy.asking import dropped
 
 A, BOX, OUTSIDE, PUBLIC = "10.0.0.10", "10.0.2.10", "203.0.113.9", "198.18.0.1"
 IGW, TO_BOX, PCX, VPCE = ident("igw", "igw"), ident("eni", "box"), ident("pcx", "ab"), ident("vpce", "s3")
 
 
 def said(made: World, source: str, sent: Packet, tables: spec.Tables | None = None) -> str:
-    return spec.converse(made, sent, source if source == spec.INTERNET else ident("eni", source), tables)
+    """What the specification says; where only peering is new, and the World is sound, compiled it must say the same."""
+    expected = spec.converse(made, sent, source if source == spec.INTERNET else ident("eni", source), tables)
+    if made.all(PEERING_CONNECTION) and not made.all(VPC_ENDPOINT) and not check(made):
+        assert dropped(made, source, sent) == expected
+    return expected
 
 
 # ---------------------------------------------------------------------- prefix lists

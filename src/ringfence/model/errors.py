@@ -96,6 +96,9 @@ _GENERAL: dict[str, ErrorKind] = {
 }
 
 _EC2: dict[str, ErrorKind] = {
+    "ActiveVpcPeeringConnectionPerVpcLimitExceeded": _bad(
+        "The maximum number of active VPC peering connections ({limit}) for VPC {vpc} has been reached."
+    ),
     "AnalysisExistsForNetworkInsightsPath": _bad("{message}"),
     "AddressLimitExceeded": _bad("The maximum number of addresses has been reached."),
     "AttachmentLimitExceeded": _bad("{message}"),
@@ -197,6 +200,7 @@ _EC2: dict[str, ErrorKind] = {
     "InvalidSecurity.RequestHasExpired": _bad("Request has expired."),
     "InvalidSecurityGroupRuleId.Malformed": _bad('Invalid id: "{id}" (expecting "sgr-...")'),
     "InvalidSecurityGroupRuleId.NotFound": _bad("The security group rule ID '{id}' does not exist"),
+    "InvalidStateTransition": _bad("{message}"),
     "InvalidSubnet": _bad("{message}"),
     "InvalidSubnet.Conflict": _bad("The CIDR '{cidr}' conflicts with another subnet"),
     "InvalidSubnet.Range": _bad("The CIDR '{cidr}' is invalid."),
@@ -215,6 +219,7 @@ _EC2: dict[str, ErrorKind] = {
     "VpcEndpointLimitExceeded": _bad("The maximum number of VPC endpoints has been reached."),
     "InvalidVpcEndpointId.Malformed": _bad('Invalid id: "{id}" (expecting "vpce-...")'),
     "InvalidVpcEndpointId.NotFound": _bad("The Vpc Endpoint Id '{id}' does not exist"),
+    "InvalidVpcPeeringConnectionState.DnsHostnamesDisabled": _bad("{message}"),
     "InvalidVpcPeeringConnectionId.Malformed": _bad('Invalid id: "{id}" (expecting "pcx-...")'),
     "InvalidVpcPeeringConnectionID.NotFound": _bad("The vpcPeeringConnection ID '{id}' does not exist"),
     "LegacySecurityGroup": _bad("{message}"),
@@ -238,6 +243,9 @@ _EC2: dict[str, ErrorKind] = {
     "PrefixListMaxEntriesExceeded": _bad("The prefix list cannot have more than {limit} entries."),
     "PrefixListReferenceLimitExceeded": _bad("The maximum number of references to a prefix list has been reached."),
     "PrefixListVersionMismatch": _bad("The prefix list has the incorrect version number."),
+    "OutstandingVpcPeeringConnectionLimitExceeded": _bad(
+        "The maximum number of outstanding VPC peering connection requests ({limit}) has been reached."
+    ),
     "PrivateIpAddressLimitExceeded": _bad("{message}"),
     "Resource.AlreadyAssociated": _bad("{message}"),
     "ResourceLimitExceeded": _bad("{message}"),
@@ -255,6 +263,7 @@ _EC2: dict[str, ErrorKind] = {
     "VPCIdNotSpecified": _bad("No default VPC for this user"),
     "VPCResourceNotSpecified": _bad("{message}"),
     "VpcLimitExceeded": _bad("The maximum number of VPCs has been reached."),
+    "VpcPeeringConnectionAlreadyExists": _bad("A VPC peering connection between {vpc} and {peer} already exists: {id}"),
 }
 
 #: IAM API Reference, "Errors" of each action; the statuses are the service model's

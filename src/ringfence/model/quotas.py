@@ -39,6 +39,8 @@ QUOTAS: dict[str, Quota] = {
     "entries-per-prefix-list": Quota("entries-per-prefix-list", 1000, 1000, "PrefixListMaxEntriesExceeded"),
     "references-per-prefix-list": Quota("references-per-prefix-list", 10_000, None, "PrefixListReferenceLimitExceeded"),
     "gateway-endpoints": Quota("L-1B52E74A", 20, None, "VpcEndpointLimitExceeded"),
+    "active-peerings-per-vpc": Quota("L-7E9ECCDB", 50, 125, "ActiveVpcPeeringConnectionPerVpcLimitExceeded"),
+    "outstanding-peering-requests": Quota("L-DC9F7029", 25, None, "OutstandingVpcPeeringConnectionLimitExceeded"),
     # the guide names no quota of flow logs; the error exists: the number is ours
     "flow-logs-per-resource": Quota("flow-logs-per-resource", 10, None, "FlowLogsLimitExceeded"),
     # Reachability Analyzer guide, "Quotas"; at most 100 analyses run at once there, here each ends before its reply

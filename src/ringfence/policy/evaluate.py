@@ -24,6 +24,7 @@ from ringfence.policy.ir import (
     Ir,
     Machine,
     Match,
+    Peering,
     Route,
     RouteTable,
     Subnet,
@@ -113,6 +114,14 @@ class Index:
         return {edge.vpc_id: edge for edge in self.all(Edge)}
 
     @cached_property
+    def _joined(self) -> dict[tuple[str, str], Peering]:
+        return {(way.vpc_id, way.far_vpc_id): way for way in self.all(Peering) if way.same_region}
+
+    def joined(self, vpc_id: str, far_vpc_id: str) -> Peering | None:
+        """The way from a VPC to another of its Region, over which groups may be named (SG-54, PCX-09)."""
+        return self._joined.get((vpc_id, far_vpc_id))
+
+    @cached_property
     def _routers(self) -> frozenset[tuple[str, Address]]:
         subnets = ((s.vpc_id, s.ipv4.network_address + n) for s in self.all(Subnet) if s.ipv4 for n in (1, 2))
         vpcs = ((vpc.vpc_id, block.network_address + 2) for vpc in self.all(Vpc) for block in vpc.ipv4)
@@ -186,11 +195,13 @@ def by_state(eni: Interface, packet: Packet, *, egress: bool, flows: Flows, now:
 
 
 def security_groups(
-    index: Index, eni: Interface, packet: Packet, *, egress: bool, flows: Flows, direct: bool, now: float
-) -> Gate:
+    index: Index, eni: Interface, packet: Packet, *, egress: bool, flows: Flows, direct: bool, now: float,
+    over: str | None = None,
+) -> Gate:  # fmt: skip
     """All rules of all groups (SG-63..SG-80); untracked when one of the matching rules says so (CT-03..CT-09).
 
-    `direct`: the packet comes straight from the interface that has its source (SG-68, SG-78, D-05).
+    `direct`: the packet comes straight from the interface that has its source (SG-68, SG-78, D-05), `over` the peering
+    connection with this VPC.
     """
     admitted = by_state(eni, packet, egress=egress, flows=flows, now=now)
     if admitted is not None:
@@ -200,7 +211,7 @@ def security_groups(
         (rule, RuleRef(component=group.group_id, rule=rule.rule_id))
         for group in groups
         for rule in (group.egress if egress else group.ingress)
-        if _admits(index, eni, rule, packet, egress=egress, direct=direct)
+        if _admits(index, eni, rule, packet, egress=egress, direct=direct, over=over)
     ]
     found = flows.find(eni.eni_id, packet, now)
     for rule, by in fitting:
@@ -212,15 +223,25 @@ def security_groups(
     return Gate(False, RuleRef(component=eni.groups[0] if eni.groups else eni.eni_id))
 
 
-def _admits(index: Index, eni: Interface, rule: Allow, packet: Packet, *, egress: bool, direct: bool) -> bool:
-    members = _members(index, eni, rule, allowed=egress or direct)
+def _admits(
+    index: Index, eni: Interface, rule: Allow, packet: Packet, *, egress: bool, direct: bool, over: str | None
+) -> bool:
+    members = None
+    if rule.match.group is not None and (egress or direct):
+        members = named_members(index, eni.vpc_id, rule.match, egress=egress, over=over)
     return matches(rule.match, packet, packet.dst if egress else packet.src, members)
 
 
-def _members(index: Index, eni: Interface, rule: Allow, *, allowed: bool) -> Collection[Address] | None:
-    """Of the interface's own VPC: another one may have the same addresses (SG-70)."""
-    named = rule.match.group
-    return index.members(named, eni.vpc_id) if named is not None and allowed else None
+def named_members(index: Index, vpc_id: str, match: Match, *, egress: bool, over: str | None) -> Collection[Address]:
+    """Who a condition on a group means in a VPC: interfaces of that VPC, another one may have the same addresses (SG-70);
+    and those of the peer VPC whose group it is. Inbound, packets that come over a connection are from the peer."""
+    assert match.group is not None
+    own: Collection[Address] = index.members(match.group, vpc_id) if egress or over is None else ()
+    way = index.joined(vpc_id, match.peer) if match.peer is not None else None
+    if match.peer is None or way is None or not (egress or over == way.peering_id):
+        return own
+    theirs = index.members(match.group, match.peer)
+    return frozenset(own).union(theirs) if own else theirs
 
 
 def _untracked(rule: Allow, packet: Packet, groups: Iterable[Group], *, egress: bool) -> bool:
@@ -301,6 +322,8 @@ class _Journey:
         target = self._local(sender.vpc_id, table.table_id, packet) if inside else self._route(table, packet)
         if isinstance(target, Edge):
             return self._to_internet(target, packet)
+        if isinstance(target, Peering):
+            return self._to_peer(target, packet, direct=direct)
         return self._arrive(target, packet, direct=direct, inside=inside)
 
     def _to_router(self, sender: Interface, packet: Packet) -> Arrival:
@@ -337,13 +360,15 @@ class _Journey:
         self._hop(Layer.NO_ROUTE, owner is not None, RuleRef(component=table_id, rule=rule))
         return owner
 
-    def _route(self, table: RouteTable, packet: Packet) -> Interface | Edge | None:
+    def _route(self, table: RouteTable, packet: Packet) -> Interface | Edge | Peering | None:
         """Where a table leads; None when the packet is dropped."""
         route = None if within(packet.dst, UNROUTED) else longest(table.routes, packet.dst)
         rule = None if route is None else str(route.destination)
         if route is not None and route.via is Via.LOCAL:
             return self._local(table.vpc_id, table.table_id, packet, str(route.destination))
-        target: Interface | Edge | None = None
+        target: Interface | Edge | Peering | None = None
+        if route is not None and route.via is Via.PEERING and route.target is not None:
+            target = self.index.find(Peering, associated_key(route.target, table.vpc_id))
         if route is not None and route.via is Via.GATEWAY:
             target = self.index.edges.get(table.vpc_id)
         if route is not None and route.via is Via.INTERFACE and route.target is not None:
@@ -353,9 +378,11 @@ class _Journey:
         return target
 
     # ------------------------------------------------------------------ to an interface
-    def _arrive(self, target: Interface | None, packet: Packet, *, direct: bool, inside: bool) -> Arrival:
+    def _arrive(
+        self, target: Interface | None, packet: Packet, *, direct: bool, inside: bool, over: str | None = None
+    ) -> Arrival:
         """Into an interface; one that is not the destination is an appliance and passes the packet on unchanged."""
-        if target is None or not self._enters(target, packet, direct=direct, inside=inside):
+        if target is None or not self._enters(target, packet, direct=direct, inside=inside, over=over):
             return self._end(None, packet)
         if own(target, packet.dst) or not self.forward:
             return self._end(target.eni_id, packet)
@@ -365,14 +392,14 @@ class _Journey:
         self.through.append(target.eni_id)
         return self.from_interface(target, packet)
 
-    def _enters(self, target: Interface, packet: Packet, *, direct: bool, inside: bool) -> bool:
+    def _enters(self, target: Interface, packet: Packet, *, direct: bool, inside: bool, over: str | None) -> bool:
         if not inside:
             subnet = self.index.get(Subnet, target.subnet_id)
             allowed, by = network_acl(self.index, subnet.acl_id, packet, egress=False)
             if not self._hop(Layer.NACL_IN, allowed, by, target.eni_id):
                 return False
         gate = security_groups(
-            self.index, target, packet, egress=False, flows=self.flows, direct=direct, now=self.now
+            self.index, target, packet, egress=False, flows=self.flows, direct=direct, now=self.now, over=over
         )  # fmt: skip
         if not self._hop(Layer.SG_INGRESS, gate.allowed, gate.by, target.eni_id, gate.tracked):
             return False
@@ -380,6 +407,18 @@ class _Journey:
             return self._hop(Layer.DEST_CHECK, False, RuleRef(component=target.eni_id), target.eni_id)
         self.flows = self.flows.admit(target.eni_id, packet, gate.mark, target.timeouts, self.now)
         return True
+
+    # ------------------------------------------------------------------ a peering connection
+    def _to_peer(self, way: Peering, packet: Packet, *, direct: bool) -> Arrival:
+        """Between the blocks of the two VPCs, to the interface that has the address and nowhere else (PCX-05..PCX-07)."""
+        near = self.index.get(Vpc, way.vpc_id)
+        theirs, foreign = within(packet.dst, (*way.ipv4, *way.ipv6)), not within(packet.src, (*near.ipv4, *near.ipv6))
+        if foreign or not theirs:
+            why = "source outside the VPC" if foreign else "destination outside the peer VPC"
+            self._hop(Layer.NO_ROUTE, False, RuleRef(component=way.peering_id, rule=why))
+            return self._end(None, packet)
+        owner = self._local(way.far_vpc_id, way.peering_id, packet, way.far_vpc_id)
+        return self._arrive(owner, packet, direct=direct, inside=False, over=way.peering_id)
 
     # ------------------------------------------------------------------ the internet gateway
     def _gateway(self, allowed: bool, edge: Edge, why: str) -> bool:
@@ -430,8 +469,8 @@ class _Journey:
         if edge.table_id is None:
             return self._arrive(self._local(edge.vpc_id, edge.vpc_id, packet), packet, direct=False, inside=False)
         target = self._route(self.index.get(RouteTable, edge.table_id), packet)
-        if isinstance(target, Edge):  # the API refuses such a route (RT-13)
-            self._hop(Layer.NO_ROUTE, False, RuleRef(component=edge.table_id, rule="back to the gateway"))
+        if isinstance(target, Edge | Peering):  # the API refuses such routes (RT-13, PCX-07)
+            self._hop(Layer.NO_ROUTE, False, RuleRef(component=edge.table_id, rule="back to a gateway"))
             target = None
         return self._arrive(target, packet, direct=False, inside=False)
 

@@ -33,11 +33,14 @@ class Match:
     `protocol` is an IANA number. `ports` = destination ports (TCP, UDP). `icmp_type`/`icmp_code` for 1 and 58.
     `group`: the remote must be an address of an ENI that carries this group and, inbound, the packet must come
     straight from that ENI, not through a middlebox, a gateway or a public address (SG-68, SG-78, D-05).
+    `peer`: the group is one of this other VPC. Then ENIs there are meant too, while a connection of one Region joins both
+    VPCs (`Peering`), inbound for what comes over it (SG-52, SG-54, PCX-09); otherwise only those of the rule's own VPC.
     """
 
     family: int | None = None  # 4 or 6
     remote: Network | None = None
     group: str | None = None
+    peer: str | None = None
     protocol: int | None = None
     ports: PortRange | None = None
     icmp_type: int | None = None
@@ -134,6 +137,7 @@ class Via(enum.StrEnum):
 
     LOCAL = "local"  # to the ENI that owns the destination address; dropped when none does
     GATEWAY = "gateway"  # the VPC's internet gateway (`Edge`)
+    PEERING = "peering"  # `target`: a connection; to the ENI of its far VPC that owns the address (`Peering`)
     INTERFACE = "interface"  # `target`: an ENI, whatever the destination
     BLACKHOLE = "blackhole"  # dropped (RT-12)
     UNMODELLED = "unmodelled"  # `target`: an element of an imported network; enforced as BLACKHOLE, answered as unknown
@@ -223,6 +227,32 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Peering:
+    """An active peering connection as one of its VPCs sees it: the way to the blocks of the far one (PCX-05..PCX-07).
+
+    A packet passes when its source lies in a block of the near VPC and its destination in one of `ipv4`/`ipv6`; then it
+    goes to the ENI of the far VPC that owns the destination, and nowhere else. `same_region`: groups may be named across
+    it (PCX-09), and packets be as large as in a VPC (PCX-10).
+    """
+
+    peering_id: str
+    vpc_id: str
+    far_vpc_id: str
+    ipv4: tuple[IPv4Network, ...]
+    ipv6: tuple[IPv6Network, ...]
+    same_region: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerMembers:
+    """Members of groups of the far VPC that rules of the near one name; sorted, without groups that have none."""
+
+    peering_id: str
+    vpc_id: str
+    groups: tuple[GroupMembers, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vpc:
     """A VPC: its blocks, resolver settings and DHCP options."""
 
@@ -271,23 +301,40 @@ class Gap:
     why: str
 
 
-Fragment = Group | GroupMembers | Acl | Subnet | RouteTable | Interface | Edge | Vpc | Names | Machine | Gap
+Fragment = (
+    Group
+    | GroupMembers
+    | Acl
+    | Subnet
+    | RouteTable
+    | Interface
+    | Edge
+    | Peering
+    | PeerMembers
+    | Vpc
+    | Names
+    | Machine
+    | Gap
+)
 
 
 def key_of(fragment: Fragment) -> Key:
     """The fragment's place in the IR map: its type name and the first id field.
 
-    A group has fragments for each VPC it is associated with besides those of its own VPC (SG-70).
+    A group has fragments for each VPC it is associated with besides those of its own VPC (SG-70), a peering connection
+    has them for both VPCs.
     """
     id: str = getattr(fragment, _ID_FIELD[type(fragment)])
-    if isinstance(fragment, Group | GroupMembers) and fragment.associated:
+    if isinstance(fragment, Peering | PeerMembers) or (
+        isinstance(fragment, Group | GroupMembers) and fragment.associated
+    ):
         id = associated_key(id, fragment.vpc_id)
     return type(fragment).__name__, id
 
 
-def associated_key(group_id: str, vpc_id: str) -> str:
-    """The id part of the key of a group's fragment for a VPC other than its own."""
-    return f"{group_id}@{vpc_id}"
+def associated_key(id: str, vpc_id: str) -> str:
+    """The id part of the key of a group's fragment for a VPC other than its own, and of a connection's for either VPC."""
+    return f"{id}@{vpc_id}"
 
 
 _ID_FIELD: dict[type, str] = {
@@ -298,6 +345,8 @@ _ID_FIELD: dict[type, str] = {
     RouteTable: "table_id",
     Interface: "eni_id",
     Edge: "gateway_id",
+    Peering: "peering_id",
+    PeerMembers: "peering_id",
     Vpc: "vpc_id",
     Names: "vpc_id",
     Machine: "instance_id",

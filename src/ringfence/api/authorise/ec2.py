@@ -24,7 +24,7 @@ from ringfence.model.world import World
 
 _TAGGING = frozenset({"CreateTags", "DeleteTags"})
 #: actions with ec2:Attribute whose name does not tell
-_WITH_ATTRIBUTES = frozenset({"ModifyManagedPrefixList", "ModifyVpcEndpoint"})
+_WITH_ATTRIBUTES = frozenset({"ModifyManagedPrefixList", "ModifyVpcEndpoint", "ModifyVpcPeeringConnectionOptions"})
 
 
 def asks(call: Call, world: World, params: Params) -> Iterator[Ask]:
@@ -109,7 +109,8 @@ def _given(call: Call, params: Params) -> Values:
         held["ec2:vpceserviceprivatednsname"] = name
     if call.action == "CreateVpcPeeringConnection":
         held["ec2:requestervpc"] = arn(call, "vpc", str(params.get("VpcId") or ANY))
-        held["ec2:acceptervpc"] = arn(call, "vpc", str(params.get("PeerVpcId") or ANY), params.get("PeerOwnerId"))
+        region, owner = params.get("PeerRegion") or call.region, params.get("PeerOwnerId") or call.account_id
+        held["ec2:acceptervpc"] = f"arn:aws:ec2:{region}:{owner}:vpc/{params.get('PeerVpcId') or ANY}"
     return held
 
 

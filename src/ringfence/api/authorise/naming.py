@@ -18,6 +18,7 @@ from ringfence.model.kinds import (
     INSTANCE,
     KINDS,
     NETWORK_INTERFACE,
+    PEERING_CONNECTION,
     ROUTE_TABLE,
     SECURITY_GROUP,
     SUBNET,
@@ -33,7 +34,7 @@ PARAMETERS: Mapping[str, str] = {
     "GroupId": "security-group", "GroupIds": "security-group", "Groups": "security-group",
     "SecurityGroupIds": "security-group", "AllocationId": "elastic-ip", "AllocationIds": "elastic-ip",
     "SecondaryAllocationIds": "elastic-ip", "NatGatewayId": "natgateway", "NatGatewayIds": "natgateway",
-    "FlowLogId": "vpc-flow-log", "FlowLogIds": "vpc-flow-log", "PeerVpcId": "vpc", "KeyPairId": "key-pair", "KeyName": "key-pair",
+    "FlowLogId": "vpc-flow-log", "FlowLogIds": "vpc-flow-log", "KeyPairId": "key-pair", "KeyName": "key-pair",
     "DhcpOptionsId": "dhcp-options", "ServiceIds": "vpc-endpoint-service", "ServiceId": "vpc-endpoint-service",
     "AddSubnetIds": "subnet", "RemoveSubnetIds": "subnet", "AddRouteTableIds": "route-table",
     "RemoveRouteTableIds": "route-table", "AddSecurityGroupIds": "security-group",
@@ -192,6 +193,20 @@ def _path_ends(call: Call, _world: World, params: Params) -> Iterator[Named]:
             yield type_of_id(id) or "unknown", id
 
 
+def _asked_peer(call: Call, _world: World, params: Params) -> Iterator[Named]:
+    """The accepter's VPC, if it is the caller's too; another account's is what `ec2:AccepterVpc` tells."""
+    id, owner, region = params.get("PeerVpcId"), params.get("PeerOwnerId"), params.get("PeerRegion")
+    if isinstance(id, str) and id and owner in (None, "", call.account_id) and region in (None, "", call.region):
+        yield "vpc", id
+
+
+def _accepting(call: Call, world: World, params: Params) -> Iterator[Named]:
+    """The accepter's VPC."""
+    row = world.find(PEERING_CONNECTION, params.get("VpcPeeringConnectionId"))
+    if row is not None and row.accepter.owner_id == call.account_id:
+        yield "vpc", row.accepter.vpc_id
+
+
 _BY_GROUP_NAME = (
     "AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress", "DeleteSecurityGroup",
     "UpdateSecurityGroupRuleDescriptionsIngress", "UpdateSecurityGroupRuleDescriptionsEgress",
@@ -202,6 +217,8 @@ DERIVED: Mapping[str, Derive] = {
     **dict.fromkeys(("DisassociateRouteTable", "ReplaceRouteTableAssociation"), _route_table_association),
     **dict.fromkeys(("DisassociateSubnetCidrBlock", "DisassociateVpcCidrBlock"), _cidr_association),
     **dict.fromkeys(("DisassociateIamInstanceProfile", "ReplaceIamInstanceProfileAssociation"), _profile_association),
+    "AcceptVpcPeeringConnection": _accepting,
+    "CreateVpcPeeringConnection": _asked_peer,
     "CreateNetworkInsightsPath": _path_ends,
     "CreateNetworkInterface": _new_interface,
     "CreateSecurityGroup": _new_group,

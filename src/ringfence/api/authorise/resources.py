@@ -8,6 +8,7 @@ from typing import Any
 
 from ringfence.api.authorise.ask import Values, tag_keys, truth
 from ringfence.api.ops.context import Call
+from ringfence.api.ops.ec2.peering_views import tags_of
 from ringfence.api.ops.ec2.security_group_rules import RULE_NOUN, find_rule
 from ringfence.identity.actions import Keys
 from ringfence.identity.question import Target
@@ -17,6 +18,7 @@ from ringfence.model.kinds import KEY_PAIR, KINDS
 from ringfence.model.nouns.instance import Image, Instance, KeyPair
 from ringfence.model.nouns.network import Vpc
 from ringfence.model.nouns.network_interface import ElasticIp, NetworkInterface
+from ringfence.model.nouns.peering import PeeringConnection
 from ringfence.model.nouns.vpc_endpoint import VpcEndpoint
 from ringfence.model.regions import REGIONS
 from ringfence.model.world import World
@@ -57,6 +59,8 @@ def find(call: Call, world: World, type: str, id: str) -> Any | None:
     if held is not None:
         return held
     row = world.find(kind, id)
+    if isinstance(row, PeeringConnection):
+        return row if call.account_id in (row.requester.owner_id, row.accepter.owner_id) else None
     return row if row is not None and _visible(call, row) else None
 
 
@@ -85,7 +89,8 @@ def known(call: Call, type: str, id: str, row: Any | None) -> Values:
         held[ID_KEYS[type]] = id
     if row is None:
         return held
-    held |= tag_keys(("aws:resourcetag", "ec2:resourcetag"), row.tags)
+    tags = tags_of(call, row) if isinstance(row, PeeringConnection) else row.tags
+    held |= tag_keys(("aws:resourcetag", "ec2:resourcetag"), tags)
     held |= placed(call, row)
     own = _OWN.get(row.__class__)
     return held | own(call, row) if own is not None else held
@@ -136,6 +141,13 @@ def _image(_call: Call, row: Image) -> Values:
             "ec2:rootdevicetype": "ebs"}  # fmt: skip
 
 
+def _peering(_call: Call, row: PeeringConnection) -> Values:
+    return {
+        f"ec2:{name}vpc": f"arn:aws:ec2:{side.region}:{side.owner_id}:vpc/{side.vpc_id}"
+        for name, side in (("requester", row.requester), ("accepter", row.accepter))
+    }
+
+
 def _key_pair(_call: Call, row: KeyPair) -> Values:
     return {"ec2:keypairname": row.name, "ec2:keypairtype": row.key_type}
 
@@ -148,4 +160,5 @@ def _endpoint(_call: Call, row: VpcEndpoint) -> Values:
 _OWN: Mapping[type, Callable[[Call, Any], Values]] = {
     Vpc: _vpc, NetworkInterface: _interface, ElasticIp: _address, Instance: _instance, Image: _image, KeyPair: _key_pair,
     VpcEndpoint: _endpoint,
+    PeeringConnection: _peering,
 }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from ringfence.model.row import Row
+from ringfence.model.row import Row, Tags
 
 
 class PeeringStatus(enum.StrEnum):
@@ -37,7 +37,8 @@ class PeeringConnection(Row):
     """A peering connection; the row is the requester's. Packets pass while it is ACTIVE, by routes of both sides (PCX-05).
 
     `expires`: when nobody has accepted by then (PCX-02); `ended`: when it was rejected, failed, expired or was deleted
-    (PCX-12). Both in seconds since 1970, UTC.
+    (PCX-12), both in seconds since 1970, UTC; `ended_by`: the account that did. `tags` are the requester's; the other
+    side has tags of its own.
     """
 
     requester: PeeringSide
@@ -47,6 +48,13 @@ class PeeringConnection(Row):
     created: float
     expires: float
     ended: float | None = None
+    ended_by: str | None = None
+    accepter_tags: Tags = ()
+
+    @property
+    def same_region(self) -> bool:
+        """Only then may groups of one side be named by the other (PCX-09), and are packets as large as in a VPC (PCX-10)."""
+        return self.requester.region == self.accepter.region
 
     def far_side(self, vpc_id: str) -> PeeringSide:
         """The other side. `vpc_id` must be one of the two."""

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 
 from ringfence.model.kinds import KINDS
 from ringfence.model.world import Place, World
-from ringfence.policy.compile import edge, gaps, interfaces, machines, names, network_acls, routing, security_groups
+from ringfence.policy.compile import (
+    edge,
+    gaps,
+    interfaces,
+    machines,
+    names,
+    network_acls,
+    peering,
+    routing,
+    security_groups,
+)
 from ringfence.policy.compile.rows import Glance, Maker, Reader
 from ringfence.policy.ir import Delta, Fragment, Ir, Key, key_of
 
@@ -28,6 +38,12 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "network-acl": (network_acls.acl,),
     "network-interface": (interfaces.interface,),
     "instance": (machines.machine,),
+    "vpc-peering-connection": (
+        peering.requester_way,
+        peering.accepter_way,
+        peering.requester_members,
+        peering.accepter_members,
+    ),
     "import-gap": (gaps.gap,),
 }
 #: a maker and the row it is for

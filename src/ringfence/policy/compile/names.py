@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from ringfence.model.kinds import NETWORK_INTERFACE
+from ringfence.model.kinds import NETWORK_INTERFACE, PEERING_CONNECTION, VPC
 from ringfence.model.net import Address
 from ringfence.model.nouns.network import Vpc
 from ringfence.model.nouns.network_interface import NetworkInterface
+from ringfence.model.nouns.peering import PeeringStatus
 from ringfence.model.regions import private_domain
 from ringfence.policy.compile.edge import public_addresses
 from ringfence.policy.compile.rows import Rows
@@ -34,9 +35,21 @@ def zone(rows: Rows, row: Vpc) -> Names:
     """All names of a VPC's interfaces; none while DNS support is off (DNS-01)."""
     found: list[tuple[str, Address]] = []
     if row.dns_support:
-        for eni in rows.by(NETWORK_INTERFACE, "vpc", row.id):
-            found += _records(rows, row, eni)
-    return Names(vpc_id=row.id, records=tuple(sorted(found, key=_order)))
+        for vpc in (row, *_telling(rows, row)):
+            for eni in rows.by(NETWORK_INTERFACE, "vpc", vpc.id):
+                found += _records(rows, vpc, eni)
+    return Names(vpc_id=row.id, records=tuple(sorted(dict.fromkeys(found), key=_order)))
+
+
+def _telling(rows: Rows, row: Vpc) -> Iterator[Vpc]:
+    """Peers that let this VPC have their names, while both have DNS support and hostnames (PCX-08)."""
+    for connection in rows.by(PEERING_CONNECTION, "vpc", row.id):
+        side = connection.far_side(row.id)
+        if connection.status is not PeeringStatus.ACTIVE or not side.resolve_names:
+            continue
+        far = rows.find(VPC, side.vpc_id)
+        if far is not None and row.dns_hostnames and far.dns_support and far.dns_hostnames:
+            yield far
 
 
 def _order(record: tuple[str, Address]) -> tuple[str, int, int]:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network
 
 from ringfence.model.aws_prefix_lists import find_list
-from ringfence.model.kinds import DHCP_OPTIONS, INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, ROUTE_TABLE, VPC
+from ringfence.model.kinds import (
+    DHCP_OPTIONS,
+    INSTANCE,
+    INTERNET_GATEWAY,
+    NETWORK_INTERFACE,
+    PEERING_CONNECTION,
+    ROUTE_TABLE,
+    VPC,
+)
 from ringfence.model.net import Network, contains
 from ringfence.model.nouns.instance import RUNNABLE
 from ringfence.model.nouns.network import Subnet as SubnetRow
 from ringfence.model.nouns.network import Vpc as VpcRow
+from ringfence.model.nouns.peering import PeeringStatus
 from ringfence.model.nouns.routing import ListRoute, RouteTarget
 from ringfence.model.nouns.routing import Route as RouteRow
 from ringfence.model.nouns.routing import RouteTable as RouteTableRow
@@ -108,6 +117,8 @@ def _leads(rows: Rows, table: RouteTableRow, route: RouteRow | ListRoute) -> tup
         return Via.GATEWAY, route.target_id
     if route.target is RouteTarget.NETWORK_INTERFACE and _forwards(rows, table, route.target_id):
         return Via.INTERFACE, route.target_id
+    if route.target is RouteTarget.PEERING_CONNECTION and _joins(rows, table, route.target_id):
+        return Via.PEERING, route.target_id
     if route.target is RouteTarget.UNMODELLED:
         return Via.UNMODELLED, route.target_id
     return Via.BLACKHOLE, None
@@ -116,6 +127,13 @@ def _leads(rows: Rows, table: RouteTableRow, route: RouteRow | ListRoute) -> tup
 def _attached(rows: Rows, table: RouteTableRow, gateway_id: str | None) -> bool:
     gateway = rows.find(INTERNET_GATEWAY, gateway_id)
     return gateway is not None and gateway.vpc_id == table.vpc_id
+
+
+def _joins(rows: Rows, table: RouteTableRow, connection_id: str | None) -> bool:
+    found = rows.find(PEERING_CONNECTION, connection_id)
+    if found is None or found.status is not PeeringStatus.ACTIVE:
+        return False
+    return table.vpc_id in (found.requester.vpc_id, found.accepter.vpc_id)
 
 
 def _forwards(rows: Rows, table: RouteTableRow, eni_id: str | None) -> bool:

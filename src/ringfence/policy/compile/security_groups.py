@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
@@ -16,13 +16,19 @@ from ringfence.policy.ir import Allow, Group, GroupMembers, Match, Opening, Unre
 
 def group(rows: Rows, row: SecurityGroup) -> Group:
     """A group's rules of both directions."""
+    return _used_in(rows, row, row.vpc_id)
+
+
+def _used_in(rows: Rows, row: SecurityGroup, vpc_id: str) -> Group:
+    """The rules as a VPC uses them: it decides whose members a rule may mean besides its own."""
+    homes = {rule.id: _home(rule, row.vpc_id, vpc_id) for rule in row.rules if rule.group is not None}
     rules = expanded(rows, row.rules)
     ingress, egress = [rule for rule in rules if not rule.egress], [rule for rule in rules if rule.egress]
     return Group(
         group_id=row.id,
-        vpc_id=row.vpc_id,
-        ingress=tuple(_allow(rule) for rule in ingress),
-        egress=tuple(_allow(rule) for rule in egress),
+        vpc_id=vpc_id,
+        ingress=tuple(_allow(rule, homes) for rule in ingress),
+        egress=tuple(_allow(rule, homes) for rule in egress),
         opens_ingress=_opening(ingress),
         opens_egress=_opening(egress),
         unread=tuple(
@@ -48,15 +54,21 @@ def expanded(rows: Finder, rules: Iterable[SecurityGroupRule]) -> list[SecurityG
     return found
 
 
-def _allow(rule: SecurityGroupRule) -> Allow:
-    return Allow(rule_id=rule.id, match=_match(rule), wide=_covers_family(rule))
+def _home(rule: SecurityGroupRule, own: str, vpc_id: str) -> str | None:
+    """The VPC of the group that a rule names, if it is another: then a peer's (SG-52, PCX-09)."""
+    named = (rule.group.vpc_id if rule.group is not None else None) or own
+    return named if named != vpc_id else None
+
+
+def _allow(rule: SecurityGroupRule, homes: Mapping[str, str | None]) -> Allow:
+    return Allow(rule_id=rule.id, match=_match(rule, homes.get(rule.id)), wide=_covers_family(rule))
 
 
 def _covers_family(rule: SecurityGroupRule) -> bool:
     return rule.cidr is not None and rule.cidr.prefixlen == 0
 
 
-def _match(rule: SecurityGroupRule) -> Match:
+def _match(rule: SecurityGroupRule, peer: str | None = None) -> Match:
     ports = icmp_type = icmp_code = None
     if rule.protocol in PORTED:
         ports = PortRange(rule.from_port, rule.to_port)
@@ -67,6 +79,7 @@ def _match(rule: SecurityGroupRule) -> Match:
         family=rule.cidr.version if rule.cidr is not None else None,
         remote=rule.cidr,
         group=rule.group.group_id if rule.group is not None else None,
+        peer=peer,
         protocol=None if rule.protocol == Protocol.ALL else rule.protocol,
         ports=ports,
         icmp_type=icmp_type,
@@ -90,11 +103,11 @@ def _opening(rules: Iterable[SecurityGroupRule]) -> Opening:
 
 def members(rows: Rows, row: SecurityGroup) -> GroupMembers:
     """The private addresses of the interfaces of the group's VPC that carry it (SG-67, SG-76)."""
-    return _members(rows, row.id, row.vpc_id)
+    return members_of(rows, row.id, row.vpc_id)
 
 
-def _members(rows: Rows, group_id: str, vpc_id: str) -> GroupMembers:
-    """Of one VPC only: another VPC may have the same addresses."""
+def members_of(rows: Rows, group_id: str, vpc_id: str) -> GroupMembers:
+    """The members of one VPC only: another VPC may have the same addresses."""
     ipv4: list[IPv4Address] = []
     ipv6: list[IPv6Address] = []
     for eni in rows.by(NETWORK_INTERFACE, "group", group_id):
@@ -107,10 +120,9 @@ def _members(rows: Rows, group_id: str, vpc_id: str) -> GroupMembers:
 # ---------------------------------------------------------------------- in associated VPCs
 def associated_group(rows: Rows, row: GroupAssociation) -> Group:
     """The group's rules in a VPC associated with it (SG-70)."""
-    own = group(rows, rows.get(SECURITY_GROUP, row.group_id))
-    return replace(own, vpc_id=row.vpc_id, associated=True)
+    return replace(_used_in(rows, rows.get(SECURITY_GROUP, row.group_id), row.vpc_id), associated=True)
 
 
 def associated_members(rows: Rows, row: GroupAssociation) -> GroupMembers:
     """The group's members in a VPC associated with it (SG-67, SG-70)."""
-    return replace(_members(rows, row.group_id, row.vpc_id), associated=True)
+    return replace(members_of(rows, row.group_id, row.vpc_id), associated=True)

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from ringfence.api.ops.context import Call, Filled, Form, Params
+from ringfence.api.ops.ec2 import peering_views
 from ringfence.model.errors import ApiError, fault
 from ringfence.model.kinds import GROUP_ASSOCIATION, PREFIX_LIST, SECURITY_GROUP
 from ringfence.model.net import (
@@ -32,6 +33,7 @@ from ringfence.model.nouns.network import Vpc
 from ringfence.model.nouns.security_group import GroupReference, SecurityGroup, SecurityGroupRule
 from ringfence.model.row import Tags
 from ringfence.model.world import World
+from ringfence.policy.compile.peering import joining
 
 _DESCRIPTION = re.compile(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=;{}!$*]{0,255}")  # SG-35: no `&`
 
@@ -187,8 +189,6 @@ class PermissionParser:
 
     def reference(self, item: Params) -> GroupReference:
         """The group a permission names: by id, `account/sg-id` (SG-52) or, in the default VPC, by name."""
-        if item.get("VpcPeeringConnectionId") and self.strict:
-            raise fault("InvalidVpcPeeringConnectionID.NotFound", id=item["VpcPeeringConnectionId"])
         id, owner = item.get("GroupId"), item.get("UserId")
         if id and "/" in id:
             owner, _, id = id.partition("/")
@@ -196,17 +196,29 @@ class PermissionParser:
             return self._named(item.get("GroupName"))
         if not self.strict:
             return GroupReference(group_id=id, owner_id=owner or self.call.account_id)
-        return self._existing(id, owner)
+        return self._existing(id, owner, item.get("VpcPeeringConnectionId"))
 
-    def _existing(self, id: str, owner: str | None) -> GroupReference:
+    def _existing(self, id: str, owner: str | None, over: str | None) -> GroupReference:
+        """A group of a VPC shared with this one's (SG-70), or of a peer VPC; `over`: the connection, if it was named."""
+        connection = peering_views.find(self.call, self.world, over) if over else None
         target = self.world.get(SECURITY_GROUP, id)
-        if not self._share_a_vpc(target) or owner not in (None, "", target.owner_id):
-            # AWS: another VPC's group needs an active peering connection (SG-53, SG-54) or an association (SG-70)
-            raise fault(
-                "InvalidGroup.NotFound",
-                message=f"You have specified two resources that belong to different networks: {id}",
-            )
-        return GroupReference(group_id=target.id, owner_id=target.owner_id)
+        if (owner or self.call.account_id) != target.owner_id:
+            raise self._elsewhere(id)
+        if connection is None and self._share_a_vpc(target):
+            home = target.vpc_id if target.vpc_id != self.group.vpc_id else None
+            return GroupReference(group_id=target.id, owner_id=target.owner_id, vpc_id=home)
+        found = joining(self.world, self.group.vpc_id, target.vpc_id)
+        if found is None or not found.same_region or (connection is not None and connection.id != found.id):
+            raise self._elsewhere(id)
+        return GroupReference(
+            group_id=target.id, owner_id=target.owner_id, vpc_id=target.vpc_id, peering_connection_id=found.id
+        )
+
+    @staticmethod
+    def _elsewhere(id: str) -> ApiError:
+        """AWS: another VPC's group needs an active peering connection in the Region (SG-53, SG-54) or an association (SG-70)."""
+        text = f"You have specified two resources that belong to different networks: {id}"
+        return fault("InvalidGroup.NotFound", message=text)
 
     def _share_a_vpc(self, target: SecurityGroup) -> bool:
         """Is there a VPC in which interfaces may carry both groups (SG-70)?"""

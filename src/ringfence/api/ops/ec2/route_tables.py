@@ -12,8 +12,18 @@ from ringfence.api.ops.ec2.addressing import next_number
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
-from ringfence.model.kinds import INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, ROUTE_TABLE, SUBNET, VPC, VPC_ENDPOINT
+from ringfence.model.kinds import (
+    INSTANCE,
+    INTERNET_GATEWAY,
+    NETWORK_INTERFACE,
+    PEERING_CONNECTION,
+    ROUTE_TABLE,
+    SUBNET,
+    VPC,
+    VPC_ENDPOINT,
+)
 from ringfence.model.nouns.instance import RUNNABLE
+from ringfence.model.nouns.peering import PeeringStatus
 from ringfence.model.nouns.routing import ListRoute, Route, RouteTable, RouteTableAssociation, RouteTarget
 from ringfence.model.world import World, delete, put
 
@@ -40,6 +50,9 @@ def route_state(world: World, table: RouteTable, route: Route | ListRoute) -> st
         eni = world.find(NETWORK_INTERFACE, route.target_id)
         instance = world.find(INSTANCE, eni.attachment.instance_id) if eni is not None and eni.attachment else None
         return "active" if instance is not None and instance.state in RUNNABLE else "blackhole"
+    if route.target is RouteTarget.PEERING_CONNECTION:
+        connection = world.find(PEERING_CONNECTION, route.target_id)
+        return "active" if connection is not None and connection.status is PeeringStatus.ACTIVE else "blackhole"
     return "blackhole" if route.target is RouteTarget.UNMODELLED else "active"
 
 
@@ -63,6 +76,8 @@ def _route_view(world: World, table: RouteTable, route: Route | ListRoute) -> di
         out["GatewayId"] = "local"
     elif route.target is RouteTarget.INTERNET_GATEWAY:
         out["GatewayId"] = route.target_id
+    elif route.target is RouteTarget.PEERING_CONNECTION:
+        out["VpcPeeringConnectionId"] = route.target_id
     elif route.target is RouteTarget.UNMODELLED:
         out[_UNMODELLED.get((route.target_id or "").split("-")[0], "GatewayId")] = route.target_id
     else:
@@ -134,7 +149,7 @@ describe(
         "route.destination-prefix-list-id": lambda _, table: (route.prefix_list_id for route in table.listed),
         "route.nat-gateway-id": lambda _, table: (),
         "route.transit-gateway-id": lambda _, table: (),
-        "route.vpc-peering-connection-id": lambda _, table: (),
+        "route.vpc-peering-connection-id": _of_routes("VpcPeeringConnectionId"),
         "route.egress-only-internet-gateway-id": lambda _, table: (),
     },
 )
@@ -217,7 +232,8 @@ def _associate_gateway(call: Call, world: World, table: RouteTable, id: str) -> 
     gateway = call.get(world, INTERNET_GATEWAY, id)
     if gateway.vpc_id != table.vpc_id:
         raise fault("InvalidParameterValue", message=f"Gateway {id} is not attached to VPC {table.vpc_id}")
-    if table.listed or any(route.target is RouteTarget.INTERNET_GATEWAY for route in table.routes):
+    outward = (RouteTarget.INTERNET_GATEWAY, RouteTarget.PEERING_CONNECTION)
+    if table.listed or any(route.target in outward for route in table.routes):
         raise fault("InvalidParameterValue", message="A gateway route table may only have local and interface targets")
     if table.listed:  # PL-12
         raise fault("InvalidParameterValue", message="A gateway route table cannot have routes to prefix lists")

@@ -10,11 +10,21 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ringfence.api.ops.context import Call, Outcome, Params
+from ringfence.api.ops.ec2 import peering_views
 from ringfence.api.ops.ec2.prefix_list_references import check_route_references, route_count
 from ringfence.api.ops.registry import operation
 from ringfence.model.aws_prefix_lists import find_list
 from ringfence.model.errors import fault
-from ringfence.model.kinds import INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, PREFIX_LIST, ROUTE_TABLE, SUBNET, VPC
+from ringfence.model.kinds import (
+    INSTANCE,
+    INTERNET_GATEWAY,
+    NETWORK_INTERFACE,
+    PEERING_CONNECTION,
+    PREFIX_LIST,
+    ROUTE_TABLE,
+    SUBNET,
+    VPC,
+)
 from ringfence.model.net import Network, contains, parse_ipv4_network, parse_ipv6_network, parse_network
 from ringfence.model.nouns.prefix_list import PrefixList
 from ringfence.model.nouns.routing import ListRoute, Route, RouteTable, RouteTarget
@@ -24,6 +34,8 @@ R = TypeVar("R", Route, ListRoute)
 
 #: destinations AWS keeps for itself (RT-09)
 RESERVED = (parse_network("169.254.168.0/22"), parse_network("fd00:ec2::/32"))
+#: targets that addresses of the VPC itself cannot be routed to
+_NOT_INSIDE = frozenset({RouteTarget.INTERNET_GATEWAY, RouteTarget.PEERING_CONNECTION})
 _DESTINATIONS = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
 _TARGETS = (
     "GatewayId", "NetworkInterfaceId", "InstanceId", "NatGatewayId", "EgressOnlyInternetGatewayId", "VpcEndpointId",
@@ -85,7 +97,22 @@ def _target(call: Call, world: World, table: RouteTable, params: Params, destina
         return _to_interface(call, world, table, destination, value)
     if name == "InstanceId":
         return _to_interface(call, world, table, destination, _only_interface(call, world, value))
+    if name == "VpcPeeringConnectionId":
+        return _to_peer(call, world, table, destination, value)
     raise fault("UnsupportedOperation", message=f"The target {name} is not supported by this installation")
+
+
+def _to_peer(call: Call, world: World, table: RouteTable, destination: Destination, id: str) -> AnyRoute:
+    """Also to a connection that is not accepted yet: the route leads to nothing until then (PCX-05)."""
+    found = peering_views.find(call, world, id)
+    if found.ended is not None:
+        raise fault(PEERING_CONNECTION.not_found, id=id)
+    if table.vpc_id not in (found.requester.vpc_id, found.accepter.vpc_id):
+        raise fault(
+            "InvalidParameterValue",
+            message=f"route table {table.id} and vpc peering connection {id} belong to different networks",
+        )
+    return _route(destination, RouteTarget.PEERING_CONNECTION, id)
 
 
 def _only_interface(call: Call, world: World, instance_id: str) -> str:
@@ -138,12 +165,14 @@ def _check_block(world: World, table: RouteTable, route: Route) -> None:
         for subnet in world.by(SUBNET, "vpc", vpc.id)
     )
     if any(a.gateway_id for a in table.associations):
-        if route.target is RouteTarget.INTERNET_GATEWAY or not (whole_vpc or whole_subnet):
+        if route.target in _NOT_INSIDE or not (whole_vpc or whole_subnet):
             raise fault(
                 "InvalidParameterValue",
                 message="A gateway route table takes routes for the whole VPC or a whole subnet to an interface only",
             )
-    elif inside and not whole_vpc and (not whole_subnet or route.target is RouteTarget.INTERNET_GATEWAY):
+    elif inside and route.target is RouteTarget.PEERING_CONNECTION:
+        raise fault("InvalidParameterValue", message=f"{route.destination} lies in the VPC: no peer has it")
+    elif inside and not whole_vpc and (not whole_subnet or route.target in _NOT_INSIDE):
         raise fault(
             "InvalidParameterValue",
             message=f"The destination CIDR block {route.destination} is more specific than the local route; "

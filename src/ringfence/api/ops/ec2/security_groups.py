@@ -6,17 +6,19 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from ringfence.api.ops.context import Call, Memo, Outcome, Params
+from ringfence.api.ops.context import Call, Filled, Memo, Outcome, Params
 from ringfence.api.ops.describe import Found, Values, apply_filters, page, select
 from ringfence.api.ops.ec2.permissions import open_egress, permission_forms, permission_list
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
-from ringfence.model.kinds import GROUP_ASSOCIATION, NETWORK_INTERFACE, SECURITY_GROUP, VPC
+from ringfence.model.kinds import GROUP_ASSOCIATION, NETWORK_INTERFACE, PEERING_CONNECTION, SECURITY_GROUP, VPC
 from ringfence.model.net import protocol_name
 from ringfence.model.nouns.network import Vpc
+from ringfence.model.nouns.peering import PeeringStatus
 from ringfence.model.nouns.security_group import SecurityGroup, SecurityGroupRule
 from ringfence.model.world import World, delete, put
+from ringfence.policy.compile.peering import is_stale
 
 _TEXT = re.compile(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=&;{}!$*]+")  # SG-05
 _ALLOWED = "a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*"
@@ -120,6 +122,36 @@ def delete_security_group(call: Call, world: World, params: Params) -> Outcome:
 
 
 # ---------------------------------------------------------------------- describe
+def _shown(world: World, group: SecurityGroup) -> Params | Memo:
+    """`_view`; with the state of the connections it refers over, which is not the row's and so not remembered with it."""
+    if not any(rule.group is not None and rule.group.peering_connection_id for rule in group.rules):
+        return Memo(group, "group", lambda: _view(group))
+    return _with_states(world, _view(group), ("IpPermissions", "IpPermissionsEgress"))
+
+
+def _with_states(world: World, shown: Params, members: Iterable[str]) -> Params:
+    return {
+        **shown,
+        **{name: [_with_state(world, plain_permission(each)) for each in shown[name]] for name in members},
+    }
+
+
+def _with_state(world: World, permission: Params) -> Params:
+    return {**permission, "UserIdGroupPairs": [_pair_state(world, pair) for pair in permission["UserIdGroupPairs"]]}
+
+
+def _pair_state(world: World, pair: Params) -> Params:
+    id = pair.get("VpcPeeringConnectionId")
+    if id is None:
+        return pair
+    found = world.find(PEERING_CONNECTION, id)
+    return {**pair, "PeeringStatus": (found.status if found is not None else PeeringStatus.DELETED).value}
+
+
+def plain_permission(shown: Params | Filled) -> Params:
+    return shown.fill() if isinstance(shown, Filled) else shown
+
+
 def _view(group: SecurityGroup) -> Params:
     out: dict[str, Any] = {
         "GroupId": group.id,
@@ -201,7 +233,7 @@ def describe_security_groups(call: Call, world: World, params: Params) -> Outcom
     else:
         rows = select(call, world, SECURITY_GROUP, params, ids="GroupIds", filters=FILTERS, indexed=_INDEXED)
     shown, token = page(rows, params)
-    return _reply("SecurityGroups", [Memo(group, "group", lambda group=group: _view(group)) for group in shown], token)
+    return _reply("SecurityGroups", [_shown(world, group) for group in shown], token)
 
 
 def _reply(member: str, items: Sequence[Any], token: str | None) -> Outcome:
@@ -262,22 +294,20 @@ def _peer_references(world: World, group: SecurityGroup) -> Iterator[Params]:
 
 @operation("ec2:DescribeStaleSecurityGroups")
 def describe_stale_security_groups(call: Call, world: World, params: Params) -> Outcome:
-    """Groups with rules whose referenced peer group is gone (SG-82, SG-83)."""
+    """Groups with rules whose referenced peer group is gone, or no longer a peer's (SG-82..SG-84)."""
     vpc = call.get(world, VPC, params["VpcId"])
     stale = [
-        group for group in world.by(SECURITY_GROUP, "vpc", vpc.id) if any(_stale(world, group, r) for r in group.rules)
+        group
+        for group in world.by(SECURITY_GROUP, "vpc", vpc.id)
+        if any(is_stale(world, group, r) for r in group.rules)
     ]
     shown, token = page(stale, params)
     return _reply("StaleSecurityGroupSet", [_stale_view(world, group) for group in shown], token)
 
 
-def _stale(world: World, group: SecurityGroup, rule: SecurityGroupRule) -> bool:
-    return rule.group is not None and world.find(SECURITY_GROUP, rule.group.group_id) is None and bool(group.vpc_id)
-
-
 def _stale_view(world: World, group: SecurityGroup) -> Params:
     def permissions(egress: bool) -> list[dict[str, Any]]:
-        rules = [rule for rule in group.rules if rule.egress is egress and _stale(world, group, rule)]
+        rules = [rule for rule in group.rules if rule.egress is egress and is_stale(world, group, rule)]
         shown = permission_list(rules)
         for permission in shown:
             permission.pop("Ipv6Ranges")

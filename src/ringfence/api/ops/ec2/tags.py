@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.describe import Values, apply_filters, page
+from ringfence.api.ops.ec2 import peering_views
 from ringfence.api.ops.ec2.security_group_rules import RULE_NOUN, find_rule
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import parse_tags
 from ringfence.model.errors import fault
 from ringfence.model.ids import well_formed
-from ringfence.model.kinds import KINDS, SECURITY_GROUP
+from ringfence.model.kinds import KINDS, PEERING_CONNECTION, SECURITY_GROUP
 from ringfence.model.row import Tags
 from ringfence.model.world import Change, World, put
 
@@ -30,6 +31,10 @@ def _retagged(call: Call, world: World, id: str, retag: _Retag) -> Change:
     kind = _BY_PREFIX.get(id.rpartition("-")[0] + "-")
     if kind is None or not well_formed(kind.prefix, id):  # error codes: tagging has one code for all malformed ids
         raise fault("InvalidID", id=id)
+    if kind is PEERING_CONNECTION:
+        found_connection = peering_views.find(call, world, id)
+        held = retag(peering_views.tags_of(call, found_connection))
+        return put(PEERING_CONNECTION, peering_views.with_tags(call, found_connection, held))
     row = call.owned_row(world, kind, id)
     return put(kind, replace(row, tags=retag(row.tags)))
 
@@ -100,9 +105,14 @@ def describe_tags(call: Call, world: World, params: Params) -> Outcome:
     found = [
         _Tagged(kind.noun, row.id, key, value)
         for kind in KINDS.values()
-        if kind.prefix and kind.service == "ec2"
+        if kind.prefix and kind.service == "ec2" and kind is not PEERING_CONNECTION
         for row in call.mine(world, kind)
         for key, value in row.tags
+    ]
+    found += [
+        _Tagged(PEERING_CONNECTION.noun, seen.id, key, value)
+        for seen in peering_views.all_of(call, world)
+        for key, value in seen.tags
     ]
     found += [
         _Tagged(RULE_NOUN, rule.id, key, value)

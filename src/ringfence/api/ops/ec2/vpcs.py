@@ -8,7 +8,7 @@ from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.describe import describe
-from ringfence.api.ops.ec2 import flow_logs
+from ringfence.api.ops.ec2 import flow_logs, peering
 from ringfence.api.ops.ec2.addressing import new_ipv6_block
 from ringfence.api.ops.ec2.vpc_graph import ipv6_added, new_vpc
 from ringfence.api.ops.registry import operation
@@ -147,7 +147,7 @@ def create_vpc(call: Call, world: World, params: Params) -> Outcome:
 
 @operation("ec2:DeleteVpc")
 def delete_vpc(call: Call, world: World, params: Params) -> Outcome:
-    """NET-17, SG-31: the default group, main table and default ACL go with the VPC."""
+    """NET-17, SG-31: the default group, main table and default ACL go with the VPC, and its peering connections."""
     vpc = call.get(world, VPC, params["VpcId"])
     own = {vpc.default_security_group_id, vpc.default_network_acl_id, vpc.main_route_table_id}
     kinds: tuple[Kind[Any], ...] = (
@@ -162,6 +162,7 @@ def delete_vpc(call: Call, world: World, params: Params) -> Outcome:
         change
         + delete(ROUTE_TABLE, vpc.main_route_table_id)
         + flow_logs.gone_with(world, vpc.id)
+        + peering.gone_with(call, world, vpc)
         + delete(VPC, vpc.id),
     )
 
@@ -207,7 +208,7 @@ def modify_vpc_tenancy(call: Call, world: World, params: Params) -> Outcome:
 # ---------------------------------------------------------------------- address blocks
 @operation("ec2:AssociateVpcCidrBlock")
 def associate_vpc_cidr_block(call: Call, world: World, params: Params) -> Outcome:
-    """NET-04..NET-09, Q-03, Q-04."""
+    """NET-04..NET-09, PCX-13, Q-03, Q-04."""
     refuse(params, "Ipv4IpamPoolId", "Ipv6IpamPoolId", "Ipv6Pool", "Ipv6CidrBlock")
     vpc = call.get(world, VPC, params["VpcId"])
     wants_ipv6 = bool(params.get("AmazonProvidedIpv6CidrBlock"))
@@ -223,13 +224,14 @@ def associate_vpc_cidr_block(call: Call, world: World, params: Params) -> Outcom
     call.check_quota("ipv4-cidrs-per-vpc", len(vpc.ipv4) + 1, vpc=vpc.id)
     added = CidrAssociation(id=call.ids.new("vpc-cidr-assoc-"), block=cidr)
     shown = _ipv4_view(replace(added, state="associating"))
-    return Outcome({"VpcId": vpc.id, "CidrBlockAssociation": shown}, put(VPC, replace(vpc, ipv4=(*vpc.ipv4, added))))
+    change = put(VPC, replace(vpc, ipv4=(*vpc.ipv4, added))) + peering.block_added(call, world, vpc, cidr)
+    return Outcome({"VpcId": vpc.id, "CidrBlockAssociation": shown}, change)
 
 
 def _associate_ipv6(call: Call, world: World, vpc: Vpc) -> Outcome:
     call.check_quota("ipv6-cidrs-per-vpc", len(vpc.ipv6) + 1, vpc=vpc.id)
     added = CidrAssociation(id=call.ids.new("vpc-cidr-assoc-"), block=new_ipv6_block(call, world))
-    change = put(VPC, replace(vpc, ipv6=(*vpc.ipv6, added)))
+    change = put(VPC, replace(vpc, ipv6=(*vpc.ipv6, added))) + peering.block_added(call, world, vpc, added.block)
     if not vpc.ipv6:
         change += ipv6_added(call, world, vpc)
     shown = _ipv6_view(replace(added, state="associating"), vpc.region)
