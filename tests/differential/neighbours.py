@@ -240,7 +240,7 @@ class Scene:
     def near(self, sender: NetworkInterface) -> list[Address]:
         """What a sender is likely to reach: its peers and its own VPC, and the service if there is an endpoint."""
         joined = [pair for pair in self.pairs.values() if sender.vpc_id in {ident("vpc", name) for name in pair}]
-        vpcs = [ident("vpc", name) for name in {name for pair in joined for name in pair}] or [sender.vpc_id]
+        vpcs = [ident("vpc", name) for name in sorted({name for pair in joined for name in pair})] or [sender.vpc_id]
         enis = [eni for id in vpcs for eni in self.world.by(NETWORK_INTERFACE, "vpc", id) if eni.id != sender.id]
         out: list[Address] = [address for eni in enis for address in (*eni.addresses, *eni.ipv6)]
         return out + [parse_address(a) for a in S3] if self.world.by(VPC_ENDPOINT, "vpc", sender.vpc_id) else out

@@ -16,12 +16,12 @@ from ringfence.insight.reach.engine import Answer, Engine, Unknown
 from ringfence.insight.reach.space import packet_at
 from ringfence.policy.packet import Packet
 from ringfence.policy.spec import verdict as spec
-from tests.differential import directed, generator
-from tests.differential.compare import Run
+from tests.differential import directed
+from tests.differential.compare import Neighbours, Run
 
 PORTED_END = BASES[1]  # TCP and UDP come first on the line
 USUAL_SOURCES = (40000, 1024, 443)
-AIMS = (directed.strict, directed.referring, None)
+AIMS = (directed.strict, directed.referring, None, Neighbours)
 
 
 @dataclass
@@ -54,11 +54,11 @@ def corners(answer: Answer, chance: random.Random, most: int = 40) -> Iterator[P
 
 
 class Reach:
-    """One random VPC, by both."""
+    """One random VPC, or neighbouring ones, by both."""
 
     def __init__(self, seed: int, tally: Tally, *, make: Any = Engine, aim: Any = None) -> None:
-        self.run, self.tally = Run(seed), tally
-        if aim is not None:
+        self.run, self.tally = (aim(seed) if aim is Neighbours else Run(seed)), tally
+        if aim not in (None, Neighbours):
             aim(self.run.api.call, self.run.chance, self.run.site)
         self.engine = make(self.run._compiled())
 
@@ -73,7 +73,7 @@ class Reach:
         if isinstance(said, Unknown):
             self.tally.unknown += 1
             return
-        truth = spec.converse(self.run.api.world, packet, source)
+        truth = spec.converse(self.run.rows, packet, source)
         self.tally.delivered += truth == "ok"
         walked = packet in self.engine.conversations(source, packet.src, packet.dst).space
         if {said, walked} != {truth == "ok"}:
@@ -84,21 +84,21 @@ class Reach:
     def play(self, packets: int) -> None:
         """Random packets, each with the corners of the set it falls into; a change now and then."""
         for _ in range(packets):
-            source, packet = generator.packet(self.chance, self.run.site, odd=True)
+            source, packet = self.run.packet()
             self.judge(source, packet)
             answer = self.engine.conversations(source, packet.src, packet.dst)
             for probe in corners(answer, self.chance):
                 self.judge(source, probe)
             if self.chance.random() < 0.1:
-                generator.change(self.run.api.call, self.chance, self.run.site)
+                self.run.change()
                 self.engine = self.engine.update(self.run._compiled())
 
 
 def run(seeds: range, packets: int, *, make: Any = Engine, stop_at: int | None = None) -> Tally:
-    """Play these seeds, two of three with directed rules; `stop_at`: give up after so many differences."""
+    """Play these seeds, two of four with directed rules and one among neighbours; `stop_at`: give up after so many differences."""
     tally = Tally()
     for seed in seeds:
-        Reach(seed, tally, make=make, aim=AIMS[seed % 3]).play(packets)
+        Reach(seed, tally, make=make, aim=AIMS[seed % 4]).play(packets)
         if stop_at is not None and len(tally.differences) >= stop_at:
             break
     return tally

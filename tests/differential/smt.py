@@ -4,9 +4,9 @@ Written from the rows and AWS's rules alone, as formulas; neither the compiler n
 under proof. A pair's formula is over protocol, ports, ICMP type and code, all of them free: "no difference" is a proof for every
 packet between the two addresses. For the internet the outside address is free as well.
 
-What is encoded: security groups with references, tracking and its exception for open rules (CT-03), network ACLs in order,
-there and back; local routes and subnets; route tables, gateway and public addresses for the internet. Pairs that an
-appliance stands between are left to the specification.
+What is encoded: security groups with references (over peering too) and prefix lists, tracking and its exception for open
+rules (CT-03), network ACLs in order, there and back; local routes and subnets, peering; route tables, gateway and public
+addresses for the internet. Pairs that an appliance stands between are left to the specification.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ringfence.model.kinds import (
     INTERNET_GATEWAY,
     NETWORK_ACL,
     NETWORK_INTERFACE,
+    PEERING_CONNECTION,
     ROUTE_TABLE,
     SECURITY_GROUP,
     SUBNET,
@@ -34,6 +35,7 @@ from ringfence.model.kinds import (
 from ringfence.model.net import PUBLIC_POOL, Address
 from ringfence.model.nouns.network import Subnet
 from ringfence.model.nouns.network_interface import NetworkInterface
+from ringfence.model.nouns.peering import PeeringConnection
 from ringfence.model.nouns.routing import RouteTarget
 from ringfence.model.world import World
 from ringfence.policy.spec import verdict as spec
@@ -108,13 +110,14 @@ def covers(protocol: int, numbers: tuple[int, int] | None, packet: Symbol) -> Te
 
 @dataclass(frozen=True)
 class Side:
-    """One interface and what is at the far end. `carried`: groups of the far end, if it is an interface of the VPC."""
+    """One interface and what is at the far end. `sends_to`, `hears`: the groups by which its rules may name the far end."""
 
     world: World
     eni: NetworkInterface
     far: Where
     version: int
-    carried: frozenset[str] = frozenset()
+    sends_to: frozenset[str] = frozenset()
+    hears: frozenset[str] = frozenset()
 
     def _rules(self) -> list[Any]:
         return [rule for id in self.eni.groups for rule in self.world.get(SECURITY_GROUP, id).rules]
@@ -125,10 +128,12 @@ class Side:
         for rule in self._rules():
             if rule.egress is not egress:
                 continue
-            if rule.cidr is not None:
-                there = within(self.far, rule.cidr)
+            if rule.group is not None:
+                there = z3.BoolVal(rule.group.group_id in (self.sends_to if egress else self.hears))
             else:
-                there = z3.BoolVal(rule.group is not None and rule.group.group_id in self.carried)
+                there = z3.Or(
+                    *(within(self.far, block) for block in spec.blocks_of(self.world, rule)), z3.BoolVal(False)
+                )
             out.append(z3.And(there, covers(rule.protocol, (rule.from_port, rule.to_port), packet)))
         return z3.Or(*out, z3.BoolVal(False))
 
@@ -202,11 +207,11 @@ def differs(domain: list[Term], truth: Term, claim: Term) -> str | None:
 
 # ---------------------------------------------------------------------- questions
 def pairs(world: World) -> Iterator[tuple[NetworkInterface, Address, NetworkInterface, Address]]:
-    """Addresses of two running interfaces of one VPC that local routes join both ways."""
+    """Addresses of two running interfaces that local routes or a peering connection join both ways."""
     enis = [eni for eni in world.all(NETWORK_INTERFACE) if spec.runs(world, eni)]
     for one in enis:
         for other in enis:
-            if one.id == other.id or one.vpc_id != other.vpc_id:
+            if one.id == other.id:
                 continue
             for src in (*one.addresses, *one.ipv6):
                 for dst in (*other.addresses, *other.ipv6):
@@ -223,17 +228,40 @@ def _joined(world: World, eni: NetworkInterface, to: Address, target: NetworkInt
     if spec.in_subnet(subnet, to):
         return True
     try:
-        return spec.next_hop(world, spec.table_of(world, subnet), to) == target
+        hop = spec.next_hop(world, spec.table_of(world, subnet), to)
     except spec.Dropped:
         return False
+    if isinstance(hop, PeeringConnection):
+        return hop.far_side(eni.vpc_id).vpc_id == target.vpc_id and spec.has(target, to)
+    return hop == target
+
+
+def carried(world: World, vpc_id: str, eni: NetworkInterface) -> frozenset[str]:
+    """The groups that name an interface to a VPC: all of its own VPC's; of a peer's those that are that VPC's own (SG-52)."""
+    if eni.vpc_id == vpc_id:
+        return frozenset(eni.groups)
+    own = frozenset(id for id in eni.groups if world.get(SECURITY_GROUP, id).vpc_id == eni.vpc_id)
+    return own if _one_region(world, vpc_id, eni.vpc_id) else frozenset()
+
+
+def with_address(world: World, vpc_id: str, address: Address) -> frozenset[str]:
+    """The groups by which a VPC may send to an address, whoever has it."""
+    holders = [eni for eni in world.all(NETWORK_INTERFACE) if spec.has(eni, address)]
+    return frozenset().union(*(carried(world, vpc_id, eni) for eni in holders))
+
+
+def _one_region(world: World, here: str, there: str) -> bool:
+    """Does an active connection within one Region join two VPCs (PCX-09)?"""
+    sides = [(pcx.requester, pcx.accepter) for pcx in world.all(PEERING_CONNECTION) if pcx.status == "active"]
+    return any({a.vpc_id, b.vpc_id} == {here, there} and a.region == b.region for a, b in sides)
 
 
 def pair_formula(
     world: World, packet: Symbol, a: NetworkInterface, src: Address, b: NetworkInterface, dst: Address
 ) -> Term:
     """The packet passes there and its answer back."""
-    here = Side(world, a, dst, src.version, frozenset(b.groups))
-    there = Side(world, b, src, src.version, frozenset(a.groups))
+    here = Side(world, a, dst, src.version, with_address(world, a.vpc_id, dst), carried(world, a.vpc_id, b))
+    there = Side(world, b, src, src.version, with_address(world, b.vpc_id, src), carried(world, b.vpc_id, a))
     parts = [
         here.admits(packet, egress=True), there.admits(packet, egress=False),
         there.hears_answer(packet, egress=False), here.hears_answer(packet, egress=True),
@@ -255,16 +283,18 @@ def inbound_formula(world: World, packet: Symbol, eni: NetworkInterface, who: Te
 
 
 def _homeward(world: World, eni: NetworkInterface, who: Term) -> Term:
-    """Does the longest route that fits lead to the VPC's gateway?"""
-    subnet = world.get(SUBNET, eni.subnet_id)
-    routes = [r for r in spec.table_of(world, subnet).routes if isinstance(r.destination, IPv4Network)]
+    """Does the longest route that fits lead to the VPC's gateway? Of equally long ones that to a block, then the elder list's."""
+    table = spec.table_of(world, world.get(SUBNET, eni.subnet_id))
+    routes: list[tuple[Any, Any]] = [(block, route) for route in table.listed for block in spec.blocks_of(world, route)]
+    routes = [(route.destination, route) for route in table.routes] + routes
+    routes.reverse()  # the last that fits decides
     verdict: Term = z3.BoolVal(False)
-    for route in sorted(routes, key=lambda r: r.destination.prefixlen):
+    for block, route in sorted(routes, key=lambda choice: choice[0].prefixlen):
         gateway = (
             world.find(INTERNET_GATEWAY, route.target_id) if route.target is RouteTarget.INTERNET_GATEWAY else None
         )
         leads = gateway is not None and gateway.vpc_id == eni.vpc_id
-        verdict = z3.If(within(who, route.destination), z3.BoolVal(leads), verdict)
+        verdict = z3.If(within(who, block), z3.BoolVal(leads), verdict)
     return verdict
 
 
@@ -310,7 +340,10 @@ def check_inbound(world: World, engine: Engine) -> Iterator[tuple[str, str | Non
         if gateway is None or world.by(ROUTE_TABLE, "gateway", gateway.id) or not spec.runs(world, eni):
             continue
         appliances = {
-            r.target_id for t in world.all(ROUTE_TABLE) for r in t.routes if r.target is RouteTarget.NETWORK_INTERFACE
+            r.target_id
+            for t in world.by(ROUTE_TABLE, "vpc", eni.vpc_id)
+            for r in (*t.routes, *t.listed)
+            if r.target is RouteTarget.NETWORK_INTERFACE
         }
         if appliances:
             continue

@@ -359,6 +359,15 @@ def test_a_group_used_in_two_vpcs_is_named_in_its_own() -> None:
     assert said(visitor, "a", packet(A, B, "tcp", 80)) == "sg-ingress"
 
 
+def test_a_reference_names_interfaces_not_whoever_has_their_address() -> None:
+    """SG-67, PCX-03: two peers of one block, which need not be peers of each other; the table chooses between them."""
+    twin = (far("c", 1), peering("ac", "a", "c"), routed("c", route("10.0.0.0/16", ident("pcx", "ac"))))
+    made = changed(changed(peers(a={"rules": (ingress(OF_B), *OPEN)}), *twin[:2]), twin[2])
+    sent = packet(B, A, "tcp", 80)
+    assert spec.send(made, spec.Tables(), sent, ident("eni", "b")).at == ident("eni", "a")
+    assert spec.send(made, spec.Tables(), sent, ident("eni", "c")).dropped_at == "sg-ingress"
+
+
 # ---------------------------------------------------------------------- gateway endpoints
 S3 = "52.216.0.1"
 TO_S3 = list_route("s3", VPCE)

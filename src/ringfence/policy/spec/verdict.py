@@ -86,13 +86,12 @@ class Answer:
 
 
 # ---------------------------------------------------------------------- security groups
-def rule_matches(world: World, vpc_id: str, rule: SecurityGroupRule, packet: Packet, *, direct: bool) -> bool:
-    """SG-33, SG-39..SG-42, SG-67, SG-68, SG-70, SG-73, SG-75, SG-78."""
+def rule_matches(world: World, vpc_id: str, rule: SecurityGroupRule, packet: Packet, origin: str | None) -> bool:
+    """SG-33, SG-39..SG-42, SG-67, SG-68, SG-70, SG-73, SG-75, SG-78. `origin`: the VPC whose interface sent it, with nothing between."""
     other = packet.dst if rule.egress else packet.src
     if rule.group is not None:
-        if not rule.egress and not direct:
-            return False
-        there = any(has(eni, other) for eni in carriers(world, vpc_id, rule.group.group_id))
+        named = carriers(world, vpc_id, rule.group.group_id)
+        there = any(has(eni, other) and (rule.egress or eni.vpc_id == origin) for eni in named)
     else:
         there = any(other in block for block in blocks_of(world, rule))
     return there and service_matches(rule.protocol, packet, (rule.from_port, rule.to_port))
@@ -147,7 +146,7 @@ def is_everyone(world: World, rule: SecurityGroupRule, version: int) -> bool:
 
 
 def groups_allow(
-    world: World, tables: Tables, eni: NetworkInterface, packet: Packet, *, egress: bool, direct: bool
+    world: World, tables: Tables, eni: NetworkInterface, packet: Packet, *, egress: bool, origin: str | None
 ) -> bool:
     """CT-01..CT-09, SG-65: state first; else some rule of some group; remembers what must be remembered."""
     opener = opened_by(tables, eni, packet)
@@ -157,7 +156,7 @@ def groups_allow(
         if who is not None and who == (me if opening else ("in" if egress else "out")):
             return True
     rules = [r for id in eni.groups for r in world.get(SECURITY_GROUP, id).rules]
-    fitting = [r for r in rules if r.egress is egress and rule_matches(world, eni.vpc_id, r, packet, direct=direct)]
+    fitting = [r for r in rules if r.egress is egress and rule_matches(world, eni.vpc_id, r, packet, origin)]
     if not fitting:
         return False
     untracked = packet.protocol in (TCP, UDP) and any(is_everyone(world, r, packet.family) for r in fitting) and any(
@@ -375,7 +374,7 @@ def from_interface(
         return Answer("service", packet)
     inside = in_subnet(subnet, packet.dst)
     snapshot = dict(tables.known)
-    if not groups_allow(world, tables, eni, packet, egress=True, direct=True):
+    if not groups_allow(world, tables, eni, packet, egress=True, origin=None):
         raise Dropped("sg-egress")
     if not inside and not acl_allows(world, subnet, packet, egress=True):  # ACL-32
         tables.known = snapshot  # what never left is no conversation
@@ -387,18 +386,20 @@ def from_interface(
         return serve(world, target, packet)
     if isinstance(target, PeeringConnection):
         target = across(world, target, eni.vpc_id, packet)
-    deliver(world, tables, target, packet, direct=has(eni, packet.src), inside=inside)
+    deliver(world, tables, target, packet, origin=eni.vpc_id if has(eni, packet.src) else None, inside=inside)
     if has(target, packet.dst):
         return Answer(target.id, packet)
     return from_interface(world, tables, target, packet, where, hops + 1)  # an appliance passes it on
 
 
-def deliver(world: World, tables: Tables, eni: NetworkInterface, packet: Packet, *, direct: bool, inside: bool) -> None:
+def deliver(
+    world: World, tables: Tables, eni: NetworkInterface, packet: Packet, *, origin: str | None, inside: bool
+) -> None:
     """ACL-40: network ACL of the subnet, then the groups, then the destination check."""
     if not inside and not acl_allows(world, world.get(SUBNET, eni.subnet_id), packet, egress=False):
         raise Dropped("nacl-in")
     snapshot = dict(tables.known)
-    if not groups_allow(world, tables, eni, packet, egress=False, direct=direct):
+    if not groups_allow(world, tables, eni, packet, egress=False, origin=origin):
         raise Dropped("sg-ingress")
     if eni.source_dest_check and not has(eni, packet.dst):
         tables.known = snapshot
@@ -424,7 +425,7 @@ def serve(world: World, endpoint: VpcEndpoint, packet: Packet) -> Answer:
 def from_endpoint(world: World, tables: Tables, endpoint: VpcEndpoint, packet: Packet) -> Answer:
     """VPE-05: the service's answer, to the private address that asked; network ACL and groups judge it like any other."""
     target = local(world, endpoint.vpc_id, packet.dst)
-    deliver(world, tables, target, packet, direct=False, inside=False)
+    deliver(world, tables, target, packet, origin=None, inside=False)
     return Answer(target.id, packet)
 
 
@@ -499,7 +500,7 @@ def enter(
         target = local(world, gateway.vpc_id, inside.dst)
     if not isinstance(target, NetworkInterface):
         raise Dropped("no-route")  # RT-13
-    deliver(world, tables, target, inside, direct=False, inside=False)
+    deliver(world, tables, target, inside, origin=None, inside=False)
     if has(target, inside.dst):
         return Answer(target.id, inside)
     return from_interface(world, tables, target, inside, where)
