@@ -34,6 +34,7 @@ import ringfence.api.ops.sts  # noqa: F401  fills the registry
 from ringfence import alarms, deliveries, expiry, fips, flow_firehose, flow_history, key_upkeep, keyfile, notes
 from ringfence.accounts import Accounts
 from ringfence.api import rehearsal
+from ringfence.api.bucket_sealing import ServiceKeys
 from ringfence.api.images import Images
 from ringfence.api.instance_credentials import InstanceCredentials
 from ringfence.api.instance_door import InstanceDoor
@@ -277,7 +278,13 @@ class Installation:
         key = keyfile.digest_key(self.data)
         self.digest_key = keyfile.public_part(key)
         folder = self.data / "trails"
-        return deliveries.Deliverer(self.store, self.buckets, folder, SystemClock(), key, self.digest_key[1])
+        return deliveries.Deliverer(
+            self.store, self.buckets, folder, SystemClock(), key, self.digest_key[1], self._service_keys()
+        )
+
+    def _service_keys(self) -> ServiceKeys:
+        """What services ask KMS with."""
+        return ServiceKeys(self.sealer, RandomIds(), SystemClock(), self.store.audit)
 
     def _flow_deliverer(self) -> FlowDeliverer | None:
         """Flow logs of what the data plane counts; None without one."""
@@ -290,7 +297,7 @@ class Installation:
         outside = deliveries.FromHere(self.store, self.deliverer, logs=self.events, metrics=self.events.metrics)
         groups = ServedLogGroups(self.store, outside, clock, RandomIds(), self.limits)
         sinks: dict[str, Sink] = {
-            S3: BucketSink(lambda: self.store.world, self.buckets, clock),
+            S3: BucketSink(lambda: self.store.world, self.buckets, clock, self._service_keys()),
             CLOUD_WATCH: LogGroupSink(lambda: self.store.world, groups, clock),
         }
         if self.streams:

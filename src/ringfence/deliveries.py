@@ -25,16 +25,18 @@ from typing import Any, Protocol
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from ringfence.api.bucket_sealing import of_bucket
+from ringfence.api import bucket_sealing
 from ringfence.api.ops.cloudtrail.selectors import delivers
-from ringfence.api.ops.cloudtrail.trails import may_write
+from ringfence.api.ops.cloudtrail.trails import SERVICE, may_write
 from ringfence.api.outside import ConsoleOutput, Delivery, FlowLogging, LogEvents, Metrics, NoLogEvents, NoMetrics
 from ringfence.api.record import shown
 from ringfence.insight.flowlogs.files import parquet_here
 from ringfence.model.clock import Clock
+from ringfence.model.errors import ApiError
 from ringfence.model.kinds import BUCKET, TRAIL
 from ringfence.model.nouns.trail import Trail
 from ringfence.store.buckets import BucketFiles
+from ringfence.store.containers import Sealing
 from ringfence.store.store import Store
 from ringfence.store.trail import backwards
 
@@ -43,7 +45,7 @@ log = logging.getLogger("ringfence.trails")
 DIGEST_SECONDS = 3600.0
 BATCH = 5000  # records read at once
 ATTEMPT_ERRORS = (OSError, ValueError)
-_WORDS = ("NoSuchBucket", "AccessDenied")
+_WORDS = ("NoSuchBucket", "AccessDenied", "KMS.")  # that S3 would say
 
 
 NONE_YET = Delivery()
@@ -74,10 +76,11 @@ class Deliverer:
     """Delivers all trails. `folder` keeps how far each is; `key` signs digests, its fingerprint is `fingerprint`."""
 
     def __init__(
-        self, store: Store, files: BucketFiles, folder: Path, clock: Clock, key: rsa.RSAPrivateKey, fingerprint: str
-    ) -> None:
+        self, store: Store, files: BucketFiles, folder: Path, clock: Clock, key: rsa.RSAPrivateKey, fingerprint: str,
+        keys: bucket_sealing.ServiceKeys,
+    ) -> None:  # fmt: skip
         self._store, self._files, self._folder, self._clock = store, files, folder, clock
-        self._key, self._fingerprint = key, fingerprint
+        self._key, self._fingerprint, self._keys = key, fingerprint, keys
         self._progress: dict[str, Progress] = {}
         self._lock = threading.Lock()
 
@@ -105,7 +108,7 @@ class Deliverer:
                 held = self._digests(trail, held, now)
             self._keep(trail.id, held)
         except ATTEMPT_ERRORS as problem:
-            word = str(problem) if str(problem) in _WORDS else "InternalError"
+            word = str(problem) if str(problem).startswith(_WORDS) else "InternalError"
             log.error("trail %s is not delivered: %s", trail.id, problem)
             failed = replace(held.status, error=word, attempted=now.timestamp())
             self._progress[trail.id] = replace(self._held(trail.id), status=failed)
@@ -115,20 +118,31 @@ class Deliverer:
         world = self._store.world
         if world.find(BUCKET, trail.bucket) is None:
             raise ValueError("NoSuchBucket")
-        if not may_write(world, now, trail.id, trail.owner_id, trail.bucket, trail.prefix):
+        if not may_write(world, now, trail.id, trail.owner_id, trail.bucket, trail.prefix, trail.kms_key):
             raise ValueError("AccessDenied")
 
     def _put(self, trail: Trail, key: str, body: bytes, metadata: Mapping[str, str], now: datetime) -> None:
         with self._files.lock:  # the bucket, and what its policy says, cannot change in between
             self._check(trail, now)
-            sealing = of_bucket(self._store.world, trail.bucket)
+            sealing = self._sealing(trail, key)
             self._files.put(
                 trail.bucket, key, body, content_type="application/json", metadata=metadata, sealing=sealing
             )
 
+    def _sealing(self, trail: Trail, key: str) -> Sealing | None:
+        """ValueError with S3's word when the key does not let CloudTrail in, or cannot be used."""
+        context = {"aws:cloudtrail:arn": trail.id} if trail.kms_key else {}
+        who = bucket_sealing.Deliverer(SERVICE, trail.id, trail.owner_id, context)
+        try:
+            return self._keys.sealing(self._store.world, trail.bucket, key, who, trail.kms_key)
+        except ApiError as problem:
+            raise ValueError(problem.code) from problem
+
     def _logs(self, trail: Trail, held: Progress, now: datetime) -> Progress:
-        """Log files of what was recorded since."""
-        while rows := self._store.audit_records(after=held.number, limit=BATCH):
+        """Log files of what was recorded since, up to now: what the delivery itself leaves in the trail is for the next one."""
+        newest = self._store.audit_records(limit=1, newest=True)
+        end = newest[-1].number + 1 if newest else 0
+        while rows := self._store.audit_records(after=held.number, before=end, limit=BATCH):
             groups: dict[str, list[dict[str, Any]]] = {}
             for row in rows:
                 event = json.loads(row.record)

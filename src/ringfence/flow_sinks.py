@@ -10,8 +10,8 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from ringfence.api.bucket_sealing import of_bucket
-from ringfence.api.log_delivery import may_deliver
+from ringfence.api.bucket_sealing import Deliverer, ServiceKeys
+from ringfence.api.log_delivery import DELIVERY, may_deliver, source_of
 from ringfence.identity import log_policies
 from ringfence.identity.evaluate import decide
 from ringfence.identity.gather import policies_of
@@ -22,10 +22,12 @@ from ringfence.insight.flowlogs import files
 from ringfence.insight.flowlogs.lines import line
 from ringfence.insight.flowlogs.records import Record
 from ringfence.model.clock import Clock
+from ringfence.model.errors import ApiError
 from ringfence.model.kinds import FLOW_LOG
 from ringfence.model.nouns.flow_log import FlowLog
 from ringfence.model.world import World
 from ringfence.store.buckets import BucketFiles
+from ringfence.store.containers import Sealing
 
 Worlds = Callable[[], World]
 _SERVICE = "vpc-flow-logs.amazonaws.com"
@@ -52,10 +54,10 @@ class Sink(Protocol):
 
 
 class BucketSink:
-    """Files of a bucket directory; names are never used twice."""
+    """Files of a bucket directory; names are never used twice. Sealed as the bucket says, with keys that `keys` asks for."""
 
-    def __init__(self, worlds: Worlds, bucket_files: BucketFiles, clock: Clock) -> None:
-        self._worlds, self._files, self._clock = worlds, bucket_files, clock
+    def __init__(self, worlds: Worlds, bucket_files: BucketFiles, clock: Clock, keys: ServiceKeys) -> None:
+        self._worlds, self._files, self._clock, self._keys = worlds, bucket_files, clock, keys
 
     def deliver(self, log: FlowLog, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
         if not may_deliver(self._worlds(), log, self._clock.now()):
@@ -66,9 +68,17 @@ class BucketSink:
             with self._files.lock:  # the bucket cannot go in between
                 if not may_deliver(self._worlds(), log, self._clock.now()):
                     raise DestinationError(ACCESS)
-                sealing = of_bucket(self._worlds(), log.bucket)
+                sealing = self._sealing(log, key)
                 self._files.put(log.bucket, key, data, content_type=content_type, sealing=sealing)
             yield batch.records
+
+    def _sealing(self, log: FlowLog, key: str) -> Sealing | None:
+        """DestinationError when the key of the bucket does not let the delivery service in, or cannot be used."""
+        who = Deliverer(DELIVERY, source_of(log), log.owner_id)
+        try:
+            return self._keys.sealing(self._worlds(), log.bucket, key, who)
+        except ApiError as problem:
+            raise DestinationError(ACCESS) from problem
 
 
 class LogGroups(Protocol):

@@ -24,6 +24,7 @@ import ringfence.api.ops.kms
 import ringfence.api.ops.organizations
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
+from ringfence.api.bucket_sealing import ServiceKeys
 from ringfence.api.ops.ec2 import access_scopes, default_vpc
 from ringfence.api.pipeline import Pipeline
 from ringfence.api.wire.http import HttpRequest, HttpResponse
@@ -73,6 +74,10 @@ class Front:
             clock=self.clock, ids=SeededIds(), reset=self.store.reset, sealer=self.sealer,
             prepare={"ec2": (default_vpc.initialise, access_scopes.initialise)}, objects=self.objects,
         )  # fmt: skip
+
+    def service_keys(self, clock: Any) -> ServiceKeys:
+        """What services ask KMS with."""
+        return ServiceKeys(self.sealer, self.pipeline.ids, clock, self.store.audit)
 
     # ------------------------------------------------------------------ clients
     def client(

@@ -23,7 +23,7 @@ from ringfence.flow_sinks import ROLE_ACTIONS, BucketSink, DestinationError, Log
 from ringfence.insight.flowlogs.records import Gap, Observation, Taken
 from ringfence.model.kinds import BUCKET, FLOW_LOG
 from ringfence.model.nouns.flow_log import CLOUD_WATCH, S3, FlowLog
-from ringfence.model.nouns.trail import Bucket
+from ringfence.model.nouns.trail import Bucket, BucketEncryption
 from ringfence.model.world import delete, put
 from ringfence.store.buckets import BucketFiles
 from ringfence.store.store import Commit
@@ -69,7 +69,7 @@ class Lab:
 
     def __init__(self, folder: Path, most: int = 1000) -> None:
         self.front, self.folder, self.most = Front(), folder, most
-        self.files, self.groups, self.counter = BucketFiles(folder / "buckets"), Groups(), Counter_()
+        self.files, self.groups, self.counter = BucketFiles(folder / "buckets", self.front.sealer), Groups(), Counter_()
         self.bucket()
         self.restart()
         self.ec2 = self.front.client("ec2")
@@ -93,7 +93,7 @@ class Lab:
     def restart(self) -> None:
         store = self.front.store
         sinks = {
-            S3: BucketSink(lambda: store.world, self.files, self),
+            S3: BucketSink(lambda: store.world, self.files, self, self.front.service_keys(self)),
             CLOUD_WATCH: LogGroupSink(lambda: store.world, self.groups, self),
         }
         self.deliverer = FlowDeliverer(store, self.counter, sinks, self.folder / "flows", self, most=self.most)
@@ -185,6 +185,40 @@ def test_a_bucket_that_vanishes_loses_nothing_within_the_bound(lab: Lab) -> None
     assert lab.ports() == {str(2000 + minute): 1 for minute in range(5)}
     assert lab.skipped() == []
     assert lab.shown() == ("SUCCESS", None)
+
+
+def test_a_bucket_whose_key_does_not_let_the_delivery_service_in(lab: Lab) -> None:
+    """DATA-05, FL-11: FAILED with Access error; then everything, sealed."""
+    lab.log()
+    kms = lab.front.client("kms")
+    arn = kms.create_key()["KeyMetadata"]["Arn"]
+    lab.bucket(encryption=BucketEncryption(algorithm="aws:kms", key=arn))
+    lab.count(1)
+    lab.collect()
+    lab.deliverer.deliver()
+    assert (lab.shown(), lab.keys()) == (("FAILED", "Access error"), [])
+    own = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "kms:*", "Resource": "*"}
+    source = {"aws:SourceArn": f"arn:aws:logs:us-east-1:{ACCOUNT}:*"}
+    service = {
+        "Effect": "Allow", "Principal": {"Service": "delivery.logs.amazonaws.com"}, "Action": "kms:GenerateDataKey*",
+        "Resource": "*", "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}, "ArnLike": source},
+    }  # fmt: skip
+    kms.put_key_policy(KeyId=arn, Policy=json.dumps({"Version": "2012-10-17", "Statement": [own, service]}))
+    lab.deliverer.deliver()
+    assert lab.shown() == ("SUCCESS", None)
+    delivered = [lab.files.find("logs", key) for key in lab.files.keys("logs")]
+    assert {about.encryption.key for about in delivered if about is not None and about.encryption is not None} == {arn}
+
+
+def test_flow_logs_are_sealed_where_the_bucket_says_so(lab: Lab) -> None:
+    """DATA-05"""
+    lab.log()
+    lab.bucket(encryption=BucketEncryption(algorithm="AES256"))
+    lab.count(1001)
+    lab.collect()
+    lab.deliverer.deliver()
+    assert lab.ports() == {"1001": 1}
+    assert not any(path.read_bytes().startswith(b"\x1f\x8b") for path in (lab.folder / "buckets/logs").rglob("*.gz"))
 
 
 def test_a_bucket_that_denies(lab: Lab) -> None:

@@ -42,7 +42,9 @@ class Lab:
         self.trail, self.ec2 = self.front.client("cloudtrail"), self.front.client("ec2")
 
     def restart(self) -> None:
-        self.deliverer = deliveries.Deliverer(self.front.store, self.files, self.folder, self, KEY, public_part(KEY)[1])
+        self.deliverer = deliveries.Deliverer(
+            self.front.store, self.files, self.folder, self, KEY, public_part(KEY)[1], self.front.service_keys(self)
+        )
         self.front.pipeline.outside = deliveries.FromHere(self.front.store, self.deliverer)
 
     def now(self) -> datetime:
@@ -207,7 +209,7 @@ def test_a_bucket_that_vanishes_loses_nothing(lab: Lab, monkeypatch: pytest.Monk
         ({"Name": "a"}, "InvalidTrailNameException"), ({"Name": "1.2.3.4"}, "InvalidTrailNameException"),
         ({"Name": "t--x"}, "InvalidTrailNameException"), ({"S3BucketName": "nowhere"}, "S3BucketDoesNotExistException"),
         ({"S3BucketName": "No_Bucket"}, "InvalidS3BucketNameException"), ({"S3KeyPrefix": "/x"}, "InvalidS3PrefixException"),
-        ({"KmsKeyId": "k"}, "UnsupportedOperationException"), ({"IsOrganizationTrail": True}, "UnsupportedOperationException"),
+        ({"KmsKeyId": "alias/nobodys"}, "KmsKeyNotFoundException"), ({"IsOrganizationTrail": True}, "UnsupportedOperationException"),
         ({"IsMultiRegionTrail": True, "IncludeGlobalServiceEvents": False}, "InvalidParameterCombinationException"),
     ],
 )  # fmt: skip

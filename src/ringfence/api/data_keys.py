@@ -262,7 +262,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "InvalidArnException": "KMS.NotFoundException", "InvalidCiphertextException": "AccessDenied",
     },
     "cloudtrail": {
-        "AccessDeniedException": "InsufficientEncryptionPolicyException", "DisabledException": "KmsKeyDisabledException",
+        "AccessDeniedException": "InsufficientEncryptionPolicyException", "DisabledException": "KmsException",
         "KMSInvalidStateException": "KmsException", "NotFoundException": "KmsKeyNotFoundException",
         "InvalidArnException": "KmsKeyNotFoundException", "InvalidCiphertextException": "KmsException",
     },

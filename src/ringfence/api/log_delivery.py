@@ -14,13 +14,19 @@ from ringfence.api.authorise import s3
 from ringfence.model.nouns.flow_log import FlowLog
 from ringfence.model.world import World
 
-_SERVICE = "delivery.logs.amazonaws.com"
+DELIVERY = "delivery.logs.amazonaws.com"
 
 
 def may_deliver(world: World, log: FlowLog, now: datetime) -> bool:
     """False also when the bucket does not exist."""
     account = f"aws-account-id={log.owner_id}" if log.hive else log.owner_id
     prefix = "/".join(part for part in (log.folder, "AWSLogs", account, "") if part) + "/"
-    source = f"arn:aws:logs:{log.region}:{log.owner_id}:*"
-    what = s3.Delivering(service=_SERVICE, source_arn=source, account_id=log.owner_id, region=log.region, now=now)
+    what = s3.Delivering(
+        service=DELIVERY, source_arn=source_of(log), account_id=log.owner_id, region=log.region, now=now
+    )
     return s3.may_deliver(world, what, log.bucket, prefix)
+
+
+def source_of(log: FlowLog) -> str:
+    """`aws:SourceArn` of what is delivered for a flow log."""
+    return f"arn:aws:logs:{log.region}:{log.owner_id}:*"

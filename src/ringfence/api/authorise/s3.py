@@ -8,7 +8,7 @@ both its own policies and the bucket's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import unquote
 
@@ -110,13 +110,15 @@ def check(call: Call, world: World, action: str, bucket: str, key: str | None = 
 # ---------------------------------------------------------------------- log delivery
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivering:
-    """A service that delivers into a bucket, for a resource (a trail, a flow log) of an account."""
+    """A service that delivers into a bucket, for a resource (a trail, a flow log) of an account. `headers`: what its requests say of
+    encryption, as condition keys."""
 
     service: str
     source_arn: str
     account_id: str
     region: str
     now: datetime
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def may_deliver(world: World, what: Delivering, bucket: str, prefix: str) -> bool:
@@ -134,7 +136,7 @@ def may_deliver(world: World, what: Delivering, bucket: str, prefix: str) -> boo
         "aws:requestedregion": what.region, "aws:securetransport": "true", "aws:sourcearn": what.source_arn,
         "aws:sourceaccount": what.account_id,
     }  # fmt: skip
-    full = {**context, "s3:x-amz-acl": "bucket-owner-full-control"}
+    full = {**context, **what.headers, "s3:x-amz-acl": "bucket-owner-full-control"}
     policies, own = policies_of(world, who, held.owner_id), held.owner_id == what.account_id
     for action, key, keys in (("s3:GetBucketAcl", None, context), ("s3:PutObject", prefix, full)):
         targets = (_target(who, world, action, bucket, key),)

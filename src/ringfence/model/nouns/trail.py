@@ -42,6 +42,7 @@ class Trail(Row):
     started: float | None = None
     stopped: float | None = None
     selectors: str | None = None
+    kms_key: str | None = None  # the ARN of the key that files are sealed with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

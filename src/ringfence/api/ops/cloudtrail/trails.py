@@ -1,6 +1,6 @@
 """Trails (CloudTrail API Reference: CreateTrail, UpdateTrail, DescribeTrails, StartLogging …; DATA-12).
 
-What this installation has nothing for (SNS topics, KMS keys, log groups, organization trails) is refused, not ignored.
+What this installation has nothing for (SNS topics, log groups, organization trails) is refused, not ignored.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ringfence.api import data_keys
 from ringfence.api.authorise.s3 import Delivering, may_deliver
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import operation
@@ -19,12 +20,12 @@ from ringfence.model.kinds import BUCKET, DIGEST_KEY, TRAIL
 from ringfence.model.nouns.trail import Trail
 from ringfence.model.world import World, delete, put
 
+SERVICE = "cloudtrail.amazonaws.com"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9]|[._-](?![._-])){1,126}[A-Za-z0-9]")
 _ADDRESS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}")
 #: parameter -> why it is refused
 _NOT_HERE = {
     "SnsTopicName": "Amazon SNS is not served by this installation",
-    "KmsKeyId": "AWS KMS is not served by this installation",
     "CloudWatchLogsLogGroupArn": "delivery of trails to CloudWatch Logs is not served by this installation",
     "CloudWatchLogsRoleArn": "delivery of trails to CloudWatch Logs is not served by this installation",
     "IsOrganizationTrail": "organization trails are not served by this installation",
@@ -71,7 +72,7 @@ def _echo(trail: Trail) -> dict[str, Any]:
         "Name": trail.name, "S3BucketName": trail.bucket, "S3KeyPrefix": trail.prefix or None,
         "IncludeGlobalServiceEvents": trail.global_events, "IsMultiRegionTrail": trail.multi_region,
         "TrailARN": trail.id, "LogFileValidationEnabled": trail.validation_since is not None,
-        "IsOrganizationTrail": False,
+        "IsOrganizationTrail": False, "KmsKeyId": trail.kms_key,
     }  # fmt: skip
 
 
@@ -91,23 +92,46 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def may_write(world: World, now: datetime, trail_arn: str, account_id: str, bucket: str, prefix: str) -> bool:
-    """May CloudTrail deliver a trail into a bucket? A bucket of the account itself needs no policy here."""
+def may_write(
+    world: World, now: datetime, trail_arn: str, account_id: str, bucket: str, prefix: str, key: str | None = None
+) -> bool:
+    """May CloudTrail deliver a trail into a bucket? A bucket of the account itself needs no policy here. `key`: that files are
+    sealed with, which the requests then say."""
     folder = f"{prefix}/AWSLogs/{account_id}/" if prefix else f"AWSLogs/{account_id}/"
     who = Delivering(
-        service="cloudtrail.amazonaws.com", source_arn=trail_arn, account_id=account_id, region=trail_arn.split(":")[3], now=now
+        service=SERVICE, source_arn=trail_arn, account_id=account_id, region=trail_arn.split(":")[3], now=now,
+        headers={"s3:x-amz-server-side-encryption": "aws:kms", "s3:x-amz-server-side-encryption-aws-kms-key-id": key} if key else {},
     )  # fmt: skip
     return may_deliver(world, who, bucket, folder)
 
 
-def _checked_bucket(call: Call, world: World, name: str, trail_arn: str, prefix: str) -> str:
+def _checked_key(call: Call, world: World, named: str | None, trail_arn: str, bucket: str) -> str | None:
+    """AWS asks the key's policy whether CloudTrail may use it. Its ARN. ApiError KmsKeyNotFoundException,
+    InsufficientEncryptionPolicyException, KmsException."""
+    if not named:
+        return None
+    asker = data_keys.for_service(
+        world=world, sealer=call.sealer, ids=call.ids, now=call.now, region=call.region, audit=call.witness, name=SERVICE,
+        source_arn=trail_arn, source_account=call.account_id,
+    )  # fmt: skip
+    with data_keys.told_by("cloudtrail"):
+        arn = data_keys.arn_of(world, named, region=call.region, account_id=call.account_id, now=call.now)
+        data_keys.check(asker, arn, {"aws:cloudtrail:arn": trail_arn})
+    held = world.find(BUCKET, bucket)
+    if held is not None and held.region != arn.split(":")[3]:
+        text = f"The key {arn} and the bucket {bucket} are not in the same Region."
+        raise fault("KmsKeyNotFoundException", message=text)
+    return arn
+
+
+def _checked_bucket(call: Call, world: World, name: str, trail_arn: str, prefix: str, key: str | None = None) -> str:
     """AWS asks the bucket's policy whether CloudTrail may write. ApiError InsufficientS3BucketPolicyException, …"""
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name):
         raise fault("InvalidS3BucketNameException", message=f"Bucket name is invalid: {name[:100]}")
     bucket = world.find(BUCKET, name)
     if bucket is None:
         raise fault("S3BucketDoesNotExistException", bucket=name)
-    if not may_write(world, call.now, trail_arn, call.account_id, name, prefix):
+    if not may_write(world, call.now, trail_arn, call.account_id, name, prefix, key):
         raise fault("InsufficientS3BucketPolicyException", bucket=name)
     return name
 
@@ -126,6 +150,9 @@ def create_trail(call: Call, world: World, params: Params) -> Outcome:
     arn = f"arn:aws:cloudtrail:{call.region}:{call.account_id}:trail/{name}"
     prefix = _checked_prefix(params.get("S3KeyPrefix") or "")
     bucket = _checked_bucket(call, world, params["S3BucketName"], arn, prefix)
+    key = _checked_key(call, world, params.get("KmsKeyId"), arn, bucket)
+    if key is not None:
+        _checked_bucket(call, world, bucket, arn, prefix, key)
     if any(trail.name == name for trail in seen(call, world)):
         raise fault("TrailAlreadyExistsException", name=name, account=call.account_id)
     here = [trail for trail in world.by(TRAIL, "account", call.account_id) if trail.region == call.region]
@@ -138,7 +165,7 @@ def create_trail(call: Call, world: World, params: Params) -> Outcome:
         prefix=prefix, global_events=params.get("IncludeGlobalServiceEvents", True),
         multi_region=params.get("IsMultiRegionTrail", False),
         validation_since=call.now.timestamp() if params.get("EnableLogFileValidation") else None,
-        tags=parse_tags(call, params.get("TagsList") or ()),
+        tags=parse_tags(call, params.get("TagsList") or ()), kms_key=key,
     )  # fmt: skip
     return Outcome(_echo(trail), put(TRAIL, trail))
 
@@ -153,8 +180,11 @@ def update_trail(call: Call, world: World, params: Params) -> Outcome:
         since = (since or call.now.timestamp()) if params["EnableLogFileValidation"] else None
     prefix = _checked_prefix(params["S3KeyPrefix"]) if params.get("S3KeyPrefix") is not None else trail.prefix
     bucket = params.get("S3BucketName") or trail.bucket
-    if (bucket, prefix) != (trail.bucket, trail.prefix):
-        _checked_bucket(call, world, bucket, trail.id, prefix)
+    named, key = params.get("KmsKeyId"), trail.kms_key  # AWS: an empty name takes the key away
+    if named is not None or bucket != trail.bucket:
+        key = _checked_key(call, world, trail.kms_key if named is None else named, trail.id, bucket)
+    if (bucket, prefix, key) != (trail.bucket, trail.prefix, trail.kms_key):
+        _checked_bucket(call, world, bucket, trail.id, prefix, key)
     changed = replace(
         trail,
         bucket=bucket,
@@ -162,6 +192,7 @@ def update_trail(call: Call, world: World, params: Params) -> Outcome:
         global_events=params.get("IncludeGlobalServiceEvents", trail.global_events),
         multi_region=params.get("IsMultiRegionTrail", trail.multi_region),
         validation_since=since,
+        kms_key=key,
     )
     if changed.multi_region and not changed.global_events:
         text = "Multi-Region trail must include global service events."

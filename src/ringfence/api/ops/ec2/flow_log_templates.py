@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from ringfence.api.authorise import s3
-from ringfence.api.bucket_sealing import of_bucket
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import register
+from ringfence.api.ops.s3.encryption import sealing
 from ringfence.insight.flowlogs.template import cloudformation
 from ringfence.model.errors import ApiError, fault
 from ringfence.model.kinds import BUCKET, FLOW_LOG
@@ -52,10 +52,12 @@ def _put(call: Call, world: World, bucket: str, key: str, body: bytes) -> None:
     if call.objects is None:
         raise fault("UnsupportedOperation", message="This installation has no buckets.")
     with call.objects.lock:  # the bucket cannot go in between
-        if world.find(BUCKET, bucket) is None:
+        held = world.find(BUCKET, bucket)
+        if held is None:
             raise _gone(bucket)
         try:
-            call.objects.put(bucket, key, body, content_type="application/json", sealing=of_bucket(world, bucket))
+            how = sealing(call, world, held, key, {})
+            call.objects.put(bucket, key, body, content_type="application/json", sealing=how)
         except OSError:
             raise fault("InternalError") from None
 

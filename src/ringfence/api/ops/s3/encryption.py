@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ringfence.api import bucket_sealing, data_keys
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.s3.common import bucket_of, files_of, only
@@ -22,13 +23,12 @@ from ringfence.model.kinds import BUCKET
 from ringfence.model.nouns.trail import Bucket, BucketEncryption
 from ringfence.model.world import World, put
 from ringfence.store.buckets import Object
-from ringfence.store.containers import AES256, KMS, Encryption, Sealing
+from ringfence.store.containers import AES256, KMS, Encryption, Sealing, SecretOf
 from ringfence.store.sealed import Damaged
 
 log = logging.getLogger("ringfence.s3")
 #: members of a request that say how the object is to be sealed
 ASKED = ("ServerSideEncryption", "SSEKMSKeyId", "SSEKMSEncryptionContext", "BucketKeyEnabled")
-_ARN = "aws:s3:arn"
 
 
 # ---------------------------------------------------------------------- a bucket's own
@@ -68,7 +68,7 @@ def delete_bucket_encryption(call: Call, world: World, params: Params) -> Outcom
 
 
 def _served(algorithm: str) -> str:
-    if algorithm == AES256:
+    if algorithm in (AES256, KMS):
         return algorithm
     text = f"{algorithm} implies functionality that is not implemented by this installation"
     raise fault("NotImplemented", message=text)
@@ -78,28 +78,40 @@ def _served(algorithm: str) -> str:
 def sealing(call: Call, world: World, bucket: Bucket, key: str, params: Params) -> Sealing | None:
     """How an object about to be written is sealed: as its request says, else as its bucket does; None = not at all.
 
-    ApiError InvalidArgument, NotImplemented.
+    ApiError InvalidArgument, NotImplemented; AccessDenied and `KMS.…` when the caller may not use the key, or it cannot be used.
     """
-    asked = _asked(params) or bucket.encryption
+    asked = _asked(params, bucket.encryption) or bucket.encryption
     if asked is None:
         return None
     if not files_of(call).seals:
         raise fault("NotImplemented", message="This installation has no key to seal objects with")
-    _context(params)
-    return Sealing(Encryption(asked.algorithm, bucket_key=False))
+    given = _context(params)
+    if asked.algorithm != KMS:
+        return Sealing(Encryption(asked.algorithm))
+    named = bucket_sealing.Wanted(asked, bucket, key, given)
+    return bucket_sealing.by_key(_asker(call, world, bucket, asked.key is None), named)
 
 
-def _asked(params: Params) -> BucketEncryption | None:
-    """What the request's headers say. ApiError."""
+def _asker(call: Call, world: World, bucket: Bucket, managed: bool) -> data_keys.Asker:
+    """The caller, by way of S3, in the Region of the bucket. `managed`: the account's own key for S3 must be there."""
+    here = replace(call, region=bucket.region)
+    if managed and data_keys.first_use(here, world, "s3"):
+        world = call.commit(lambda held: data_keys.first_use(here, held, "s3"))
+    return data_keys.for_caller(here, world, "s3")
+
+
+def _asked(params: Params, default: BucketEncryption | None) -> BucketEncryption | None:
+    """What the request's headers say; about bucket keys the bucket's word holds where they say nothing. ApiError."""
     algorithm = params.get("ServerSideEncryption")
     if algorithm != KMS and (params.get("SSEKMSKeyId") or params.get("SSEKMSEncryptionContext")):
         text = "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms"
         raise fault("InvalidArgument", message=text)
     if algorithm is None:
         return None
-    return BucketEncryption(
-        algorithm=_served(algorithm), key=params.get("SSEKMSKeyId"), bucket_key=bool(params.get("BucketKeyEnabled"))
-    )
+    bucket_key = params.get("BucketKeyEnabled")
+    if bucket_key is None:
+        bucket_key = default is not None and default.bucket_key
+    return BucketEncryption(algorithm=_served(algorithm), key=params.get("SSEKMSKeyId"), bucket_key=bool(bucket_key))
 
 
 def _context(params: Params) -> dict[str, str]:
@@ -134,13 +146,19 @@ def _text(context: Mapping[str, str]) -> str:
 
 # ---------------------------------------------------------------------- reading
 def body_of(call: Call, world: World, bucket: Bucket, found: Object, start: int, end: int) -> bytes:
-    """Bytes of an object. ApiError NoSuchKey when it went meanwhile; InternalError when what lies there is damaged."""
+    """Bytes of an object. ApiError NoSuchKey when it went meanwhile; InternalError when what lies there is damaged; AccessDenied
+    and `KMS.…` for who may not use its key."""
     try:
-        return files_of(call).read(bucket.id, found.key, start, end - start)
+        return files_of(call).read(bucket.id, found.key, start, end - start, secret_of=secret_of(call, world, bucket))
     except FileNotFoundError:
         raise fault("NoSuchKey") from None
     except Damaged as problem:
         raise damaged(bucket.id, found.key, problem) from None
+
+
+def secret_of(call: Call, world: World, bucket: Bucket) -> SecretOf:
+    """AWS: who reads must be allowed kms:Decrypt, by way of S3."""
+    return bucket_sealing.opener(_asker(call, world, bucket, managed=False))
 
 
 def damaged(bucket: str, key: str, why: object) -> ApiError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
@@ -20,13 +21,14 @@ from ringfence.api.ops.s3.common import (
     quoted,
     unusable,
 )
-from ringfence.api.ops.s3.encryption import ASKED, damaged, sealing, told
+from ringfence.api.ops.s3.encryption import ASKED, damaged, sealing, secret_of, told
 from ringfence.api.ops.s3.objects import CHECKSUMS, STORED, check_size, stored_with
 from ringfence.api.wire.integrity import ALGORITHMS
 from ringfence.model.errors import fault
 from ringfence.model.nouns.trail import Bucket
 from ringfence.model.world import World
 from ringfence.store.buckets import Part, Upload
+from ringfence.store.containers import Sealing
 from ringfence.store.sealed import Damaged
 
 MAX_PARTS = 10_000
@@ -85,7 +87,17 @@ def put_part(call: Call, world: World, upload: Upload, number: int, body: bytes)
     uploads = files_of(call).uploads
     others = sum(part.size for part in parts_of(call, upload) if part.number != number)
     check_size(call, others + len(body))
-    return uploads.put(upload.id, number, body, upload.sealing)
+    return uploads.put(upload.id, number, body, opened_sealing(call, world, upload))
+
+
+def opened_sealing(call: Call, world: World, upload: Upload) -> Sealing | None:
+    """How the upload is sealed, with its data key. ApiError AccessDenied and `KMS.…` for who may not use the key (AWS: every part
+    needs kms:Decrypt)."""
+    if upload.sealing is None or not upload.sealing.envelope:
+        return upload.sealing
+    bucket = bucket_of(call, world, {"Bucket": upload.bucket})
+    secret = secret_of(call, world, bucket)(upload.sealing.encryption, upload.sealing.envelope)
+    return replace(upload.sealing, secret=secret)
 
 
 def parts_of(call: Call, upload: Upload) -> list[Part]:
@@ -104,7 +116,8 @@ def complete_multipart_upload(call: Call, world: World, params: Params) -> Outco
     bucket, key, files = bucket_of(call, world, params), key_of(params), files_of(call)
     upload = upload_of(call, bucket, key, params["UploadId"])
     parts = _chosen((params.get("MultipartUpload") or {}).get("Parts") or [], parts_of(call, upload))
-    bodies = _bodies(call, upload, parts)
+    how = opened_sealing(call, world, upload)
+    bodies = _bodies(call, upload, parts, how)
     body = b"".join(bodies)
     check_size(call, len(body))
     if params.get("MpuObjectSize") not in (None, len(body)):
@@ -115,7 +128,7 @@ def complete_multipart_upload(call: Call, world: World, params: Params) -> Outco
     about: dict[str, Any] = {name: value for name, value in upload.about.items() if name != "algorithm"}
     try:
         check_before_writing(params, files.find(bucket.id, key))
-        made = files.put(bucket.id, key, body, etag=f"{md5}-{len(parts)}", sealing=upload.sealing, **about)
+        made = files.put(bucket.id, key, body, etag=f"{md5}-{len(parts)}", sealing=how, **about)
     except ValueError as problem:
         raise unusable(problem) from None
     files.uploads.forget(upload.id)
@@ -124,10 +137,11 @@ def complete_multipart_upload(call: Call, world: World, params: Params) -> Outco
     })  # fmt: skip
 
 
-def _bodies(call: Call, upload: Upload, parts: list[Part]) -> list[bytes]:
+def _bodies(call: Call, upload: Upload, parts: list[Part], how: Sealing | None) -> list[bytes]:
     """ApiError InternalError when one of them is damaged."""
+    secret = how.secret if how is not None else b""
     try:
-        return [files_of(call).uploads.read(upload.id, part) for part in parts]
+        return [files_of(call).uploads.read(upload.id, part, lambda _how, _envelope: secret) for part in parts]
     except Damaged as problem:
         raise damaged(upload.bucket, upload.key, problem) from None
 
