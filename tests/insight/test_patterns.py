@@ -362,3 +362,51 @@ def _passes(sieve: Sieve, message: str) -> bool:
 
 
 _DB = sqlite3.connect(":memory:", check_same_thread=False)
+
+
+_NUMBERS = st.one_of(
+    st.integers(0, 12_000).map(str), st.sampled_from(["-", "-5", "+70", "7e3", "1E-2", "12.50", ".5", "5.", "007", "0", "1e", "x9"]),
+)  # fmt: skip
+_LINE = st.one_of(
+    st.lists(st.one_of(_NUMBERS, st.sampled_from(["a", "[b", "c]", '"', "é", "\u2003"])), max_size=5).map(" ".join),
+    st.text(alphabet="a1 .\n\té[\x0b", max_size=8),
+)
+
+
+@given(
+    st.lists(_LINE, min_size=1, max_size=8),
+    st.sampled_from(["[x{0}, y]", "[x, y{0}, ...]", "[..., x{0}, y]", "[x{0} || x{1}, ...]", "[x, ..., y{0}]", "[x{0}, ..., y{1}]"]),
+    st.lists(st.tuples(st.sampled_from([">", ">=", "<", "<=", "="]), st.sampled_from(["0", "5", "10", "999", "1000", "10.5", "7e3", "70"])),
+             min_size=2, max_size=2),
+)  # fmt: skip
+def test_numbers_of_many_messages_at_once(messages: list[str], shape: str, conditions: list[tuple[str, str]]) -> None:
+    """MON-07: what is passed over beforehand never matches; what is kept is asked."""
+    pattern = compile_pattern(shape.format(*("".join(each) for each in conditions)))
+    assert pattern.sieve.among is not None
+    kept = pattern.sieve.among(messages)
+    assert kept == sorted(set(kept))
+    assert {n for n, message in enumerate(messages) if pattern.matches(message)} <= set(kept)
+
+
+@given(
+    st.lists(_LINE, min_size=1, max_size=8),
+    st.sampled_from(["^1", "1$", "^a?1$", "[^a]1", "^$", ".", "^.{3}$", "a.a", r"\b1\b", r"\s1", r"1\s*$", "1|^a", r"\B1", "x*"]),
+)  # fmt: skip
+def test_an_expression_over_many_messages_at_once(messages: list[str], source: str) -> None:
+    pattern = compile_pattern(f"%{source}%")
+    assert pattern.sieve.among is not None
+    kept = pattern.sieve.among(messages)
+    assert kept == sorted(set(kept))
+    assert {n for n, message in enumerate(messages) if pattern.matches(message)} <= set(kept)
+
+
+def test_most_of_many_messages_are_passed_over() -> None:
+    """Else it would be right, and of no use."""
+    lines = [FLOW.replace("4249", str(number)) for number in range(3000, 5000)]
+    for pattern, found in (
+        (f"[{FIELDS}]".replace("bytes", "bytes>=4900"), 100), ("[..., bytes<=3009, x1, x2, x3, x4]", 10), (r"%\s30[0-4]\d\s%", 50),
+    ):  # fmt: skip
+        among = compile_pattern(pattern).sieve.among
+        assert among is not None
+        assert len(among(lines)) == found
+    assert compile_pattern(r"%\A1%").sieve.among is None

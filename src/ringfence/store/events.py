@@ -86,12 +86,13 @@ class Summary:
 
 class Words(NamedTuple):
     """What messages must have: all of `every`, one of `some` if there are any, none of `none`. `escaped`: those with a backslash
-    pass without."""
+    pass without. `among`: of messages that have all that, the places of those to look at."""
 
     every: tuple[str, ...] = ()
     some: tuple[str, ...] = ()
     none: tuple[str, ...] = ()
     escaped: bool = False
+    among: Callable[[Sequence[str]], list[int]] | None = None
 
     def condition(self) -> tuple[str, list[str]]:
         """SQL, and its values."""
@@ -255,6 +256,8 @@ class EventStore:
             with self._read_lock:
                 last = self._reader.execute(_LAST_READ.format(order=order), (*span, size - 1)).fetchone()
                 rows = self._reader.execute(query, (*span, size, *given)).fetchall()
+            if words.among is not None:
+                rows = [rows[place] for place in words.among([row[4] for row in rows])] if rows else []
             yield from map(LogEvent._make, sorted(rows, key=_position, reverse=newest))
             if last is None:
                 return

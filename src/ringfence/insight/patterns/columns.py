@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ringfence.insight.patterns import batches
 from ringfence.insight.patterns.parts import (
     EVERYTHING,
     OPERATORS,
@@ -21,6 +22,7 @@ from ringfence.insight.patterns.parts import (
     Test,
     all_of,
     needle_of,
+    shapes_of,
     test_of,
 )
 
@@ -36,7 +38,6 @@ class ColumnPattern:
     left: tuple[str, ...]
     right: tuple[str, ...] | None
     condition: Condition
-    used: tuple[str, ...]  # the names of the condition
     regexes: int
     sieve: Sieve = EVERYTHING
 
@@ -57,8 +58,7 @@ class ColumnPattern:
         tokens = message.split(None, len(self.left))  # no more than tell that there are too many
         if len(tokens) != len(self.left):
             return False
-        places = self.left.index
-        return self.condition({name: tokens[places(name)] for name in self.used})
+        return self.condition(dict(zip(self.left, tokens, strict=True)))
 
     def extract(self, message: str) -> dict[str, str] | None:
         """`$name` → text of every field, `$3` for those without a name; None where the message does not match."""
@@ -146,10 +146,11 @@ class _Parser:
             if not self._scanner.take(","):
                 raise self._scanner.wrong()
         self._check({name for side in sides for name in side})
-        right = tuple(sides[1]) if len(sides) == 2 else None
+        left, right = tuple(sides[0]), tuple(sides[1]) if len(sides) == 2 else None
         both = all_of(conditions) if conditions else Test(_always)
-        used = tuple(sorted(self._used))
-        return ColumnPattern(tuple(sides[0]), right, both.run, used, self._regexes, Sieve(tuple(sorted(both.needles))))
+        among = batches.columns(left, right or (), both.shapes, open_end=right is not None)
+        sieve = Sieve(tuple(sorted(both.needles)), among=among)
+        return ColumnPattern(left, right, both.run, self._regexes, sieve)
 
     def _check(self, names: set[str]) -> None:
         unknown = sorted(self._used - names)
@@ -184,7 +185,7 @@ class _Parser:
         value = self._scanner.value(_BARE)
         self._regexes += value.regex
         test: Callable[[str], bool] = test_of(operator, value)
-        return Test(lambda fields: test(fields[name]), needle_of(operator, value))
+        return Test(lambda fields: test(fields[name]), needle_of(operator, value), shapes_of(name, operator, value))
 
 
 def _always(_fields: Mapping[str, Any]) -> bool:

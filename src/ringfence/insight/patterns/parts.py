@@ -8,11 +8,13 @@ logic of conditions.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import re2
+
+from ringfence.insight.patterns.batches import Among, shape_of
 
 MAX_REGEXES = 2
 _REGEX = re.compile(r"(?:[A-Za-z0-9_#=@/;,:\- ^$?\[\]{}|*+.]|\\[\x20-\x7e])+")
@@ -133,6 +135,13 @@ def needle_of(operator: str, value: Value) -> frozenset[str]:
     return frozenset({inner} if inner else ())
 
 
+def shapes_of(name: str, operator: str, value: Value) -> dict[str, str]:
+    """What the column looks like where the condition holds, if it compares numbers."""
+    bound = None if value.quoted or value.regex else number_of(value.text)
+    shape = None if bound is None else shape_of(operator, bound)
+    return {name: shape} if shape else {}
+
+
 # ---------------------------------------------------------------------- conditions
 Condition = Callable[[Any], bool]
 
@@ -142,7 +151,8 @@ class Sieve:
     """What a message has that matches, so that a search can pass over others without asking the pattern.
 
     `every`: all of these texts; `some`: one of them, if there are any; `none`: none of them. `escaped`: a message with a
-    backslash may match without them, since JSON can write any character so. `exact`: what has all that, matches.
+    backslash may match without them, since JSON can write any character so. `exact`: what has all that, matches. `among`:
+    which of many messages may match, where that is told faster of many at once.
     """
 
     every: tuple[str, ...] = ()
@@ -150,6 +160,7 @@ class Sieve:
     none: tuple[str, ...] = ()
     escaped: bool = False
     exact: bool = False
+    among: Among | None = field(default=None, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.every or self.some or self.none)
@@ -161,10 +172,11 @@ EVERYTHING = Sieve()
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """A condition, and texts that every subject has for which it holds."""
+    """A condition, texts that every subject has for which it holds, and what its columns look like then (batches.py)."""
 
     run: Condition
     needles: frozenset[str] = frozenset()
+    shapes: Mapping[str, str] = field(default_factory=dict)
 
 
 def all_of(tests: list[Test]) -> Test:
@@ -172,7 +184,11 @@ def all_of(tests: list[Test]) -> Test:
         return tests[0]
     runs = [test.run for test in tests]
     needles: frozenset[str] = frozenset().union(*(test.needles for test in tests))
-    return Test(lambda subject: all(run(subject) for run in runs), needles)
+    shapes = {name: shape for test in tests for name, shape in test.shapes.items()}
+    if len(runs) == 2:
+        one, two = runs
+        return Test(lambda subject: one(subject) and two(subject), needles, shapes)
+    return Test(lambda subject: all(run(subject) for run in runs), needles, shapes)
 
 
 def any_of(tests: list[Test]) -> Test:
@@ -180,7 +196,9 @@ def any_of(tests: list[Test]) -> Test:
         return tests[0]
     runs = [test.run for test in tests]
     needles = tests[0].needles.intersection(*(test.needles for test in tests))
-    return Test(lambda subject: any(run(subject) for run in runs), needles)
+    names = set(tests[0].shapes).intersection(*(test.shapes for test in tests))
+    shapes = {name: "|".join(test.shapes[name] for test in tests) for name in names}
+    return Test(lambda subject: any(run(subject) for run in runs), needles, shapes)
 
 
 class Scanner:

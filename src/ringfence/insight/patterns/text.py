@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ringfence.insight.patterns import batches
 from ringfence.insight.patterns.parts import EVERYTHING, PatternError, Scanner, Sieve, Value, needle_in, regex
 
 _BARE = re.compile(r"[^\s\"%]+")
@@ -57,7 +58,9 @@ def _sieve(terms: Mapping[str, list[Value]]) -> Sieve:
     alone = not terms[""] and not terms["-"]
     whole = len(texts["?"]) == len(terms["?"])  # an expression among them: nothing is known of any
     every = (*texts[""], *(needle for needle in inside if needle))
-    return Sieve(every, texts["?"] if alone and whole else (), texts["-"], exact=exact)
+    inner = next((value.text for value in terms[""] if value.regex), None)
+    among = batches.expression(inner) if inner is not None else None
+    return Sieve(every, texts["?"] if alone and whole else (), texts["-"], exact=exact, among=among)
 
 
 def _checked(value: Value) -> Value:

@@ -243,7 +243,8 @@ def _search(
     found: list[LogEvent] = []
     size, last, scanned = 0, None, 0
     sieve = pattern.sieve if pattern is not None else Sieve()
-    words = Words(sieve.every, sieve.some, sieve.none, sieve.escaped) if sieve else None
+    told = bool(sieve) or sieve.among is not None
+    words = Words(sieve.every, sieve.some, sieve.none, sieve.escaped, sieve.among) if told else None
     sure, most = pattern is None or sieve.exact, SIEVED if sieve else SCANNED
     matches = pattern.matches if pattern is not None else None
     for event in call.outside.logs.scan(streams, *span, newest=newest, words=words):
