@@ -86,7 +86,9 @@ def _rule(hop: dict[str, Any]) -> str:
     rule = hop.get("rule") or {}
     if "peer" in rule:
         ports = "" if rule["from_port"] < 0 else f" {rule['from_port']}-{rule['to_port']}"
-        return f"{rule['id']}: {rule['protocol']}{ports} {'to' if rule['direction'] == 'egress' else 'from'} {rule['peer']}"
+        entry = f" ({rule['entry']})" if "entry" in rule else ""
+        way = "to" if rule["direction"] == "egress" else "from"
+        return f"{rule['id']}: {rule['protocol']}{ports} {way} {rule['peer']}{entry}"
     if "number" in rule:
         ports = f" {rule['from_port']}-{rule['to_port']}" if "from_port" in rule else ""
         what = (
@@ -97,7 +99,8 @@ def _rule(hop: dict[str, Any]) -> str:
         return f"entry {rule['number']}: {rule['action']}{what}"
     if "destination" in rule:
         target = f" -> {rule['target']}" if "target" in rule else ""
-        return f"{rule['destination'] or 'no route'}{target}"
+        listed = f" of {rule['prefix_list']}" if "prefix_list" in rule else ""
+        return f"{rule['destination'] or 'no route'}{listed}{target}"
     if rule.get("reason"):
         return str(rule["reason"])
     return str(rule.get("id") or "")

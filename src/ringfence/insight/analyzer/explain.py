@@ -22,10 +22,12 @@ from ringfence.insight.reach.engine import Engine, number_to_address
 from ringfence.insight.reach.journey import Step
 from ringfence.insight.reach.places import Port, inside
 from ringfence.insight.reach.routes import Routes
+from ringfence.model.aws_prefix_lists import find_list
 from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE, ROUTE_TABLE, VPC
-from ringfence.model.net import Address
-from ringfence.model.nouns.routing import Route
+from ringfence.model.net import Address, Network
+from ringfence.model.nouns.routing import Route, RouteTable
 from ringfence.model.world import World
+from ringfence.policy.compile.routing import named_by
 from ringfence.policy.evaluate import INTERNET, UNROUTED, longest, network_acl, within
 from ringfence.policy.ir import RouteTable as Table
 from ringfence.policy.ir import Via
@@ -211,7 +213,7 @@ class Explainer:
         dst = moment.packet.dst
         around = self._at_table(moment, table)
         route = None if within(dst, UNROUTED) else longest(table.routes, dst)
-        if route is not None and _hidden(self.world, table, str(route.destination)):
+        if route is not None and _hidden(self.world, table, route.destination):
             route = None
         if route is None:
             yield {"ExplanationCode": "NO_ROUTE_TO_DESTINATION", **self._towards(dst), **around}
@@ -328,7 +330,7 @@ class Explainer:
         table = self.engine.ir.fragments["RouteTable", source.net.table_id]
         row = self.world.get(ROUTE_TABLE, source.net.table_id)
         assert isinstance(table, Table)
-        ours = [r for r in row.routes if r.target_id == gateway_id and r.destination.version == address.version]
+        ours = list(_routes_to(self.world, row, gateway_id, address))
         taken = Routes(table).to(address.version, self.engine.atom(address.version, int(address)))
         around = {
             "RouteTable": views.component(self.world, row.id), "Vpc": views.component(self.world, row.vpc_id),
@@ -343,7 +345,8 @@ class Explainer:
             code = _unused(route, address, None if taken is None else taken.destination)
             if code is not None:
                 active = self.engine.places.vpcs[source.vpc_id].gateway is not None
-                yield {"ExplanationCode": code, "RouteTableRoute": views.route_view(route, active=active), **around}
+                view = views.find_route(self.world, row.id, str(route.destination), active=active)
+                yield {"ExplanationCode": code, "RouteTableRoute": view, **around}
 
     def _public_expected(self) -> Iterator[View]:
         """A filter at an internet gateway with an address that is not public."""
@@ -389,18 +392,30 @@ def _unused(route: Route, address: Address, taken: Any) -> str | None:
     return "MORE_SPECIFIC_ROUTE" if taken is not None and taken != route.destination else None
 
 
+def _routes_to(world: World, row: RouteTable, target_id: str, address: Address) -> Iterator[Route]:
+    """The routes of a table to a target, of the address's family; one to a prefix list as its entry that says most about the
+    address: the narrowest that holds it, else any."""
+    yield from (r for r in row.routes if r.target_id == target_id and r.destination.version == address.version)
+    for listed in row.listed:
+        held = find_list(world, listed.prefix_list_id) if listed.target_id == target_id else None
+        blocks = [entry.cidr for entry in held.entries] if held is not None else []
+        led = [block for block in blocks if block.version == address.version and named_by(world, row, block) is listed]
+        best = max(led, key=lambda block: (address in block, block.prefixlen), default=None)
+        if best is not None:
+            yield Route(destination=best, target=listed.target, target_id=target_id, origin=listed.origin)
+
+
 def _private(address: Address, code: str) -> Iterator[tuple[str, Address]]:
     for name, blocks in (("RFC1918", _RFC1918), ("RFC6598", _RFC6598)):
         if within(address, blocks):
             yield code.format(name), address
 
 
-def _hidden(world: World, table: Table, destination: str) -> bool:
+def _hidden(world: World, table: Table, destination: Network) -> bool:
     """A black hole that every table has and none shows: what AWS keeps for itself (RT-09)."""
     row = world.find(ROUTE_TABLE, table.table_id)
-    shown = {str(route.destination) for route in row.routes} if row is not None else set()
-    local = {str(association.block) for association in _vpc(world, table.vpc_id)}
-    return destination not in shown | local
+    shown = row is not None and named_by(world, row, destination) is not None
+    return not shown and all(association.block != destination for association in _vpc(world, table.vpc_id))
 
 
 def _vpc(world: World, id: str) -> tuple[Any, ...]:

@@ -19,13 +19,14 @@ from ringfence.model.kinds import (
     VPC,
     Kind,
 )
-from ringfence.model.net import Network, PortRange, protocol_name
+from ringfence.model.net import Network, PortRange, parse_network, protocol_name
 from ringfence.model.nouns.network_acl import FINAL_RULE_IPV4, FINAL_RULE_IPV6
 from ringfence.model.nouns.network_interface import NetworkInterface
-from ringfence.model.nouns.routing import Route, RouteTarget
+from ringfence.model.nouns.routing import ListRoute, Route, RouteTarget
 from ringfence.model.nouns.security_group import SecurityGroupRule
 from ringfence.model.row import Row
 from ringfence.model.world import World
+from ringfence.policy.compile.routing import named_by
 
 View = dict[str, Any]
 _BY_PREFIX: dict[str, Kind[Any]] = {
@@ -116,20 +117,21 @@ def acl_rule(world: World, acl_id: str, number: str | None, *, egress: bool, fam
     return out | ({"PortRange": ports_view(entry.ports)} if entry.ports is not None else {})
 
 
-def route_view(route: Route, *, active: bool) -> View:
-    """`AnalysisRouteTableRoute`."""
-    out: View = {
-        "DestinationCidr": str(route.destination), "Origin": route.origin, "State": "active" if active else "blackhole",
+def route_view(route: Route | ListRoute, *, active: bool) -> View:
+    """`AnalysisRouteTableRoute`: its destination is a block or a prefix list."""
+    to: View = {"DestinationPrefixListId": route.prefix_list_id} if isinstance(route, ListRoute) else {
+        "DestinationCidr": str(route.destination)
     }  # fmt: skip
+    out: View = {**to, "Origin": route.origin, "State": "active" if active else "blackhole"}
     if route.target is RouteTarget.NETWORK_INTERFACE:
         return out | {"NetworkInterfaceId": route.target_id}
     return out | {"GatewayId": "local" if route.target is RouteTarget.LOCAL else route.target_id}
 
 
 def find_route(world: World, table_id: str, destination: str, *, active: bool = True) -> View:
-    """A route of a table by its destination: one of its own, or the VPC's local one."""
+    """A route of a table by its destination, a block: one of its own, one to a list, or the VPC's local one."""
     table = world.find(ROUTE_TABLE, table_id)
-    route = next((r for r in table.routes if str(r.destination) == destination), None) if table is not None else None
+    route = named_by(world, table, parse_network(destination)) if table is not None and "/" in destination else None
     if route is not None:
         return route_view(route, active=active)
     return {

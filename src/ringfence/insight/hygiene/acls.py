@@ -116,13 +116,22 @@ def _split(code: int, every: set[int]) -> bool:
 
 def blackholes(world: World, table: RouteTable) -> Iterator[Finding]:
     """RT-12: routes whose target is gone, detached or does not run."""
-    compiled_routes = {route.destination: route for route in route_table(world, table).routes}
+    routes = route_table(world, table).routes
+    lost = {route.list_id for route in routes if route.list_id is not None and route.via is Via.BLACKHOLE}
+    for listed in table.listed:
+        if listed.prefix_list_id in lost:
+            yield _lost(table, listed.prefix_list_id, listed.target_id, "destination-prefix-list-id")
+    compiled_routes = {route.destination: route for route in routes}
     for route in table.routes:
         if route.target is RouteTarget.LOCAL or compiled_routes[route.destination].via is not Via.BLACKHOLE:
             continue
         way = "destination-cidr-block" if route.destination.version == 4 else "destination-ipv6-cidr-block"
-        yield Finding(
-            problem=Problem.BLACKHOLE, component=table.id, element=str(route.destination),
-            why=f"it leads to {route.target_id or 'nothing'}, which is gone, detached or does not run",
-            fix=f"aws ec2 delete-route --route-table-id {table.id} --{way} {route.destination}",
-        )  # fmt: skip
+        yield _lost(table, str(route.destination), route.target_id, way)
+
+
+def _lost(table: RouteTable, destination: str, target: str | None, way: str) -> Finding:
+    return Finding(
+        problem=Problem.BLACKHOLE, component=table.id, element=destination,
+        why=f"it leads to {target or 'nothing'}, which is gone, detached or does not run",
+        fix=f"aws ec2 delete-route --route-table-id {table.id} --{way} {destination}",
+    )  # fmt: skip

@@ -48,13 +48,23 @@ def _gaps(world: World, group: SecurityGroup) -> bool:
 
 
 class _Way:
-    """One direction of one group. Rules that were found needless are out, so that all of them may go at once."""
+    """One direction of one group. Rules that were found needless are out, so that all of them may go at once.
+
+    A prefix list changes by itself (PL-08): a rule that names one makes no other rule needless, but for those that name the
+    same list.
+    """
 
     def __init__(self, world: World, group: SecurityGroup, egress: bool) -> None:
         self.world, self.group, self.egress = world, group, egress
         self.rules = [rule for rule in group.rules if rule.egress is egress]
         ir: Group = compiled(world, group)
-        self.allows: dict[str, Allow] = {allow.rule_id: allow for allow in (ir.egress if egress else ir.ingress)}
+        allows = ir.egress if egress else ir.ingress
+        #: one for each rule: those for the entries of a list differ in nothing but their block
+        self.allows: dict[str, Allow] = {allow.rule_id: allow for allow in allows}
+        self.blocks: dict[str, list[Network]] = {}
+        for allow in allows:
+            if allow.match.remote is not None:
+                self.blocks.setdefault(allow.rule_id, []).append(allow.match.remote)
         bounds = [interval(allow.match) for allow in self.allows.values()]
         self.services = Services({cut for first, last in bounds for cut in (first, last + 1) if cut < END})
         self.mask = {id: self.services.of(allow.match) for id, allow in self.allows.items()}
@@ -77,7 +87,7 @@ class _Way:
 
     def _size(self, rule: SecurityGroupRule) -> tuple[int, int]:
         """Small ones first: what a wide rule covers goes, not the wide rule."""
-        length = rule.cidr.prefixlen if rule.cidr is not None else 129
+        length = min((block.prefixlen for block in self.blocks.get(rule.id, ())), default=129)
         return -length, self.mask.get(rule.id, 0).bit_count()
 
     def _finding(
@@ -145,6 +155,11 @@ class _Way:
                 if other.group is not None and other.group.group_id == rule.group.group_id:
                     left &= ~self.mask[other.id]
             return not left or all(self._within(others, block, left) for block in self._blocks())
+        if rule.prefix_list_id is not None:
+            for other in others:
+                if other.prefix_list_id == rule.prefix_list_id:
+                    left &= ~self.mask[other.id]
+            return not left
         return rule.cidr is not None and self._within(others, rule.cidr, left)
 
     def _within(self, others: list[SecurityGroupRule], block: Network, wanted: int) -> bool:
@@ -158,9 +173,10 @@ class _Way:
 
     def _tracks(self, rule: SecurityGroupRule, others: list[SecurityGroupRule]) -> bool:
         """Would flows be tracked that are not, or replies of the other direction?"""
-        if rule.cidr is None or rule.cidr.prefixlen:
+        wide_blocks = [block for block in self.blocks.get(rule.id, ()) if not block.prefixlen]
+        if not wide_blocks:
             return False
-        same = [o for o in others if o.cidr == rule.cidr]
+        same = [o for o in others if wide_blocks[0] in self.blocks.get(o.id, ())]
         wide = 0
         for other in same:
             wide |= self.mask[other.id]
@@ -185,8 +201,8 @@ class _Way:
     def _worlds(self) -> Iterator[Finding]:
         """CMP-04: blocks that are the internet together, with no rule that says so."""
         for family in _FAMILIES:
-            rules = [r for r in self.rules if r.id in self.allows and r.cidr is not None and r.cidr.version == family]
-            pieces = [(code_of(r.cidr), self.mask[r.id]) for r in rules if r.cidr is not None]
+            rules = [r for r in self.rules if any(b.version == family for b in self.blocks.get(r.id, ()))]
+            pieces = [(code_of(b), self.mask[r.id]) for r in rules for b in self.blocks[r.id] if b.version == family]
             idle = [code_of(block) for block in UNROUTABLE if block.version == family]
             said = 0
             for code, mask in pieces:
@@ -197,7 +213,7 @@ class _Way:
                 yield self._world(family, found, parts)
 
     def _world(self, family: int, mask: int, parts: list[SecurityGroupRule]) -> Finding:
-        blocks = ", ".join(str(rule.cidr) for rule in parts)
+        blocks = ", ".join(str(rule.cidr or rule.prefix_list_id) for rule in parts)
         why = f"{blocks} together are the whole IPv{family} internet: {brief(self._space(mask))} is open to everyone"
         ids = tuple(rule.id for rule in parts)
         example = self._example(parts[0], mask)
@@ -219,15 +235,16 @@ class _Way:
         return packet_at(own, remote, first, source) if self.egress else packet_at(remote, own, first, source)
 
     def _remote(self, rule: SecurityGroupRule) -> Address | None:
-        if rule.cidr is not None:
-            address = rule.cidr.network_address
-            return address + 1 if rule.cidr.prefixlen < address.max_prefixlen else address
+        block = next(iter(self.blocks.get(rule.id, ())), None)
+        if block is not None:
+            address = block.network_address
+            return address + 1 if block.prefixlen < address.max_prefixlen else address
         carriers = self.world.by(NETWORK_INTERFACE, "group", rule.group.group_id) if rule.group else []
         return next((eni.addresses[0] for eni in carriers if eni.vpc_id in self._vpcs()), None)
 
     def _own(self, rule: SecurityGroupRule) -> Address | None:
         """An address of an interface that carries the group, or one that could."""
-        family = rule.cidr.version if rule.cidr is not None else 4
+        family = next((block.version for block in self.blocks.get(rule.id, ())), 4)
         for eni in self.world.by(NETWORK_INTERFACE, "group", self.group.id):
             found: tuple[IPv4Address | IPv6Address, ...] = eni.addresses if family == 4 else eni.ipv6
             if found:

@@ -23,7 +23,7 @@ from ringfence.model.kinds import (
     VPC,
 )
 from ringfence.model.nouns.network import Subnet, Vpc
-from ringfence.model.nouns.routing import RouteTarget
+from ringfence.model.nouns.routing import ListRoute, Route, RouteTable, RouteTarget
 from ringfence.model.row import Row
 from ringfence.model.world import World
 from ringfence.policy.compile import compile_world
@@ -201,16 +201,21 @@ def _sites(world: World, vpc_id: str | None, letters: dict[TierKey, str]) -> lis
     return out
 
 
+def _ways(table: RouteTable) -> list[Route | ListRoute]:
+    """Its routes, those to prefix lists among them."""
+    return [*table.routes, *table.listed]
+
+
 def _targets(world: World, vpc: Vpc) -> list[str]:
     tables = world.by(ROUTE_TABLE, "vpc", vpc.id)
-    found = (r.target_id for t in tables for r in t.routes if r.target is RouteTarget.UNMODELLED and r.target_id)
+    found = (r.target_id for t in tables for r in _ways(t) if r.target is RouteTarget.UNMODELLED and r.target_id)
     return list(dict.fromkeys(found))
 
 
 def _place(world: World, vpc: Vpc, subnet: Subnet, letters: dict[TierKey, str]) -> Place:
     main = world.find(ROUTE_TABLE, vpc.main_route_table_id)
     tables = world.by(ROUTE_TABLE, "subnet", subnet.id) or ([main] if main is not None else [])
-    routes = [route for table in tables for route in table.routes]
+    routes = [route for table in tables for route in _ways(table)]
     here = {gateway.id for gateway in world.by(INTERNET_GATEWAY, "vpc", vpc.id)}
     public = any(route.target_id in here for route in routes)
     place = Place(subnet.id, _name(subnet), str(subnet.cidr), subnet.availability_zone, subnet.network_acl_id, public)

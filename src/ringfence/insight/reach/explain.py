@@ -19,7 +19,8 @@ from ringfence.model.nouns.instance import RUNNABLE
 from ringfence.model.nouns.network_interface import NetworkInterface
 from ringfence.model.nouns.security_group import SecurityGroupRule
 from ringfence.model.world import World
-from ringfence.policy.evaluate import INTERNET, Index
+from ringfence.policy.compile.routing import named_by, route_table
+from ringfence.policy.evaluate import INTERNET, Index, longest
 from ringfence.policy.ir import Edge
 from ringfence.policy.packet import Hop, Layer, Packet
 
@@ -187,15 +188,15 @@ def _route(world: World, refusal: Refusal) -> str:
     if table is None:
         where = {"internet": "no public address here is"}.get(id, f"in {id} no running interface has")
         return f"{where} {destination}"
-    fitting = [r for r in table.routes if r.destination.version == destination.version and destination in r.destination]
+    taken = longest(route_table(world, table).routes, destination)
+    best = named_by(world, table, taken.destination) if taken is not None else None
     vpc = world.find(VPC, table.vpc_id)
     own = [a.block for a in (*vpc.ipv4, *vpc.ipv6)] if vpc is not None else []
-    best = max(fitting, key=lambda r: r.destination.prefixlen, default=None)
     inside = any(b.version == destination.version and destination in b for b in own)
-    if best is not None and best.target_id is not None:
-        return (
-            f"the route {best.destination} of {id} leads to {best.target_id}, which is gone, detached or does not run"
-        )
+    if taken is not None and best is not None and best.target_id is not None:
+        of_list = f" (an entry of {taken.list_id})" if taken.list_id is not None else ""
+        where = f"the route {taken.destination}{of_list} of {id}"
+        return f"{where} leads to {best.target_id}, which is gone, detached or does not run"
     if inside:
         return f"no running interface of {table.vpc_id} has the address {destination}"
     return f"no route of {id} leads to {destination}"

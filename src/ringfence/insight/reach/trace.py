@@ -11,6 +11,7 @@ from ringfence.insight.reach.doubt import doubtful
 from ringfence.insight.reach.engine import Engine, Unknown
 from ringfence.insight.reach.explain import Refusal, met, reason, refusal_of, remedy
 from ringfence.insight.reach.journey import Step
+from ringfence.model.aws_prefix_lists import find_list
 from ringfence.model.kinds import (
     ELASTIC_IP,
     INSTANCE,
@@ -19,12 +20,14 @@ from ringfence.model.kinds import (
     ROUTE_TABLE,
     SECURITY_GROUP,
 )
-from ringfence.model.net import Address, parse_protocol, protocol_name
+from ringfence.model.net import Address, parse_network, parse_protocol, protocol_name
 from ringfence.model.nouns.network_interface import NetworkInterface
+from ringfence.model.nouns.routing import ListRoute
 from ringfence.model.world import World
 from ringfence.policy.compile import Compiler, compile_world
 from ringfence.policy.compile.edge import public_addresses
-from ringfence.policy.evaluate import INTERNET, CannotSend, Index, exchange, network_acl
+from ringfence.policy.compile.routing import named_by
+from ringfence.policy.evaluate import INTERNET, CannotSend, Index, exchange, network_acl, within
 from ringfence.policy.ir import Ir
 from ringfence.policy.packet import Hop, Layer, Packet, Verdict
 
@@ -140,7 +143,7 @@ def trace_request(world: World, request: dict[str, Any], ir: Ir | None = None) -
         done = exchange(ir, packet, source)
     except (TargetError, CannotSend, ValueError) as problem:
         return {"error": str(problem), "status": 2}
-    out = answer(world, done.verdict)
+    out = answer(world, done.verdict, _met(ir, source, packet, done.verdict.hops))
     out |= {"packet": describe_packet(packet), "delivered_to": done.there.at}
     if not done.verdict.allowed:
         out |= _why_not(world, engine or Engine(ir), source, packet, done.verdict)
@@ -149,16 +152,24 @@ def trace_request(world: World, request: dict[str, Any], ir: Ir | None = None) -
     return out
 
 
+def _met(ir: Ir, source: str, packet: Packet, hops: tuple[Hop, ...]) -> list[Packet]:
+    """The packet as it meets each hop."""
+    layers = [(hop.layer, hop.by.component, hop.reply) for hop in hops]
+    return list(met(Index.of(ir), packet, source != INTERNET, layers))
+
+
 def _not_known(world: World, ir: Ir, source: str, packet: Packet, unknown: Unknown) -> dict[str, Any]:
     """As far as the packet is known to come."""
     try:
         hops = exchange(ir, packet, source).verdict.hops
     except KeyError:  # an element that the network lacks
         hops = ()
+    come = tuple(itertools.takewhile(lambda hop: hop.allowed, hops))
+    here = _met(ir, source, packet, come)
     return {
         "outcome": "unknown",
         "unknown": {"component": unknown.component, "why": unknown.why},
-        "hops": [_hop_view(world, hop) for hop in itertools.takewhile(lambda hop: hop.allowed, hops)],
+        "hops": [_hop_view(world, hop, at) for hop, at in zip(come, here, strict=True)],
         "packet": describe_packet(packet),
     }
 
@@ -220,26 +231,27 @@ def describe_packet(packet: Packet) -> dict[str, Any]:
     return out
 
 
-def answer(world: World, verdict: Verdict) -> dict[str, Any]:
-    """A verdict as `ringfence trace --json` shows it."""
-    deciding = next((hop for hop in verdict.hops if not hop.allowed), None)
+def answer(world: World, verdict: Verdict, here: list[Packet]) -> dict[str, Any]:
+    """A verdict as `ringfence trace --json` shows it. `here`: the packet as it meets each hop."""
+    met_at = list(zip(verdict.hops, here, strict=True))
+    deciding = next((each for each in met_at if not each[0].allowed), None)
     if deciding is None:  # the last group that let it in is what decided
-        gates = [hop for hop in verdict.hops if hop.layer in ("sg-ingress", "sg-egress") and not hop.reply]
+        gates = [each for each in met_at if each[0].layer in ("sg-ingress", "sg-egress") and not each[0].reply]
         deciding = gates[-1] if gates else None
     out: dict[str, Any] = {"outcome": "ok" if verdict.allowed else "dropped"}
     if verdict.dropped_at is not None:
         out["dropped_at"] = verdict.dropped_at
     if deciding is not None:
-        out |= {"component": deciding.by.component, "rule": rule_view(world, deciding)}
-    return out | {"hops": [_hop_view(world, hop) for hop in verdict.hops]}
+        out |= {"component": deciding[0].by.component, "rule": rule_view(world, *deciding)}
+    return out | {"hops": [_hop_view(world, hop, packet) for hop, packet in met_at]}
 
 
-def _hop_view(world: World, hop: Hop) -> dict[str, Any]:
+def _hop_view(world: World, hop: Hop, packet: Packet) -> dict[str, Any]:
     out: dict[str, Any] = {
         "layer": ("reply-" if hop.reply else "") + hop.layer.value,
         "allowed": hop.allowed,
         "component": hop.by.component,
-        "rule": rule_view(world, hop),
+        "rule": rule_view(world, hop, packet),
     }
     if hop.interface is not None:
         out["interface"] = hop.interface
@@ -248,24 +260,25 @@ def _hop_view(world: World, hop: Hop) -> dict[str, Any]:
     return out
 
 
-def rule_view(world: World, hop: Hop) -> dict[str, Any]:
-    """The rule that decided, in full."""
+def rule_view(world: World, hop: Hop, packet: Packet) -> dict[str, Any]:
+    """The rule that decided about the packet, in full."""
     views = {
         Layer.SG_EGRESS: _group_rule, Layer.SG_INGRESS: _group_rule, Layer.NACL_OUT: _acl_entry,
         Layer.NACL_IN: _acl_entry, Layer.NO_ROUTE: _route,
     }  # fmt: skip
     view = views.get(hop.layer)
-    return view(world, hop) if view else {"id": hop.by.rule or hop.layer.value}
+    return view(world, hop, packet) if view else {"id": hop.by.rule or hop.layer.value}
 
 
-def _group_rule(world: World, hop: Hop) -> dict[str, Any]:
+def _group_rule(world: World, hop: Hop, packet: Packet) -> dict[str, Any]:
     group = world.find(SECURITY_GROUP, hop.by.component)
     rule = next((r for r in group.rules if r.id == hop.by.rule), None) if group else None
     if rule is not None:
         peer = rule.cidr or rule.prefix_list_id or (rule.group and rule.group.group_id)
-        return {"id": rule.id, "direction": "egress" if rule.egress else "ingress",
-                "protocol": protocol_name(rule.protocol), "from_port": rule.from_port, "to_port": rule.to_port,
-                "peer": str(peer)}  # fmt: skip
+        out = {"id": rule.id, "direction": "egress" if rule.egress else "ingress",
+               "protocol": protocol_name(rule.protocol), "from_port": rule.from_port, "to_port": rule.to_port,
+               "peer": str(peer)}  # fmt: skip
+        return out | _entry(world, rule.prefix_list_id, packet.dst if rule.egress else packet.src)
     if hop.by.rule is not None:
         return {"id": hop.by.rule}  # tracked, related
     eni = world.find(NETWORK_INTERFACE, hop.interface)
@@ -273,7 +286,14 @@ def _group_rule(world: World, hop: Hop) -> dict[str, Any]:
             "reason": "no rule allows it", "groups": list(eni.groups) if eni else []}  # fmt: skip
 
 
-def _acl_entry(world: World, hop: Hop) -> dict[str, Any]:
+def _entry(world: World, list_id: str | None, address: Address) -> dict[str, Any]:
+    """The entry of a prefix list that holds the address: the narrowest."""
+    held = find_list(world, list_id) if list_id is not None else None
+    blocks = [entry.cidr for entry in held.entries if within(address, (entry.cidr,))] if held is not None else []
+    return {"entry": str(max(blocks, key=lambda block: block.prefixlen))} if blocks else {}
+
+
+def _acl_entry(world: World, hop: Hop, _packet: Packet) -> dict[str, Any]:
     egress = hop.layer is Layer.NACL_OUT
     acl = world.find(NETWORK_ACL, hop.by.component)
     entries = acl.entries if acl else ()
@@ -289,11 +309,14 @@ def _acl_entry(world: World, hop: Hop) -> dict[str, Any]:
     return out
 
 
-def _route(world: World, hop: Hop) -> dict[str, Any]:
-    """`destination` None: no route fits. `state` as DescribeRouteTables would say."""
+def _route(world: World, hop: Hop, _packet: Packet) -> dict[str, Any]:
+    """`destination` None: no route fits. `state` as DescribeRouteTables would say. `prefix_list`: whose entry the destination is."""
     table = world.find(ROUTE_TABLE, hop.by.component)
-    route = next((r for r in table.routes if str(r.destination) == hop.by.rule), None) if table else None
+    block = parse_network(hop.by.rule) if hop.by.rule is not None and "/" in hop.by.rule else None
+    route = named_by(world, table, block) if table is not None and block is not None else None
     out: dict[str, Any] = {"destination": hop.by.rule}
+    if isinstance(route, ListRoute):
+        out["prefix_list"] = route.prefix_list_id
     if route is not None:
         out |= {"target": route.target_id or route.target.value, "state": "active" if hop.allowed else "blackhole"}
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 
-from ringfence.model.aws_prefix_lists import find_list
+from ringfence.model.aws_prefix_lists import Finder, find_list
 from ringfence.model.kinds import (
     DHCP_OPTIONS,
     INSTANCE,
@@ -107,6 +107,19 @@ def _listed(rows: Rows, table: RouteTableRow, taken: set[Network]) -> tuple[list
                 made = Route(destination=entry.cidr, via=via, target=target, list_id=held.id)
                 found.setdefault(entry.cidr, made)
     return list(found.values()), unread
+
+
+def named_by(rows: Finder, table: RouteTableRow, destination: Network) -> RouteRow | ListRoute | None:
+    """The route that gives a compiled table its route to the destination: the table's own, or the one to a list with such an
+    entry (PL-08). None when neither does: a local route, or one that every table has."""
+    own = next((route for route in table.routes if route.destination == destination), None)
+    if own is not None:
+        return own
+    for route in table.listed:
+        held = find_list(rows, route.prefix_list_id)
+        if held is not None and any(entry.cidr == destination for entry in held.entries):
+            return route
+    return None
 
 
 def _leads(rows: Rows, table: RouteTableRow, route: RouteRow | ListRoute) -> tuple[Via, str | None]:
