@@ -15,6 +15,7 @@ import ringfence.api.ops.iam
 import ringfence.api.ops.kms
 import ringfence.api.ops.logs
 import ringfence.api.ops.organizations
+import ringfence.api.ops.ram
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401
 from ringfence.api.authorise.plan import Plan, plan

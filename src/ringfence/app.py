@@ -29,6 +29,7 @@ import ringfence.api.ops.iam
 import ringfence.api.ops.kms
 import ringfence.api.ops.logs
 import ringfence.api.ops.organizations
+import ringfence.api.ops.ram
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
 from ringfence import alarms, deliveries, expiry, fips, flow_firehose, flow_history, key_upkeep, keyfile, notes

@@ -22,6 +22,7 @@ import ringfence.api.ops.ec2
 import ringfence.api.ops.iam
 import ringfence.api.ops.kms
 import ringfence.api.ops.organizations
+import ringfence.api.ops.ram
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
 from ringfence.api.bucket_sealing import ServiceKeys

@@ -17,16 +17,18 @@ class ClientToken:
 
     key: str
     digest: str
+    mismatch: str  # the service's code for other parameters
 
     @staticmethod
     def of(call: Call, params: Params) -> ClientToken | None:
         """The token that a call carries."""
-        token = params.get("ClientToken")
+        token = params.get("ClientToken") or params.get("clientToken")
         if not token:
             return None
         key = f"{call.account_id}/{call.region}/{call.service}:{call.action}/{token}"
         parameters = json.dumps(params, sort_keys=True, default=repr)
-        return ClientToken(key, hashlib.sha256(parameters.encode()).hexdigest())
+        mismatch = "IdempotentParameterMismatch" + ("Exception" if call.service == "ram" else "")
+        return ClientToken(key, hashlib.sha256(parameters.encode()).hexdigest(), mismatch)
 
     def answered(self, store: Store) -> list[bytes] | None:
         """The reply given to the same call before. ApiError when its parameters were others."""
@@ -35,7 +37,7 @@ class ClientToken:
             return None
         kept = json.loads(held)
         if kept["params"] != self.digest:
-            raise fault("IdempotentParameterMismatch")
+            raise fault(self.mismatch)
         return [str(kept["body"]).encode()]
 
     def kept(self, body: list[bytes]) -> tuple[str, bytes]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ringfence.model.aws_prefix_lists import AWS_LISTS, find_list
-from ringfence.model.kinds import ACCOUNT, PREFIX_LIST, Kind
+from ringfence.model.kinds import ACCOUNT, PREFIX_LIST, RESOURCE_SHARE, UNIT, Kind
 from ringfence.model.nouns.identity import GLOBAL
 from ringfence.model.nouns.organization import Account
 from ringfence.model.nouns.prefix_list import AWS
+from ringfence.model.nouns.resource_share import ResourceShare
 from ringfence.model.row import Row
 from ringfence.model.world import World
 
@@ -27,18 +28,49 @@ def closed(world: World, id: str) -> bool:
     return found is not None and found.closed is not None
 
 
-#: kinds whose rows an owner may share with other accounts (AWS RAM User Guide: "Shareable AWS resources")
-SHAREABLE = frozenset({"subnet", "prefix-list"})
+#: kinds whose rows may be another account's and still be seen: AWS's, or shared (AWS RAM User Guide: "Shareable AWS resources")
+SHAREABLE = frozenset({PREFIX_LIST.noun})
 
 
 def shared_with(world: World, kind: Kind[Any], row: Row, account_id: str) -> bool:
-    """May an account see and use a row of another account?
+    """May an account see and use a row of another account (PL-13)?
 
     The one place that resource sharing goes through: `find_for` and `visible` ask it about rows of the kinds in SHAREABLE
-    that are another account's. AWS's prefix lists are everybody's (PL-10). No share can be made here (AWS RAM is not served).
+    that are another account's. AWS's prefix lists are everybody's (PL-10).
     """
-    del world, kind, account_id
-    return row.owner_id == AWS
+    if row.owner_id == AWS:
+        return True
+    key = f"{kind.noun}/{row.id}"
+    shares = world.by(RESOURCE_SHARE, "resource", key)
+    return any(share.owner_id == row.owner_id and reaches(world, share, account_id) for share in shares)
+
+
+def places_of(world: World, account_id: str) -> frozenset[str]:
+    """The names under which shares reach an account: its number, its organization, and every unit around it."""
+    account = account_of(world, account_id)
+    found = {account_id}
+    if account.organization is not None:
+        found.add(account.organization)
+        above = world.find(UNIT, account.parent)
+        while above is not None:
+            found.add(above.id)
+            above = world.find(UNIT, above.parent)
+    return frozenset(found)
+
+
+def reaches(world: World, share: ResourceShare, account_id: str) -> bool:
+    """Is the account a principal of the share? One that is a principal as a part of the owner's organization no longer is when
+    either leaves it."""
+    if share.owner_id == account_id or closed(world, account_id):
+        return False
+    places = places_of(world, account_id)
+    common = {account_of(world, id).organization for id in (share.owner_id, account_id)}
+    return any(
+        principal.accepted
+        and principal.key in places
+        and (principal.organization is None or common == {principal.organization})
+        for principal in share.principals
+    )
 
 
 def find_for(world: World, kind: Kind[Any], id: str, account_id: str, region: str) -> Any | None:
@@ -51,6 +83,25 @@ def find_for(world: World, kind: Kind[Any], id: str, account_id: str, region: st
 
 
 def visible(world: World, kind: Kind[Any], account_id: str, region: str) -> list[Any]:
-    """All rows of a kind that an account may see in a Region: its own in order of creation, then those of others."""
+    """All rows of a kind that an account may see in a Region: its own in order of creation, AWS's, and those shared with it."""
     own = world.all(kind, account_id, region)
-    return [*own, *(row for row in AWS_LISTS.values() if row.region == region)] if kind is PREFIX_LIST else own
+    if kind.noun not in SHAREABLE:
+        return own
+    found: dict[str, Any] = {row.id: row for row in AWS_LISTS.values() if row.region == region}
+    for share in shares_reaching(world, account_id, region):
+        for resource in share.resources:
+            noun, _, id = resource.key.partition("/")
+            row = find_for(world, kind, id, account_id, region) if noun == kind.noun else None
+            if row is not None and row.owner_id != account_id:
+                found[id] = row
+    return [*own, *found.values()]
+
+
+def shares_reaching(world: World, account_id: str, region: str) -> list[ResourceShare]:
+    """The shares of others that the account is a principal of, in a Region."""
+    found = {
+        share.id: share
+        for place in sorted(places_of(world, account_id))
+        for share in world.by(RESOURCE_SHARE, "principal", place)
+    }
+    return [share for share in found.values() if share.region == region and reaches(world, share, account_id)]

@@ -405,6 +405,23 @@ _ORGANIZATIONS: dict[str, ErrorKind] = {
 }
 
 #: Amazon S3 API Reference, "Error responses"
+#: AWS RAM API Reference: the errors of its actions
+_RAM: dict[str, ErrorKind] = {
+    "IdempotentParameterMismatchException": _bad(
+        "The client token has been used before with other parameters of the request."
+    ),
+    "InvalidMaxResultsException": _bad("{message}"),
+    "InvalidResourceTypeException": _bad("{message}"),
+    "MalformedArnException": _bad("The specified ARN {arn} is not valid. Verify the ARN and try again."),
+    "OperationNotPermittedException": _bad("{message}"),
+    "ResourceShareInvitationAlreadyAcceptedException": _bad("The invitation {arn} was already accepted."),
+    "ResourceShareInvitationAlreadyRejectedException": _bad("The invitation {arn} was already rejected."),
+    "ResourceShareInvitationArnNotFoundException": _bad("The invitation {arn} could not be found."),
+    "ResourceShareInvitationExpiredException": _bad("The invitation {arn} has expired."),
+    "ResourceShareLimitExceededException": _bad("{message}"),
+    "TagLimitExceededException": _bad("A resource share can have at most 50 tags."),
+    "UnknownResourceException": _bad("{message}"),
+}  # fmt: skip
 _S3: dict[str, ErrorKind] = {
     "AccessControlListNotSupported": _bad("The bucket does not allow ACLs"),
     "BadDigest": _bad("The {what} you specified did not match the calculated checksum."),
@@ -466,6 +483,7 @@ _S3: dict[str, ErrorKind] = {
 }  # fmt: skip
 
 ERRORS: dict[str, ErrorKind] = {
+    **_RAM,
     **_S3,
     **_CLOUDTRAIL,
     **_GENERAL,

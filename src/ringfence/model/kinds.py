@@ -48,6 +48,7 @@ from ringfence.model.nouns.organization import (
 )
 from ringfence.model.nouns.peering import PeeringConnection
 from ringfence.model.nouns.prefix_list import PrefixList, PrefixListVersion
+from ringfence.model.nouns.resource_share import ResourceShare, ShareInvitation
 from ringfence.model.nouns.routing import RouteTable
 from ringfence.model.nouns.security_group import GroupAssociation, SecurityGroup
 from ringfence.model.nouns.trail import Bucket, DigestKey, Trail
@@ -75,6 +76,8 @@ class Kind(Generic[R]):
         """`arn:aws:ec2:region:account:type/id`; images have no account (IAM-23). IAM's: `arn:aws:iam::account:user/path/name`."""
         if isinstance(row, IamEntity):
             return f"arn:aws:iam::{row.owner_id}:{self.noun.removeprefix('iam-')}{row.path}{row.name}"
+        if self.service == "ram":
+            return f"arn:aws:ram:{row.region}:{row.owner_id}:{self.noun.removeprefix('ram-')}/{row.id}"
         if self.service == "s3":
             return f"arn:aws:s3:::{row.id}"
         if self.service == "kms":
@@ -368,6 +371,18 @@ LOG_RESOURCE_POLICY = _own("logs-resource-policy", LogResourcePolicy, "logs", "R
 METRIC_ALARM = _own("cloudwatch-alarm", MetricAlarm, "cloudwatch", "ResourceNotFound")
 ALARM_EVENT = _own(
     "cloudwatch-alarm-event", AlarmEvent, "cloudwatch", "ResourceNotFound", alarm=lambda event: (event.alarm,)
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------------- AWS RAM
+RESOURCE_SHARE = _own(
+    "ram-resource-share", ResourceShare, "ram", "UnknownResourceException",
+    resource=lambda s: tuple({resource.key for resource in s.resources}),
+    principal=lambda s: tuple({principal.key for principal in s.principals}),
+)  # fmt: skip
+SHARE_INVITATION = _own(
+    "ram-resource-share-invitation", ShareInvitation, "ram", "ResourceShareInvitationArnNotFoundException",
+    share=lambda i: (i.share_id,), receiver=lambda i: (i.receiver,),
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ringfence.api.authorise import cloudtrail, cloudwatch, ec2, iam, kms, logs, organizations, other, s3, sts
+from ringfence.api.authorise import cloudtrail, cloudwatch, ec2, iam, kms, logs, organizations, other, ram, s3, sts
 from ringfence.api.authorise.ask import Ask
 from ringfence.api.authorise.denial import refusal
 from ringfence.api.authorise.request import request_context
@@ -22,7 +22,7 @@ from ringfence.model.world import World
 
 Asks = Callable[[Call, World, Params], Iterable[Ask]]
 SERVICES: Mapping[str, Asks] = {
-    "ec2": ec2.asks, "iam": iam.asks, "s3": s3.asks, "sts": sts.asks, "organizations": organizations.asks,
+    "ec2": ec2.asks, "iam": iam.asks, "s3": s3.asks, "sts": sts.asks, "organizations": organizations.asks, "ram": ram.asks,
     "logs": logs.asks, "monitoring": cloudwatch.asks, "cloudtrail": cloudtrail.asks,
     "kms": kms.asks,
 }  # fmt: skip
