@@ -16,7 +16,7 @@ from ringfence.api.ops.ec2.prefix_list_references import associations, unfit
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.model.errors import fault
-from ringfence.model.kinds import PREFIX_LIST, PREFIX_LIST_VERSION
+from ringfence.model.kinds import PREFIX_LIST, PREFIX_LIST_VERSION, RESOURCE_SHARE
 from ringfence.model.net import Network
 from ringfence.model.nouns.prefix_list import PrefixList, PrefixListEntry, PrefixListVersion
 from ringfence.model.row import Tags
@@ -320,6 +320,18 @@ def delete_managed_prefix_list(call: Call, world: World, params: Params) -> Outc
             "DependencyViolation",
             message=f"The prefix list '{row.id}' is referenced by {used[0][0]} and cannot be deleted.",
         )
-    change = delete(PREFIX_LIST, row.id)
+    change = delete(PREFIX_LIST, row.id) + _out_of_shares(world, row)
     change += delete(PREFIX_LIST_VERSION, *(version.id for version in world.by(PREFIX_LIST_VERSION, "list", row.id)))
     return Outcome({"PrefixList": _view(world, replace(row, state="delete-complete", state_message=None))}, change)
+
+
+def _out_of_shares(world: World, row: PrefixList) -> Change:
+    """A list that is gone is shared no more."""
+    key = f"{PREFIX_LIST.noun}/{row.id}"
+    return put(
+        RESOURCE_SHARE,
+        *(
+            replace(share, resources=tuple(held for held in share.resources if held.key != key))
+            for share in world.by(RESOURCE_SHARE, "resource", key)
+        ),
+    )
