@@ -431,22 +431,38 @@ def test_pol_10_launch_in_one_vpc_from_tagged_images(lab: Lab) -> None:
 
 
 def test_pol_11_one_prefix_list(lab: Lab) -> None:
-    mine = f"arn:aws:ec2:us-east-1:{ACCOUNT}:prefix-list/pl-0123456789abcdef0"
+    lists = [
+        lab.ec2.create_managed_prefix_list(
+            PrefixListName=name, MaxEntries=2, AddressFamily="IPv4", **spec("prefix-list", {"team": name})
+        )["PrefixList"]
+        for name in ("mine", "other")
+    ]
     verbs = ("GetManagedPrefixListAssociations", "GetManagedPrefixListEntries", "ModifyManagedPrefixList",
              "RestoreManagedPrefixListVersion")  # fmt: skip
     user = lab.user(
-        statement(action=[f"ec2:{verb}" for verb in verbs], resource=mine),
+        statement(action=[f"ec2:{verb}" for verb in verbs], resource=lists[0]["PrefixListArn"]),
         statement(action="ec2:DescribeManagedPrefixLists"),
     )
-    versions = {"PreviousVersion": 1, "CurrentVersion": 2}
-    for id, may in (("pl-0123456789abcdef0", True), ("pl-0fffffffffffffff0", False)):
-        assert user.may("get_managed_prefix_list_associations", PrefixListId=id, absent=True) is may
-        assert user.may("get_managed_prefix_list_entries", PrefixListId=id, absent=True) is may
-        assert user.may("modify_managed_prefix_list", PrefixListId=id, absent=True) is may
-        assert user.may("restore_managed_prefix_list_version", PrefixListId=id, absent=True, **versions) is may
+    by_tag = lab.user(
+        statement(action=[f"ec2:{verb}" for verb in (*verbs, "DeleteManagedPrefixList")], resource="*", Condition=tagged("team", "mine"))
+    )  # fmt: skip
+    renaming = {"StringEquals": {"ec2:Attribute": "PrefixListName"}}
+    by_attribute = lab.user(statement(action="ec2:ModifyManagedPrefixList", resource="*", Condition=renaming))
+    versions = {"PreviousVersion": 1, "CurrentVersion": 1}
+    for made, may in zip(lists, (True, False), strict=True):
+        id = made["PrefixListId"]
+        for who in (user, by_tag):
+            assert who.may("get_managed_prefix_list_associations", PrefixListId=id) is may
+            assert who.may("get_managed_prefix_list_entries", PrefixListId=id) is may
+            assert who.may("modify_managed_prefix_list", PrefixListId=id, PrefixListName="x") is may
+            assert who.may("restore_managed_prefix_list_version", PrefixListId=id, **versions) is may
+        assert not user.may("delete_managed_prefix_list", PrefixListId=id)
+        assert by_tag.may("delete_managed_prefix_list", PrefixListId=id) is may
+        assert by_attribute.may("modify_managed_prefix_list", PrefixListId=id, PrefixListName="x")
+        assert not by_attribute.may("modify_managed_prefix_list", PrefixListId=id, MaxEntries=3)
+    assert not user.may("get_managed_prefix_list_entries", PrefixListId="pl-0fffffffffffffff0", absent=True)
     assert user.may("describe_managed_prefix_lists")
     assert not user.may("create_managed_prefix_list", PrefixListName="x", MaxEntries=1, AddressFamily="IPv4")
-    assert not user.may("delete_managed_prefix_list", PrefixListId="pl-0123456789abcdef0")
 
 
 def test_pol_12_13_and_18_roles_of_flow_logs_are_passed_for_what_they_watch(lab: Lab) -> None:

@@ -25,6 +25,8 @@ from ringfence.model.world import World
 _TAGGING = frozenset({"CreateTags", "DeleteTags"})
 #: actions with ec2:Attribute whose name does not tell
 _WITH_ATTRIBUTES = frozenset({"ModifyManagedPrefixList", "ModifyVpcEndpoint", "ModifyVpcPeeringConnectionOptions"})
+#: parameters beside the attributes that are modified
+_NO_ATTRIBUTES = frozenset({"CurrentVersion", "DryRun"})
 
 
 def asks(call: Call, world: World, params: Params) -> Iterator[Ask]:
@@ -88,7 +90,9 @@ def _attribute(call: Call, params: Params) -> Values:
     if not by_name and call.action not in _WITH_ATTRIBUTES:
         return {}
     given = {
-        name: value for name, value in params.items() if type_of_parameter(name) is None and value not in (None, [])
+        name: value
+        for name, value in params.items()
+        if type_of_parameter(name) is None and name not in _NO_ATTRIBUTES and value not in (None, [])
     }
     names = tuple(str(value) if name == "Attribute" else name for name, value in given.items())
     held: Values = {f"ec2:attribute/{name.lower()}": text for name, value in given.items() if (text := _text(value))}
