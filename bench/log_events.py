@@ -1,6 +1,6 @@
 """Log events: PutLogEvents and FilterLogEvents over the wire protocol (no network), and the stores that could have been.
 
-    python -m bench.log_events [--events 1000000] [--engines]
+    python -m bench.log_events [--events 1000000] [--engines] [--search] [--sealed]
 
 `--engines` also measures DuckDB, when it is installed, on the same batches: what a durable append costs.
 """
@@ -16,6 +16,7 @@ from typing import Any
 import ringfence.api.ops.logs  # noqa: F401
 from ringfence.insight.patterns import Sieve, compile_pattern
 from ringfence.store.events import FIRST, LAST, EventStore, Words
+from ringfence.store.sealed import DataKey, Opener
 
 LINE = "2 123456789010 eni-{n:08x} 10.0.{a}.{b} 172.31.16.21 20641 {port} 6 20 4249 1418530010 1418530070 {action} OK"
 FIELDS = (
@@ -64,6 +65,30 @@ def search(store: EventStore, streams: int, pattern: str) -> tuple[float, int]:
     return time.process_time() - began, found
 
 
+def sealed(folder: Path, messages: list[str], rounds: int = 3) -> None:
+    """CPU of puts and of reading everything, sealed and plain, alternately in one process."""
+    key = DataKey(1, b"k" * 32)
+    spent: dict[tuple[str, bool], float] = {}
+    for turn in range(rounds * 2):
+        with_key = bool(turn % 2)
+        store = EventStore(folder / f"sealed{turn}.db", durable=False)
+        began = time.process_time()
+        for start in range(0, len(messages), 1000):
+            batch = [(start + k, message) for k, message in enumerate(messages[start : start + 1000])]
+            store.put(start // 1000 % 50, batch, start, key=key if with_key else None)
+        middle = time.process_time()
+        opener = Opener(lambda _id: key.secret) if with_key else None
+        pattern = compile_pattern("REJECT")
+        found = sum(1 for e in store.scan(range(50), FIRST, LAST, opener=opener) if pattern.matches(e.message))
+        assert found == sum("REJECT" in message for message in messages)
+        for what, seconds in (("put", middle - began), ("filter", time.process_time() - middle)):
+            spent[what, with_key] = min(seconds, spent.get((what, with_key), seconds))
+        store.close()
+    for what in ("put", "filter"):
+        plain, close = (spent[what, with_key] / len(messages) * 1e6 for with_key in (False, True))
+        print(f"{what}: {plain:.2f} µs an event plain, {close:.2f} sealed: {close / plain:.2f} times")
+
+
 def duck(folder: Path, messages: list[str], size: int) -> float:
     import duckdb  # type: ignore[import-not-found, unused-ignore]
     import pyarrow as pa
@@ -86,9 +111,13 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--engines", action="store_true")
     parser.add_argument("--search", action="store_true", help="only the searches")
+    parser.add_argument("--sealed", action="store_true", help="only what sealing costs")
     args = parser.parse_args()
     messages = lines(args.events)
     with tempfile.TemporaryDirectory() as folder:
+        if args.sealed:
+            sealed(Path(folder), messages)
+            return
         for size in (1, 100, 1000, 10_000) if not args.search else ():
             store = EventStore(Path(folder) / f"{size}.db")
             part = messages[: min(len(messages), size * 200)]

@@ -296,7 +296,7 @@ class Installation:
 
         clock, since = SystemClock(), time.time()
         outside = deliveries.FromHere(self.store, self.deliverer, logs=self.events, metrics=self.events.metrics)
-        groups = ServedLogGroups(self.store, outside, clock, RandomIds(), self.limits)
+        groups = ServedLogGroups(self.store, outside, clock, RandomIds(), self.limits, self.sealer)
         sinks: dict[str, Sink] = {
             S3: BucketSink(lambda: self.store.world, self.buckets, clock, self._service_keys()),
             CLOUD_WATCH: LogGroupSink(lambda: self.store.world, groups, clock),

@@ -20,4 +20,5 @@ def expire(events: EventStore, world: Callable[[], World], now: datetime) -> Non
         if group.retention is not None:
             for stream in held.by(LOG_STREAM, "group", group.id):
                 events.expire(stream.number, moment - group.retention * DAY)
+    events.keys.keep_only({group.id for group in world().all(LOG_GROUP)})
     events.metrics.forget(moment // 1000)

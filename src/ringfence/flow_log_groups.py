@@ -14,8 +14,9 @@ from ringfence.api.ops.logs.events import MAX_BATCH, MAX_EVENTS, SPAN, put_log_e
 from ringfence.api.ops.logs.groups import create_log_group
 from ringfence.api.ops.logs.streams import create_log_stream
 from ringfence.api.outside import Outside
-from ringfence.flow_sinks import UNKNOWN, DestinationError
+from ringfence.flow_sinks import ACCESS, UNKNOWN, DestinationError
 from ringfence.identity.principal import Principal, PrincipalKind
+from ringfence.identity.sealing import Sealer
 from ringfence.model.clock import Clock
 from ringfence.model.errors import ApiError
 from ringfence.model.ids import IdSource
@@ -33,13 +34,16 @@ Event = tuple[int, str]
 
 
 class ServedLogGroups:
-    """The port `LogGroups` on the served operations. `outside` holds the events."""
+    """The port `LogGroups` on the served operations. `outside` holds the events; `sealer`: the keys of KMS are sealed with it."""
 
-    def __init__(self, store: Store, outside: Outside, clock: Clock, ids: IdSource, limits: Limits) -> None:
+    def __init__(
+        self, store: Store, outside: Outside, clock: Clock, ids: IdSource, limits: Limits, sealer: Sealer
+    ) -> None:
         self._store, self._outside, self._clock, self._ids, self._limits = store, outside, clock, ids, limits
+        self._sealer = sealer
 
     def put(self, log: FlowLog, group: str, stream: str, events: Sequence[Event]) -> None:
-        """DestinationError: the group cannot be made, or the disk fails."""
+        """DestinationError: the group cannot be made, its key cannot be used, or the disk fails."""
         name = {"logGroupName": group}
         arn = f"arn:aws:logs:{log.region}:{log.owner_id}:log-group:{group}"
         try:
@@ -54,7 +58,7 @@ class ServedLogGroups:
                 }
                 put_log_events(self._call(log, "PutLogEvents"), self._store.world, name | wanted)
         except ApiError as problem:
-            raise DestinationError(UNKNOWN) from problem
+            raise DestinationError(ACCESS if problem.code == "AccessDeniedException" else UNKNOWN) from problem
 
     def _make(
         self, log: FlowLog, action: str, operation: Callable[[Call, World, Params], Outcome], params: Params
@@ -77,6 +81,7 @@ class ServedLogGroups:
         return Call(
             service="logs", action=action, region=log.region, principal=service, request_id=self._ids.uuid(),
             now=self._clock.now(), ids=self._ids, limits=self._limits, outside=self._outside, user_agent=_SERVICE,
+            sealer=self._sealer, witness=self._store.audit,
         )  # fmt: skip
 
 

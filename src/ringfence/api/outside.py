@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ringfence.model.errors import fault
+from ringfence.store.event_keys import KeptKey
 from ringfence.store.events import LogEvent, Position, Summary, Words
 from ringfence.store.metrics import Metric, Point, Sample, Series
+from ringfence.store.sealed import DataKey, Opener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +44,31 @@ class ConsoleOutput:
     at: float
 
 
+class LogKeys(Protocol):
+    """Data keys of log groups (`store/event_keys.py`). ApiError ServiceUnavailableException when the disk fails."""
+
+    def has(self, group: str) -> bool: ...
+    def newest(self, group: str, arn: str, since: int) -> DataKey | None: ...
+    def add(self, group: str, arn: str, sealed: bytes, secret: bytes, made: int) -> DataKey: ...
+    def find(self, id: int) -> KeptKey | None: ...
+    def opened(self, id: int) -> bytes | None: ...
+    def keep_opened(self, id: int, secret: bytes) -> None: ...
+
+
 class LogEvents(Protocol):
     """Log events and what metric filters made of them (`store/events.py`). ApiError ServiceUnavailableException when the
     disk fails."""
 
-    def put(self, stream: int, events: Sequence[tuple[int, str]], ingested: int, samples: Iterable[Sample] = ()) -> int:
-        """Append events `(time in ms, message)` and samples, all or nothing; on disk when it returns."""
+    @property
+    def keys(self) -> LogKeys:
+        """The data keys of groups whose messages are sealed."""
+        ...
+
+    def put(
+        self, stream: int, events: Sequence[tuple[int, str]], ingested: int, samples: Iterable[Sample] = (),
+        key: DataKey | None = None,
+    ) -> int:  # fmt: skip
+        """Append events `(time in ms, message)` and samples, all or nothing; on disk when it returns. `key`: to seal messages with."""
         ...
 
     def summaries(self, streams: Iterable[int]) -> dict[int, Summary]:
@@ -55,14 +76,15 @@ class LogEvents(Protocol):
         ...
 
     def page(
-        self, stream: int, after: Position, before: Position, limit: int, *, newest: bool = False
-    ) -> list[LogEvent]:
-        """Events of a stream strictly between two positions."""
+        self, stream: int, after: Position, before: Position, limit: int, *, newest: bool = False,
+        opener: Opener | None = None,
+    ) -> list[LogEvent]:  # fmt: skip
+        """Events of a stream strictly between two positions. `opener`: opens sealed messages; Damaged (an OSError)."""
         ...
 
     def scan(
         self, streams: Iterable[int], after: Position, before: Position, *, newest: bool = False,
-        words: Words | None = None,
+        words: Words | None = None, opener: Opener | None = None,
     ) -> Iterator[LogEvent]:  # fmt: skip
         """Events of several streams strictly between two positions, in order. With `words` only those that have them, and marks."""
         ...
@@ -120,23 +142,51 @@ class Outside(Protocol):
         ...
 
 
+class NoLogKeys:
+    """For installations without an event store: there are none."""
+
+    def has(self, group: str) -> bool:
+        return False
+
+    def newest(self, group: str, arn: str, since: int) -> DataKey | None:
+        return None
+
+    def add(self, group: str, arn: str, sealed: bytes, secret: bytes, made: int) -> DataKey:
+        raise fault("ServiceUnavailableException", message="This installation keeps no log events.")
+
+    def find(self, id: int) -> KeptKey | None:
+        return None
+
+    def opened(self, id: int) -> bytes | None:
+        return None
+
+    def keep_opened(self, id: int, secret: bytes) -> None:
+        return None
+
+
 class NoLogEvents:
     """For installations without an event store: none are taken."""
 
-    def put(self, stream: int, events: Sequence[tuple[int, str]], ingested: int, samples: Iterable[Sample] = ()) -> int:
+    keys: LogKeys = NoLogKeys()
+
+    def put(
+        self, stream: int, events: Sequence[tuple[int, str]], ingested: int, samples: Iterable[Sample] = (),
+        key: DataKey | None = None,
+    ) -> int:  # fmt: skip
         raise fault("ServiceUnavailableException", message="This installation keeps no log events.")
 
     def summaries(self, streams: Iterable[int]) -> dict[int, Summary]:
         return {}
 
     def page(
-        self, stream: int, after: Position, before: Position, limit: int, *, newest: bool = False
-    ) -> list[LogEvent]:
+        self, stream: int, after: Position, before: Position, limit: int, *, newest: bool = False,
+        opener: Opener | None = None,
+    ) -> list[LogEvent]:  # fmt: skip
         return []
 
     def scan(
         self, streams: Iterable[int], after: Position, before: Position, *, newest: bool = False,
-        words: Words | None = None,
+        words: Words | None = None, opener: Opener | None = None,
     ) -> Iterator[LogEvent]:  # fmt: skip
         return iter(())
 

@@ -3,6 +3,7 @@
 One clustered table `(stream, time, number)`: a read of a span of time is a walk along its leaves, an append of one stream
 goes to one place, expiry cuts a run off. A put is one transaction (WAL, `synchronous=FULL`): events, the stream's summary
 and the samples that metric filters make of them (`metrics.py`), all or nothing, on disk before it returns.
+A message of a group with a KMS key is sealed by itself (`sealed.py`) and lies there as a blob; who reads it brings the opener.
 INVARIANT: `number` never repeats in a file; with the time it is the order of events everywhere.
 """
 
@@ -14,14 +15,18 @@ import json
 import operator
 import os
 import sqlite3
+import struct
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ringfence.store import event_keys, sealed
 from ringfence.store.durable import transaction
+from ringfence.store.event_keys import EventKeys
 from ringfence.store.metrics import SCHEMA, Metric, MetricStore, Sample
+from ringfence.store.sealed import DataKey, Opener, Run
 
 #: (time in ms, number): where an event stands
 Position = tuple[int, int]
@@ -40,7 +45,7 @@ create table if not exists summary (
     stream integer primary key, first integer not null, last integer not null, ingested integer not null,
     bytes integer not null, number integer not null);
 """
-_END = "pragma user_version = 2; commit;"
+_END = "pragma user_version = 3; commit;"
 _INSERT = "insert into event (stream, at, number, ingested, message) values (?, ?, ?, ?, ?)"
 _SUMMARY = """
 insert into summary (stream, first, last, ingested, bytes, number) values (?, ?, ?, ?, ?, ?)
@@ -115,11 +120,12 @@ class EventStore:
         os.chmod(path, 0o600)
         self._db.execute("pragma journal_mode=wal")
         self._db.execute(f"pragma synchronous={'full' if durable else 'off'}")
-        self._db.executescript(_SCHEMA + SCHEMA + _END)
+        self._db.executescript(_SCHEMA + SCHEMA + event_keys.SCHEMA + _END)
         self._reader = self._connect()
         self._reader.execute("pragma query_only=on")
         self._lock, self._read_lock = threading.Lock(), threading.Lock()
         self.metrics = MetricStore(self._db, self._lock, self._reader, self._read_lock)
+        self.keys = EventKeys(self._db, self._lock)
         self._carry_over()
         self._number: int = self._db.execute("select coalesce(max(number), 0) from summary").fetchone()[0]
 
@@ -142,14 +148,18 @@ class EventStore:
         return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
 
     # ------------------------------------------------------------------ writing
-    def put(self, stream: int, events: Sequence[tuple[int, str]], ingested: int, samples: Iterable[Sample] = ()) -> int:
-        """Append events `(time, message)`; durable when it returns. The number of the last one."""
+    def put(
+        self, stream: int, events: Sequence[tuple[int, str]], ingested: int, samples: Iterable[Sample] = (),
+        key: DataKey | None = None,
+    ) -> int:  # fmt: skip
+        """Append events `(time, message)`; durable when it returns. The number of the last one. `key`: what messages are sealed with."""
         size = sum([len(message.encode()) for _, message in events]) + OVERHEAD * len(events)
         times = [at for at, _ in events]
+        kept: Sequence[tuple[int, str | bytes]] = events if key is None else _sealed(stream, events, ingested, key)
         with self._lock:
             first = self._number + 1
             last = first + len(events) - 1
-            rows = [(stream, at, first + n, ingested, message) for n, (at, message) in enumerate(events)]
+            rows = [(stream, at, first + n, ingested, message) for n, (at, message) in enumerate(kept)]
             with transaction(self._db) as db:
                 db.executemany(_INSERT, rows)
                 db.execute(_SUMMARY, (stream, min(times), max(times), ingested, size, last))
@@ -163,7 +173,7 @@ class EventStore:
         while True:
             with self._lock, transaction(self._db) as db:
                 rows = db.execute(
-                    "select at, number, length(cast(message as blob)) from event where stream = ? and at < ? "
+                    f"select at, number, {_LENGTH} from event where stream = ? and at < ? "
                     "order by at, number limit ?", (stream, before, _DELETE_AT_ONCE),
                 ).fetchall()  # fmt: skip
                 if not rows:
@@ -196,6 +206,7 @@ class EventStore:
         with self._lock, transaction(self._db) as db:
             for table in ("event", "summary", "series", "sample", "value"):
                 db.execute(f"delete from {table}")
+            self.keys.clear()
 
     def close(self) -> None:
         with self._lock, self._read_lock:
@@ -215,31 +226,35 @@ class EventStore:
         return found
 
     def page(
-        self, stream: int, after: Position, before: Position, limit: int, *, newest: bool = False
-    ) -> list[LogEvent]:
-        """Events strictly between two positions: the first `limit`, or the last ones, the newest first."""
+        self, stream: int, after: Position, before: Position, limit: int, *, newest: bool = False,
+        opener: Opener | None = None,
+    ) -> list[LogEvent]:  # fmt: skip
+        """Events strictly between two positions: the first `limit`, or the last ones, the newest first.
+
+        `opener`: of a group that has sealed messages; Damaged, and what it raises.
+        """
         query = _READ.format(order="desc" if newest else "asc")
         with self._read_lock:
             rows = self._reader.execute(query, (stream, *after, *before, limit)).fetchall()
-        return list(map(LogEvent._make, rows))
+        return list(map(LogEvent._make, rows if opener is None else [_opened(row, opener) for row in rows]))
 
     def scan(
         self, streams: Iterable[int], after: Position, before: Position, *, newest: bool = False,
-        words: Words | None = None,
+        words: Words | None = None, opener: Opener | None = None,
     ) -> Iterator[LogEvent]:  # fmt: skip
         """Events of several streams strictly between two positions, in order; a page of each stream in memory.
 
         With `words` only those that have them, and now and then a mark: `ingested` is minus the number of events that were
-        looked at, up to its position.
+        looked at, up to its position. With an `opener` (see `page`) no words are looked for.
         """
         wanted = list(streams)
-        if words is not None:
+        if words is not None and opener is None:
             size = max(_SIEVED_LEAST, _SIEVED // max(len(wanted), 1))
             runs = [self._sieved(stream, after, before, words, size, newest=newest) for stream in wanted]
         elif len(wanted) == 1:
-            return self._run(wanted[0], after, before, newest=newest)
+            return self._run(wanted[0], after, before, newest=newest, opener=opener)
         else:
-            return self._merged(wanted, after, before, newest=newest)
+            return self._merged(wanted, after, before, newest=newest, opener=opener)
         if len(runs) == 1:
             return runs[0]
         return heapq.merge(*runs, key=_position, reverse=newest)
@@ -264,14 +279,16 @@ class EventStore:
             yield LogEvent(stream, last[0], last[1], -size, "")
             after, before = (after, last) if newest else (last, before)
 
-    def _merged(self, streams: Sequence[int], after: Position, before: Position, *, newest: bool) -> Iterator[LogEvent]:
+    def _merged(
+        self, streams: Sequence[int], after: Position, before: Position, *, newest: bool, opener: Opener | None
+    ) -> Iterator[LogEvent]:
         """Pages of all streams, sorted as far as all of them were read: a merge one by one takes twice as long."""
         key = _position_back if newest else _position
         pages = {stream: _Page(after, before) for stream in streams}
         while pages:
             for stream, page in pages.items():
                 if not page.events:
-                    page.events = self.page(stream, page.after, page.before, page.size, newest=newest)
+                    page.events = self.page(stream, page.after, page.before, page.size, newest=newest, opener=opener)
                     page.whole = len(page.events) < page.size
                     page.size = min(page.size * 2, _PAGE_MAX)
             ends = [key(page.events[-1]) for page in pages.values() if not page.whole]
@@ -283,9 +300,11 @@ class EventStore:
             yield from ready
             pages = {stream: page for stream, page in pages.items() if page.events or not page.whole}
 
-    def _run(self, stream: int, after: Position, before: Position, *, newest: bool) -> Iterator[LogEvent]:
+    def _run(
+        self, stream: int, after: Position, before: Position, *, newest: bool, opener: Opener | None
+    ) -> Iterator[LogEvent]:
         size = _PAGE
-        while rows := self.page(stream, after, before, size, newest=newest):
+        while rows := self.page(stream, after, before, size, newest=newest, opener=opener):
             yield from rows
             if len(rows) < size:
                 return
@@ -313,6 +332,24 @@ class _Page:
         elif gone:
             self.after = gone[-1].position
         return gone
+
+
+#: bytes of a message, without what sealing adds
+_LENGTH = f"length(cast(message as blob)) - case typeof(message) when 'blob' then {sealed.OVERHEAD} else 0 end"
+_PLACE = struct.Struct(">qqq")
+
+
+def _sealed(stream: int, events: Sequence[tuple[int, str]], ingested: int, key: DataKey) -> list[tuple[int, bytes]]:
+    """Bound to their stream, their time, and when they came."""
+    run = Run(key)
+    return [(at, run.seal(message.encode(), _PLACE.pack(stream, at, ingested))) for at, message in events]
+
+
+def _opened(row: tuple[int, int, int, int, str | bytes], opener: Opener) -> tuple[int, int, int, int, str]:
+    stream, at, number, ingested, message = row
+    if isinstance(message, bytes):
+        message = opener.open(message, _PLACE.pack(stream, at, ingested)).decode()
+    return stream, at, number, ingested, message
 
 
 #: LogEvent.position, without the detour: a merge asks for it a million times

@@ -40,7 +40,8 @@ def asks(call: Call, world: World, params: Params) -> Iterator[Ask]:
 
 def _group(call: Call, params: Params) -> str:
     """The ARN of the group that a request names; of all of them when it names none."""
-    named = params.get("logGroupName") or params.get("logGroupIdentifier") or params.get("resourceArn") or "*"
+    named = params.get("logGroupName") or params.get("logGroupIdentifier") or params.get("resourceArn")
+    named = named or params.get("resourceIdentifier") or "*"
     if str(named).startswith("arn:"):
         return str(named).removesuffix(":*")
     return f"arn:aws:logs:{call.region}:{call.account_id}:log-group:{named}"

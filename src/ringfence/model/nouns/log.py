@@ -13,13 +13,15 @@ from ringfence.model.row import Row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogGroup(Row):
-    """A log group. `id` is its ARN without `:*`. `retention`: days, None = kept for ever."""
+    """A log group. `id` is its ARN without `:*`. `retention`: days, None = kept for ever. `kms_key`: the ARN of the key that new
+    messages are sealed with."""
 
     name: str
     created: int
     retention: int | None = None
     log_class: str = "STANDARD"
     protected: bool = False
+    kms_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ def test_pages_survive_deletions_between_them(lab: Lab) -> None:
         (
             "create_log_group",
             {"logGroupName": "k", "kmsKeyId": "arn:aws:kms:us-east-1:1:key/x"},
-            "UnsupportedOperation",
+            "InvalidParameterException",
         ),
         ("create_log_group", {"logGroupName": "k", "tags": {"aws:x": "y"}}, "InvalidParameterException"),
         ("create_log_stream", {"logGroupName": "none", "logStreamName": "s"}, "ResourceNotFoundException"),

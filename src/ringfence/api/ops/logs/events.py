@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
-from ringfence.api.ops.logs import metrics
+from ringfence.api.ops.logs import encryption, metrics
 from ringfence.api.ops.logs.serve import (
     bad_token,
     digest,
@@ -28,6 +28,7 @@ from ringfence.model.kinds import LOG_STREAM
 from ringfence.model.nouns.log import LogGroup, LogStream
 from ringfence.model.world import World
 from ringfence.store.events import FIRST, LAST, OVERHEAD, LogEvent, Position, Words
+from ringfence.store.sealed import Opener
 
 MAX_BATCH, MAX_EVENTS = 1 << 20, 10_000
 TOO_NEW, TOO_OLD, SPAN = 2 * 3_600_000, 14 * 86_400_000, 86_400_000  # ms
@@ -57,7 +58,8 @@ def put_log_events(call: Call, world: World, params: Params) -> Outcome:
     if taken:
         if taken[-1][0] - taken[0][0] > SPAN:
             raise invalid("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
-        number = call.outside.logs.put(stream.number, taken, now, metrics.samples(world, group, taken))
+        key = encryption.key_for(call, world, group)
+        number = call.outside.logs.put(stream.number, taken, now, metrics.samples(world, group, taken), key)
     reply: dict[str, Any] = {"nextSequenceToken": sequence_token(number)}
     return Outcome({**reply, "rejectedLogEventsInfo": rejected} if rejected else reply)
 
@@ -114,7 +116,10 @@ def get_log_events(call: Call, world: World, params: Params) -> Outcome:
     if place is not None:
         after, before = (max(after, place), before) if forward else (after, min(before, place))
     limit = params.get("limit") or PAGE_EVENTS
-    found = call.outside.logs.page(stream.number, after, before, limit, newest=not forward)
+    with encryption.reading(group):
+        found = call.outside.logs.page(
+            stream.number, after, before, limit, newest=not forward, opener=encryption.opener(call, world, group)
+        )
     events = _fitting(found)
     if not forward:
         events.reverse()
@@ -187,7 +192,9 @@ def filter_log_events(call: Call, world: World, params: Params) -> Outcome:
         place = _place(open_token(params["nextToken"], asked))
         after, before = (after, min(before, place)) if newest else (max(after, place), before)
     wanted = _with_events(call, streams, after, before)
-    found, more = _search(call, wanted, (after, before), pattern, params.get("limit") or PAGE_EVENTS, newest)
+    opener, limit = encryption.opener(call, world, group), params.get("limit") or PAGE_EVENTS
+    with encryption.reading(group):
+        found, more = _search(call, wanted, (after, before), pattern, limit, newest, opener)
     shown = [_filtered(event, wanted[event.stream]) for event in found]
     return Outcome({
         "events": shown, "searchedLogStreams": [], **({"nextToken": token(asked, list(more))} if more else {}),
@@ -238,16 +245,17 @@ def _search(
     pattern: Pattern | None,
     limit: int,
     newest: bool,
+    opener: Opener | None,
 ) -> tuple[list[LogEvent], Position | None]:
     """Events that fit, and where to go on if this is not the end."""
     found: list[LogEvent] = []
     size, last, scanned = 0, None, 0
-    sieve = pattern.sieve if pattern is not None else Sieve()
+    sieve = pattern.sieve if pattern is not None and opener is None else Sieve()  # what is sealed has no words
     told = bool(sieve) or sieve.among is not None
     words = Words(sieve.every, sieve.some, sieve.none, sieve.escaped, sieve.among) if told else None
-    sure, most = pattern is None or sieve.exact, SIEVED if sieve else SCANNED
+    sure, most = pattern is None or (opener is None and sieve.exact), SIEVED if sieve else SCANNED
     matches = pattern.matches if pattern is not None else None
-    for event in call.outside.logs.scan(streams, *span, newest=newest, words=words):
+    for event in call.outside.logs.scan(streams, *span, newest=newest, words=words, opener=opener):
         if scanned >= most or len(found) >= limit:
             return found, last
         if event.ingested < 0:  # a mark

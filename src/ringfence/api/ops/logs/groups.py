@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
+from ringfence.api.ops.logs.encryption import checked_key
 from ringfence.api.ops.logs.serve import find_group, group_arn, identified_group, invalid, logs, milliseconds, page
 from ringfence.api.ops.logs.tags import checked_tags
 from ringfence.model.errors import fault
@@ -24,8 +25,6 @@ _DELIVERY_DAYS = 1
 @logs("CreateLogGroup")
 def create_log_group(call: Call, world: World, params: Params) -> Outcome:
     """ResourceAlreadyExistsException, LimitExceededException, InvalidParameterException."""
-    if params.get("kmsKeyId"):
-        raise fault("UnsupportedOperation", message="kmsKeyId: AWS KMS is not served by this installation")
     name = params["logGroupName"]
     if name.startswith("aws/"):
         raise invalid("Log groups starting with AWS/ are reserved for AWS.")
@@ -34,10 +33,11 @@ def create_log_group(call: Call, world: World, params: Params) -> Outcome:
         raise fault("ResourceAlreadyExistsException", what="log group")
     call.check_quota("log-groups", world.count_owned(LOG_GROUP, call.account_id, call.region) + 1)
     log_class = params.get("logGroupClass") or "STANDARD"
+    key = checked_key(call, world, params["kmsKeyId"], arn) if params.get("kmsKeyId") else None
     group = LogGroup(
         id=arn, **call.owned(), name=name, created=milliseconds(call), log_class=log_class,
         retention=_DELIVERY_DAYS if log_class == "DELIVERY" else None,
-        protected=bool(params.get("deletionProtectionEnabled")), tags=checked_tags((), params.get("tags") or {}),
+        protected=bool(params.get("deletionProtectionEnabled")), tags=checked_tags((), params.get("tags") or {}), kms_key=key,
     )  # fmt: skip
     return Outcome({}, put(LOG_GROUP, group))
 
@@ -88,7 +88,7 @@ def view(call: Call, world: World, group: LogGroup) -> dict[str, Any]:
         "logGroupName": group.name, "creationTime": group.created, "retentionInDays": group.retention,
         "metricFilterCount": world.count(METRIC_FILTER, "group", group.id), "arn": f"{group.id}:*",
         "storedBytes": sum(summary.bytes for summary in stored.values()), "logGroupClass": group.log_class,
-        "logGroupArn": group.id, "deletionProtectionEnabled": group.protected,
+        "logGroupArn": group.id, "deletionProtectionEnabled": group.protected, "kmsKeyId": group.kms_key,
     }  # fmt: skip
 
 
