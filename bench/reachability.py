@@ -19,10 +19,11 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from ringfence.insight.reach.classes import classes
 from ringfence.insight.reach.diff import diff
 from ringfence.insight.reach.engine import Engine
 from ringfence.insight.reach.exposure import exposure
-from ringfence.insight.reach.matrix import all_pairs, classes
+from ringfence.insight.reach.matrix import all_pairs
 from ringfence.model.net import Network, PortRange
 from ringfence.policy import evaluate
 from ringfence.policy.ir import (

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from ringfence.insight.analyzer.oneway import OneWay, from_gateway, from_interface
 from ringfence.insight.analyzer.statements import EC2, ENI, IGW, Content, Entry, Header, Statement
 from ringfence.insight.reach.atoms import BASES, END, OTHER, code_of
+from ringfence.insight.reach.classes import Endpoints, classes
 from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
 from ringfence.insight.reach.journey import Unmodelled
-from ringfence.insight.reach.matrix import Endpoints, classes
 from ringfence.insight.reach.places import WIDTH, Gateway, Port, public
 from ringfence.insight.reach.space import Space
 from ringfence.model.kinds import NETWORK_INTERFACE

@@ -11,10 +11,11 @@ from ringfence.policy.ir import Acl, AclEntry
 class AclTable:
     """One network ACL; `allowed` remembers what it worked out for an address atom."""
 
-    __slots__ = ("_entries", "_memo")
+    __slots__ = ("_blocks", "_entries", "_memo")
 
     def __init__(self, services: Services, acl: Acl) -> None:
         self._entries = {False: _coded(services, acl.ingress), True: _coded(services, acl.egress)}
+        self._blocks = {egress: frozenset(e[1] for e in entries) for egress, entries in self._entries.items()}
         self._memo: dict[tuple[bool, int, int], int] = {}
 
     def moved(self, move: Callable[[int], int]) -> AclTable:
@@ -24,11 +25,22 @@ class AclTable:
             egress: [(family, block, move(services), allow) for family, block, services, allow in entries]
             for egress, entries in self._entries.items()
         }
+        new._blocks = self._blocks
         new._memo = {key: move(mask) for key, mask in self._memo.items()}
         return new
 
     def allowed(self, egress: bool, family: int, atom: int) -> int:
         """The services it lets through from, or to, an address of an atom."""
+        found = self._memo.get((egress, family, atom))
+        if found is None:
+            found = self._memo[egress, family, atom] = self._judged(egress, family, atom)
+        return found
+
+    def _judged(self, egress: bool, family: int, atom: int) -> int:
+        """As the innermost block around the atom that an entry names is: few there are."""
+        blocks = self._blocks[egress]
+        while atom and atom not in blocks:
+            atom >>= 1
         found = self._memo.get((egress, family, atom))
         if found is None:
             found = self._memo[egress, family, atom] = _first_match(self._entries[egress], family, atom)

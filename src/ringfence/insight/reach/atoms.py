@@ -189,6 +189,17 @@ class Prefixes:
         self.width = width
         self.codes = frozenset({1, *codes})
         self._lengths = sorted({code.bit_length() - 1 for code in self.codes}, reverse=True)
+        self._around: dict[int, int] = {}
+
+    def around(self, code: int) -> int:
+        """The next block around an atom that is one; 0 around the root."""
+        found = self._around.get(code)
+        if found is None:
+            found = code >> 1
+            while found and found not in self.codes:
+                found >>= 1
+            self._around[code] = found
+        return found
 
     def with_codes(self, codes: set[int]) -> Prefixes:
         """These atoms, or finer ones that respect more blocks."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
-from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
-from ringfence.insight.reach.matrix import Cell, Endpoints, Grid, classes
+from ringfence.insight.reach.classes import Cell, Endpoints, classes
+from ringfence.insight.reach.engine import Engine, Unknown, number_to_address, replaced
+from ringfence.insight.reach.matrix import Grid
 from ringfence.insight.reach.space import Space
 from ringfence.policy.ir import Acl, Group, RouteTable, key_of
 from ringfence.policy.packet import Packet
 
 
-@dataclass(frozen=True, slots=True)
-class Shift:
+class Shift(NamedTuple):
     """What changed from a class of sources to a class of destinations. `unknown`: one side cannot be told."""
 
     source: Endpoints
@@ -67,9 +68,8 @@ def diff(before: Engine, after: Engine) -> Iterator[Shift]:
 
 
 def _changed(before: Engine, after: Engine) -> _Changed:
-    was, now = before.ir.fragments, after.ir.fragments
-    found = [fragment for key, fragment in now.items() if was.get(key) is not fragment]
-    found += [fragment for key, fragment in was.items() if key not in now]
+    fresh, gone = replaced(before.ir, after.ir)
+    found = [*fresh, *gone]
     ids: dict[type, set[str]] = {Group: set(), Acl: set(), RouteTable: set()}
     for fragment in found:
         if isinstance(fragment, Group | Acl | RouteTable):
@@ -174,19 +174,17 @@ def _rules_alone(was: Grid, grid: Grid, changed: _Changed) -> Iterator[Shift]:
     def touched(ids: set[str]) -> list[int]:
         return [n for n, each in enumerate(grid.everyone) if not ids.isdisjoint(each.groups)]
 
-    services, memo = grid.engine.services, dict[tuple[int, int], Space]()
+    services, memo = grid.engine.services, dict[tuple[int, int, int], tuple[Space, Space]]()
 
     def space(wanted: int, sources: int) -> Space:
-        found = memo.get((wanted, sources))
-        if found is None:
-            parts = [(wanted & services.ported, sources)]
-            found = memo[wanted, sources] = Space.of(services, parts, wanted & ~services.ported)
-        return found
+        return Space.of(services, [(wanted & services.ported, sources)], wanted & ~services.ported)
 
-    for source, destination, before, after, answered in grid.changed(
-        was, touched(changed.ingress), touched(changed.egress)
-    ):
-        opened, closed = space(after & ~before, answered), space(before & ~after, answered)
+    rows, columns = touched(changed.ingress), touched(changed.egress)
+    for source, destination, old, new, answered in grid.changed(was, rows, columns):
+        found = memo.get((old, new, answered))
+        if found is None:
+            found = memo[old, new, answered] = space(new & ~old, answered), space(old & ~new, answered)
+        opened, closed = found
         if opened or closed:
             yield Shift(source, destination, opened, closed)
 
@@ -200,12 +198,9 @@ def _cells(engine: Engine, everyone: list[Endpoints | None], touched: list[int])
     number = {n: at for at, n in enumerate(here)}
     names = {id(each): n for n, each in enumerate(everyone)}
     grid, hit = Grid(engine, present), [number[n] for n in touched if n in number]
-    rows = set(hit)
-    out: dict[tuple[int, int], Cell] = {}
-    for at in range(len(present)):
-        for cell in grid.row(at, None if at in rows else hit):
-            out[names[id(cell.source)], names[id(cell.destination)]] = cell
-    return out
+    rows, every = set(hit), range(len(present))
+    cells = chain(grid.cells(hit, every), grid.cells([at for at in every if at not in rows], hit))
+    return {(names[id(cell.source)], names[id(cell.destination)]): cell for cell in cells}
 
 
 #: the differences of two cells' sets: most cells that change, change alike

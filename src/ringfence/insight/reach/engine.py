@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
+from itertools import compress
+from operator import is_not
 from typing import Any
 
 from ringfence.insight.reach import local
@@ -40,6 +42,7 @@ from ringfence.policy.ir import (
     Subnet,
     Vpc,
     associated_key,
+    key_of,
 )
 from ringfence.policy.packet import Packet
 
@@ -173,9 +176,7 @@ class Engine:
     # ------------------------------------------------------------------ after a change
     def update(self, ir: Ir) -> Engine:
         """The engine of another IR, quick when most of its fragments are the same objects."""
-        before = self.ir.fragments
-        fresh = [fragment for key, fragment in ir.fragments.items() if before.get(key) is not fragment]
-        gone = [fragment for key, fragment in before.items() if key not in ir.fragments]
+        fresh, gone = replaced(self.ir, ir)
         new = object.__new__(Engine)
         new.ir = ir
         new.services = self.services.with_cuts(_cuts(fresh))
@@ -345,6 +346,16 @@ class Engine:
                 self._spaces.clear()
             self._spaces[key] = space
         return packet in space
+
+
+def replaced(was: Ir, now: Ir) -> tuple[list[Fragment], list[Fragment]]:
+    """(fragments that are not the same object any more, fragments whose key is gone): of thousands mostly one."""
+    before, after = was.fragments, now.fragments
+    fresh = list(compress(after.values(), map(is_not, after.values(), map(before.get, after))))
+    new = sum(key_of(fragment) not in before for fragment in fresh)
+    if len(after) - new == len(before):
+        return fresh, []
+    return fresh, [fragment for key, fragment in before.items() if key not in after]
 
 
 # ---------------------------------------------------------------------- what fragments cut

@@ -143,6 +143,17 @@ class GroupSet:
                     out |= named.get(group, 0)
         return out
 
+    def names(self, egress: bool, family: int) -> dict[str, int]:
+        """What rules allow that name a group, by the group."""
+        ways = self._ways(egress)
+        if len(ways) == 1:
+            return ways[0].groups[family]
+        out: dict[str, int] = {}
+        for way in ways:
+            for group, services in way.groups[family].items():
+                out[group] = out.get(group, 0) | services
+        return out
+
     @property
     def certain(self) -> bool:
         """Are the entries of all lists known?"""

@@ -7,153 +7,81 @@ is walked, pair by pair. An interface's conversations with itself are not in the
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from ringfence.insight.reach.atoms import Services
-from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
+from ringfence.insight.reach.classes import Cell, Endpoints, classes
+from ringfence.insight.reach.engine import Engine, number_to_address
 from ringfence.insight.reach.groups import GroupSet, GroupTable
 from ringfence.insight.reach.places import UNROUTED_CODES, WIDTH, Net, inside
-from ringfence.insight.reach.space import Space
+from ringfence.insight.reach.strips import BLOCK, Block, Lazy, Move, Pieces, Slots
 from ringfence.policy.ir import Via
-
-V = TypeVar("V")
-
-
-@dataclass(slots=True, eq=False)
-class Endpoints:
-    """A class. `members`: (interface, address)."""
-
-    vpc_id: str
-    family: int
-    net: Net
-    groups: tuple[str, ...]
-    atom: int
-    members: list[tuple[str, int]]
-
-    def pairs(self, other: Endpoints) -> int:
-        """How many pairs of addresses of different interfaces there are."""
-        every = len(self.members) * len(other.members)
-        if other is self and len({eni for eni, _ in self.members}) == len(self.members):
-            return every - len(self.members)
-        mine = Counter(eni for eni, _ in self.members)
-        return every - sum(mine[eni] for eni, _ in other.members)
-
-    def two(self, other: Endpoints) -> tuple[tuple[str, int], tuple[str, int]] | None:
-        """One member of each, of different interfaces; None when there is none."""
-        return next(((a, b) for a in self.members for b in other.members if a[0] != b[0]), None)
-
-
-class Cell(NamedTuple):
-    """What sources may say to destinations. `wanted`: services; `sources`: source ports of TCP and UDP that answers allow.
-    `space`: instead of both, where replies meet rules of several kinds; `unknown`: the set says nothing."""
-
-    source: Endpoints
-    destination: Endpoints
-    wanted: int
-    sources: int
-    space: Space | None = None
-    unknown: Unknown | None = None
-
-    def conversations(self, services: Services) -> Space:
-        """The set."""
-        if self.space is not None:
-            return self.space
-        parts = [(self.wanted & services.ported, self.sources)]
-        return Space.of(services, parts, self.wanted & ~services.ported)
-
-
-def classes(
-    engine: Engine, alone: frozenset[str] = frozenset(), only: Collection[str] | None = None
-) -> dict[tuple[str, int], list[Endpoints]]:
-    """All classes by VPC (of `only` these) and family. An interface that routes lead to is a class of its own; so are
-    those in `alone`."""
-    alone |= engine.appliances
-    out: dict[tuple[str, int], list[Endpoints]] = {}
-    for vpc_id in engine.places.by_vpc:
-        if only is None or vpc_id in only:
-            held = engine.grouping.get((vpc_id, alone))
-            if held is None:
-                held = engine.grouping[vpc_id, alone] = _grouped(engine, vpc_id, alone)
-            out |= held
-    return out
-
-
-def _grouped(engine: Engine, vpc_id: str, alone: frozenset[str]) -> dict[tuple[str, int], list[Endpoints]]:
-    """The classes of one VPC."""
-    found: dict[tuple[int, str, tuple[str, ...], int, str], Endpoints] = {}
-    for port in engine.places.by_vpc[vpc_id]:
-        if not port.running:
-            continue
-        for family, addresses in port.addresses.items():
-            for address in addresses:
-                atom = engine.atom(family, address)
-                name = port.eni_id if port.eni_id in alone else port.doubt or ""
-                key = (family, port.net.subnet_id, port.groups, atom, name)
-                held = found.get(key)
-                if held is None:
-                    held = found[key] = Endpoints(vpc_id, family, port.net, port.groups, atom, [])
-                held.members.append((port.eni_id, address))
-    out: dict[tuple[str, int], list[Endpoints]] = {}
-    for held in found.values():
-        out.setdefault((vpc_id, held.family), []).append(held)
-    return out
-
-
-class _Lazy(dict[int, V]):
-    """A table whose entries are made when first read."""
-
-    def __init__(self, make: Callable[[int], V]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, key: int) -> V:
-        found = self[key] = self._make(key)
-        return found
-
 
 #: what ACLs let through there, and the source ports that they let back; None where the way is not the router's alone
 Passage = tuple[int, int] | None
-#: source, destination, services before and after, source ports that answers allow
-Difference = tuple[Endpoints, Endpoints, int, int, int]
+
+
+class Way(NamedTuple):
+    """What lies between every spot and one: few kinds of start there are, and few different ways for all of them."""
+
+    number: int
+    kinds: list[int]  # of each spot,
+    values: list[Passage]  # and of each kind
+
+
+#: subnet, and what the destination's ACL lets in and out; None where the way back is not the router's alone
+_Start = tuple[str, int, int] | None
+P = TypeVar("P", Cell, Move)
+#: what a subnet's ACL lets out to a spot, and back in; None where the route there is not local
+_Lane = tuple[int, int] | None
 
 
 class Grid:
-    """The classes of one VPC and family, numbered: row by row, one destination at a time."""
+    """The classes of one VPC and family, numbered: a destination is a row, a source a column."""
 
     def __init__(self, engine: Engine, everyone: Sequence[Endpoints]) -> None:
         self.engine, self.everyone = engine, everyone
         self.family, self.vpc_id = everyone[0].family, everyone[0].vpc_id
         sets = {key: n for n, key in enumerate(dict.fromkeys(c.groups for c in everyone))}
-        atoms = {key: n for n, key in enumerate(dict.fromkeys(c.atom for c in everyone))}
         self.carried = list(sets)
         self.sets: list[GroupSet] = [engine.group_set(self.vpc_id, groups) for groups in sets]
-        self.atoms: list[int] = list(atoms)
+        self.around = engine.prefixes[self.family].around
         self.nets = list({c.net.subnet_id: c.net for c in everyone}.values())
         spots: dict[tuple[int, str], int] = {}
         #: (atom, subnet, an address there); what lies between two classes depends on their spots alone
         self.spots: list[tuple[int, Net, int]] = []
         for c in everyone:
             if spots.setdefault((c.atom, c.net.subnet_id), len(spots)) == len(self.spots):
-                self.spots.append((atoms[c.atom], c.net, c.members[0][1]))
+                self.spots.append((c.atom, c.net, c.members[0][1]))
         #: set of groups, atom and spot of each class
-        self.places = [(sets[c.groups], atoms[c.atom], spots[c.atom, c.net.subnet_id]) for c in everyone]
-        self._passages: dict[int, list[Passage]] = {}
-        self._homewards: dict[str, list[bool]] = {}
+        self.places = [(sets[c.groups], c.atom, spots[c.atom, c.net.subnet_id]) for c in everyone]
+        self._passages: dict[int, Way] = {}
+        self._pieces: dict[bool, Pieces] = {}
+        self._ways: dict[tuple[str, tuple[_Lane, ...]], Way] = {}
+        self._starts: dict[str, tuple[list[int], list[_Start]]] = {}
         seen = [eni for c in everyone for eni, _ in c.members]
         self._several = len(seen) > len(set(seen))  # some interface has several addresses
         self._walk_all = engine.has_unknown(self.vpc_id)
-        self._unsure = frozenset(n for n, c in enumerate(everyone) if not self._certain(c))
-        self._local_rows: dict[str, _Lazy[bool]] = {}
-        self._tables: dict[tuple[str, bool, int], _Lazy[int]] = {}
-        self.outward: _Lazy[_Lazy[int]] = _Lazy(lambda own: self._row(True, own))
-        self.inward: _Lazy[_Lazy[int]] = _Lazy(lambda own: self._row(False, own))
+        self.unsure = frozenset(n for n, c in enumerate(everyone) if not self._certain(c))
+        self._local_rows: dict[str, Lazy[int, bool]] = {}
+        self._tables: dict[tuple[str, bool, int], Lazy[int, int]] = {}
+        self.outward: Lazy[int, Lazy[int, int]] = Lazy(lambda own: self._row(True, own))
+        self.inward: Lazy[int, Lazy[int, int]] = Lazy(lambda own: self._row(False, own))
 
     def forget(self) -> None:
         """Let go of the tables, at once: they know each other, and would stay until they are collected."""
-        for tables in (self.inward, self.outward, self._tables, self._passages, self._local_rows):
+        for pieces in self._pieces.values():
+            pieces.forget()
+        for tables in (
+            self.inward,
+            self.outward,
+            self._tables,
+            self._passages,
+            self._pieces,
+            self._ways,
+            self._starts,
+            self._local_rows,
+        ):
             tables.clear()
 
     def _certain(self, of: Endpoints) -> bool:
@@ -162,45 +90,77 @@ class Grid:
         return port.doubt is None and self.engine.group_set(self.vpc_id, of.groups).certain
 
     # ------------------------------------------------------------------ tables made when asked for
-    def _table(self, kind: str, egress: bool, fixed: int, make: Callable[[int], int]) -> _Lazy[int]:
+    def _table(self, kind: str, egress: bool, fixed: int, make: Callable[[int], int]) -> Lazy[int, int]:
         found = self._tables.get((kind, egress, fixed))
         if found is None:
-            found = self._tables[kind, egress, fixed] = _Lazy(make)
+            found = self._tables[kind, egress, fixed] = Lazy(make)
         return found
 
-    def _way(self, egress: bool, table: GroupTable) -> _Lazy[int]:
-        """What one group lets through, by atom of the remote."""
-        at, family, atoms = (table.egress if egress else table.ingress).at, self.family, self.atoms
-        return self._table("way", egress, id(table), lambda atom: at(family, atoms[atom]))
+    def _way(self, egress: bool, table: GroupTable) -> Lazy[int, int]:
+        """What one group lets through, by atom of the remote: as to the block around it, where the group names no other."""
+        blocks, around = (table.egress if egress else table.ingress).blocks[self.family], self.around
 
-    def _row(self, egress: bool, own: int) -> _Lazy[int]:
+        def of_group(atom: int) -> int:
+            found = blocks.get(atom)
+            return found if found is not None else row[around(atom)] if atom else 0
+
+        row = self._table("way", egress, id(table), of_group)
+        return row
+
+    def _row(self, egress: bool, own: int) -> Lazy[int, int]:
         """What one set lets through, by atom of the remote."""
-        ways = [self._way(egress, table) for table in self.sets[own].tables]
+        tables, around = self.sets[own].tables, self.around
+        ways = [self._way(egress, table) for table in tables]
         if len(ways) == 1:
             return ways[0]
+        named = self.blocks(egress, own)
 
         def of_all(atom: int) -> int:
+            if atom not in named:
+                return row[around(atom)]
             out = 0
             for way in ways:
                 out |= way[atom]
             return out
 
-        return self._table("row", egress, own, of_all)
+        row = self._table("row", egress, own, of_all)
+        return row
 
-    def naming_of(self, egress: bool, own: int) -> _Lazy[int]:
+    def blocks(self, egress: bool, own: int) -> set[int]:
+        """The blocks that the rules of one set name."""
+        tables = self.sets[own].tables
+        return {0}.union(*((table.egress if egress else table.ingress).blocks[self.family] for table in tables))
+
+    def pieces(self, egress: bool) -> Pieces:
+        """What all sets let through, ready for strips."""
+        found = self._pieces.get(egress)
+        if found is None:
+            found = self._pieces[egress] = Pieces(self, egress, Slots(len(self.engine.services.starts), 1))
+        return found
+
+    def naming_of(self, egress: bool, own: int) -> Lazy[int, int]:
         """What one set lets through by reference, by set of the remote."""
-        held, family, carried = self.sets[own], self.family, self.carried
-        return self._table("naming", egress, own, lambda remote: held.by_group(egress, family, carried[remote]))
+        found = self._tables.get(("naming", egress, own))
+        if found is None:
+            named, carried = self.sets[own].names(egress, self.family), self.carried
 
-    def named_by(self, egress: bool, remote: int) -> _Lazy[int]:
-        """What each set lets through by reference to one set of the remote."""
-        groups, family, sets = self.carried[remote], self.family, self.sets
-        return self._table("named", egress, remote, lambda own: sets[own].by_group(egress, family, groups))
+            def of_remote(remote: int) -> int:
+                out = 0
+                for group in carried[remote]:
+                    if group in named:
+                        out |= named[group]
+                return out
 
-    def _gate(self, net: Net, egress: bool) -> _Lazy[int]:
+            found = self._table("naming", egress, own, of_remote)
+        return found
+
+    def _gate(self, net: Net, egress: bool) -> Lazy[int, int]:
         """What a subnet's ACL lets through, by atom of the remote."""
-        acl, family, atoms = self.engine.acl(net.acl_id), self.family, self.atoms
-        return self._table(net.acl_id, egress, -1, lambda atom: acl.allowed(egress, family, atoms[atom]))
+        found = self._tables.get((net.acl_id, egress, -1))
+        if found is None:
+            acl, family = self.engine.acl(net.acl_id), self.family
+            found = self._table(net.acl_id, egress, -1, lambda atom: acl.allowed(egress, family, atom))
+        return found
 
     def _local(self, net: Net, atom: int) -> bool:
         """Does a subnet's table lead to an atom by the local route?"""
@@ -211,41 +171,55 @@ class Grid:
         route = routes.to(self.family, atom)
         return route is not None and route.via is Via.LOCAL and not routes.uncertain
 
-    def _locals(self, net: Net) -> _Lazy[bool]:
+    def _locals(self, net: Net) -> Lazy[int, bool]:
         """`_local` for every atom."""
         found = self._local_rows.get(net.table_id)
         if found is None:
-            found = self._local_rows[net.table_id] = _Lazy(lambda atom: self._local(net, self.atoms[atom]))
+            found = self._local_rows[net.table_id] = Lazy(lambda atom: self._local(net, atom))
         return found
 
     # ------------------------------------------------------------------ between two spots
-    def passage(self, to: int) -> list[Passage]:
+    def passage(self, to: int) -> Way:
         """What lies between every spot and this one."""
         found = self._passages.get(to)
         if found is None:
             found = self._passages[to] = self._leading(to)
         return found
 
-    def _leading(self, to: int) -> list[Passage]:
-        if self.engine.has_unknown(self.vpc_id):
-            return [None] * len(self.spots)
+    def _leading(self, to: int) -> Way:
         home = self.spots[to][1]
-        gate_in, gate_out, homeward = self._gate(home, False), self._gate(home, True), self._homeward(home)
+        kinds, starts = self._started(home)
         lanes = {net.subnet_id: self._lane(net, to) for net in self.nets}
-        known: dict[tuple[str, int, int], Passage] = {}
-        out: list[Passage] = []
-        for start, (from_, net, _) in enumerate(self.spots):
-            lane = lanes[net.subnet_id]
-            if lane is None or not (net is home or homeward[start]):
-                out.append(None)
-                continue
-            key = (net.subnet_id, gate_in[from_], gate_out[from_])
-            if key not in known:
-                full = self.engine.services.full
-                there, back = (full, full) if net is home else (lane[0] & key[1], lane[1] & key[2])
-                known[key] = self._let(there, back)
-            out.append(known[key])
-        return out
+        key = home.subnet_id, tuple(lanes.values())
+        found = self._ways.get(key)
+        if found is None:
+            values = [self._between(lanes, start, home) for start in starts]
+            found = self._ways[key] = Way(len(self._ways), kinds, values)
+        return found
+
+    def _started(self, home: Net) -> tuple[list[int], list[_Start]]:
+        """The kinds of spots that packets to a subnet start from: where its ACL and its routes treat them alike."""
+        found = self._starts.get(home.subnet_id)
+        if found is None:
+            gate_in, gate_out = self._gate(home, False), self._gate(home, True)
+            known: dict[_Start, int] = {}
+            kinds = [
+                known.setdefault(
+                    None if not (net is home or self._by_router(home, atom, address))
+                    else (net.subnet_id, gate_in[atom], gate_out[atom]), len(known))
+                for atom, net, address in self.spots
+            ]  # fmt: skip
+            found = self._starts[home.subnet_id] = kinds, list(known)
+        return found
+
+    def _between(self, lanes: dict[str, _Lane], start: _Start, home: Net) -> Passage:
+        lane = None if start is None else lanes[start[0]]
+        if start is None or lane is None:
+            return None
+        full = self.engine.services.full
+        return (
+            self._let(full, full) if start[0] == home.subnet_id else self._let(lane[0] & start[1], lane[1] & start[2])
+        )
 
     def _let(self, there: int, back: int) -> Passage:
         """What ACLs let through, if what they let through of answers is asked for as well."""
@@ -255,7 +229,7 @@ class Grid:
                 there &= ~protocol
         return there & (services.asking(back) | services.ported), back & services.ported
 
-    def _lane(self, net: Net, to: int) -> tuple[int, int] | None:
+    def _lane(self, net: Net, to: int) -> _Lane:
         """What a subnet's ACL lets out to a spot, and lets back in; None where the route is not local."""
         atom, home, address = self.spots[to]
         if net is not home and not self._by_router(net, atom, address):
@@ -265,51 +239,41 @@ class Grid:
     def _by_router(self, net: Net, atom: int, address: int) -> bool:
         return not inside(net.blocks[self.family], WIDTH[self.family], address) and self._locals(net)[atom]
 
-    def _homeward(self, home: Net) -> list[bool]:
-        """To which spots does a subnet's table lead by the router?"""
-        found = self._homewards.get(home.subnet_id)
-        if found is None:
-            found = [self._by_router(home, atom, address) for atom, _, address in self.spots]
-            self._homewards[home.subnet_id] = found
-        return found
+    # ------------------------------------------------------------------ cells
+    def cells(self, rows: Sequence[int], columns: Sequence[int]) -> Iterator[Cell]:
+        """Every cell of these destinations (rows) and sources (columns) that is not empty."""
+        aside = [n for n in rows if self._walk_all or n in self.unsure]
+        for number in aside:
+            for source in columns:
+                yield from self.walked(source, number)
+        known = rows if not aside else [n for n in rows if n not in set(aside)]
+        for block in self._blocks(columns) if known else ():
+            for number in known:
+                yield from self._row_of(block, number)
 
-    # ------------------------------------------------------------------ a row
-    def row(self, number: int, sources: Iterable[int] | None = None) -> Iterator[Cell]:
-        """Every cell of a destination that is not empty; of these sources only, if they are given."""
+    def _blocks(self, columns: Sequence[int]) -> Iterator[Block]:
+        for at in range(0, len(columns), BLOCK):
+            block = Block(self, columns[at : at + BLOCK])
+            yield block
+            block.forget()
+
+    def _row_of(self, block: Block, number: int) -> Iterator[Cell]:
+        yield from self._talking(number, block.row(number))
+        for at in block.lie(self.places[number][2]).walked:
+            yield from self.walked(block.columns[at], number)
+
+    def _talking(self, number: int, row: list[P]) -> list[P]:
+        """Those of a row where there are two different interfaces, one of each class."""
         there = self.everyone[number]
-        if self._walk_all or number in self._unsure:
-            for source in range(len(self.everyone)) if sources is None else sources:
-                yield from self.walked(source, number)
-            return
-        own, atom, spot = self.places[number]
-        silent, passage = self.engine.services.silent, self.passage(spot)
-        inward, outward = self.inward, self.outward
-        in_block, in_named, out_named = inward[own], self.naming_of(False, own), self.named_by(True, own)
-        back_out, back_out_named, back_in_named = outward[own], self.naming_of(True, own), self.named_by(False, own)
-        for source in range(len(self.everyone)) if sources is None else sources:
-            mine, from_, start = self.places[source]
-            passed = passage[start]
-            if passed is None or source in self._unsure:
-                yield from self.walked(source, number)
-                continue
-            wanted = (in_block[from_] | in_named[mine]) & (outward[mine][atom] | out_named[mine]) & passed[0]
-            if wanted & silent:
-                back = (back_out[from_] | back_out_named[mine]) & (inward[mine][atom] | back_in_named[mine])
-                wanted &= ~silent | back
-            if wanted and self.distinct(source, number):
-                yield Cell(self.everyone[source], there, wanted, passed[1])
-
-    def distinct(self, source: int, number: int) -> bool:
-        """Are there two different interfaces, one of each class?"""
-        if source == number and len(self.everyone[number].members) == 1:
-            return False
-        return not self._several or self.everyone[source].two(self.everyone[number]) is not None
+        if self._several:
+            return [pair for pair in row if pair[0].two(there) is not None]
+        return row if len(there.members) > 1 else [pair for pair in row if pair[0] is not there]
 
     # ------------------------------------------------------------------ against another grid
     @property
     def known(self) -> bool:
         """Is everything about the VPC, its interfaces and their groups known?"""
-        return not (self._walk_all or self._unsure)
+        return not (self._walk_all or self.unsure)
 
     @property
     def plain(self) -> bool:
@@ -326,38 +290,25 @@ class Grid:
         return (
             self.known
             and not (nested or strays)
-            and all(self._locals(net)[atom] for net in tables for atom in range(len(self.atoms)))
+            and all(self._locals(net)[atom] for net in tables for atom in {c.atom for c in self.everyone})
         )
 
-    def changed(self, was: Grid, rows: list[int], columns: list[int]) -> Iterator[Difference]:
+    def changed(self, was: Grid, rows: list[int], columns: list[int]) -> Iterator[Move]:
         """What differs from a grid of the same classes and the same network ACLs, for these destinations (rows) and these
         sources (columns), but for services that open no flow. Only of grids that are `plain`."""
+        moved, every = frozenset(self.places[n][0] for n in columns), range(len(self.everyone))
+        yield from self._changed(was, rows, every, moved, inward=True)
         aside = set(rows)
-        for number in range(len(self.everyone)) if columns else rows:
-            sources = range(len(self.everyone)) if number in aside else columns
-            yield from self._changed_row(was, number, sources, set(columns))
+        yield from self._changed(was, [n for n in every if n not in aside], columns, moved, inward=False)
 
-    def _changed_row(
-        self, was: Grid, number: int, sources: Iterable[int], columns: Collection[int]
-    ) -> Iterator[Difference]:
-        there, loud = self.everyone[number], ~self.engine.services.silent
-        own, atom, spot = self.places[number]
-        passage, outward, out_named = self.passage(spot), self.outward, self.named_by(True, own)
-        old_block, old_named = was.inward[own], was.naming_of(False, own)
-        new_block, new_named = self.inward[own], self.naming_of(False, own)
-        for source in sources:
-            mine, from_, start = self.places[source]
-            before, after = old_block[from_] | old_named[mine], new_block[from_] | new_named[mine]
-            moved = source in columns
-            if before == after and not moved:
-                continue
-            passed = passage[start]
-            assert passed is not None
-            out = outward[mine][atom] | out_named[mine]
-            old = was.outward[mine][atom] | was.named_by(True, own)[mine] if moved else out
-            before, after = before & old & loud & passed[0], after & out & loud & passed[0]
-            if before != after and self.distinct(source, number):
-                yield self.everyone[source], there, before, after, passed[1]
+    def _changed(
+        self, was: Grid, rows: Sequence[int], columns: Sequence[int], moved: frozenset[int], *, inward: bool
+    ) -> Iterator[Move]:
+        for at in range(0, len(columns), BLOCK) if rows else ():
+            block = Block(self, columns[at : at + BLOCK], was, moved)
+            for number in rows:
+                yield from self._talking(number, block.moves(number, inward=inward))
+            block.forget()
 
     def walked(self, source: int, number: int) -> Iterator[Cell]:
         """Through something else than the router: one pair stands for all."""
@@ -375,7 +326,6 @@ class Grid:
 def all_pairs(engine: Engine) -> Iterator[Cell]:
     """Every pair of classes that may say anything to each other, in all VPCs and both families."""
     for everyone in classes(engine).values():
-        grid = Grid(engine, everyone)
-        for number in range(len(everyone)):
-            yield from grid.row(number)
+        grid, every = Grid(engine, everyone), range(len(everyone))
+        yield from grid.cells(every, every)
         grid.forget()
