@@ -128,19 +128,20 @@ class GroupSet:
         found = self._memo.get((egress, family, atom))
         if found is None:
             found = 0
-            for way in self._ways(egress):
-                found |= way.at(family, atom)
+            for table in self.tables:
+                found |= (table.egress if egress else table.ingress).at(family, atom)
             self._memo[egress, family, atom] = found
         return found
 
     def by_group(self, egress: bool, family: int, carried: Iterable[str]) -> int:
         """What rules that name one of the remote's groups allow (SG-67)."""
         out = 0
-        for way in self._ways(egress):
-            named = way.groups[family]
+        for table in self.tables:
+            named = (table.egress if egress else table.ingress).groups[family]
             if named:
                 for group in carried:
-                    out |= named.get(group, 0)
+                    if group in named:
+                        out |= named[group]
         return out
 
     def names(self, egress: bool, family: int) -> dict[str, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ringfence.insight.reach import router
+from ringfence.insight.reach.groups import GroupSet
 from ringfence.insight.reach.places import UNROUTED_CODES, WIDTH, Port, inside
 from ringfence.insight.reach.space import Space
 from ringfence.policy.ir import Via
@@ -26,13 +27,14 @@ def between(engine: Engine, source: str, family: int, src: int, dst: int) -> Spa
     b = place.owners[family].get(dst)
     if b is None or not b.running or b is a or router.keeps(place, family, dst):
         return None
-    if a.doubt or b.doubt or not all(engine.group_set(each.vpc_id, each.groups).certain for each in (a, b)):
+    mine, theirs = engine.group_set(a.vpc_id, a.groups), engine.group_set(b.vpc_id, b.groups)
+    if a.doubt or b.doubt or mine.lists or theirs.lists:
         return None
     to, from_ = engine.atom(family, dst), engine.atom(family, src)
     same = a.net is b.net
     if not same and not (_local(engine, a, family, dst, to) and _local(engine, b, family, src, from_)):
         return None
-    return _space(engine, a, b, family, to, from_, same=same)
+    return _space(engine, (a, mine), (b, theirs), family, to, from_, same=same)
 
 
 def _local(engine: Engine, port: Port, family: int, address: int, atom: int) -> bool:
@@ -45,9 +47,11 @@ def _local(engine: Engine, port: Port, family: int, address: int, atom: int) -> 
     return route is not None and route.via is Via.LOCAL and not routes.uncertain
 
 
-def _space(engine: Engine, a: Port, b: Port, family: int, to: int, from_: int, *, same: bool) -> Space:
-    services = engine.services
-    mine, theirs = engine.group_set(a.vpc_id, a.groups), engine.group_set(b.vpc_id, b.groups)
+Side = tuple[Port, GroupSet]
+
+
+def _space(engine: Engine, sender: Side, receiver: Side, family: int, to: int, from_: int, *, same: bool) -> Space:
+    services, (a, mine), (b, theirs) = engine.services, sender, receiver
     wanted = (mine.by_block(True, family, to) | mine.by_group(True, family, b.groups)) & (
         theirs.by_block(False, family, from_) | theirs.by_group(False, family, a.groups)
     )

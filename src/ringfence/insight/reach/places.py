@@ -29,8 +29,11 @@ def codes(blocks: Iterable[Network | None]) -> Codes:
 
 def inside(blocks: tuple[int, ...], width: int, address: int) -> bool:
     """Does any block hold the address?"""
-    whole = 1 << width | address
-    return any(whole >> width + 1 - code.bit_length() == code for code in blocks)
+    whole, length = 1 << width | address, width + 1
+    for code in blocks:  # noqa: SIM110  no generator: every point query asks this several times
+        if whole >> length - code.bit_length() == code:
+            return True
+    return False
 
 
 UNROUTED_CODES, PRIVATE_CODES, POOL_CODES = codes(UNROUTED), codes(UNROUTABLE), codes((IPV6_POOL,))
