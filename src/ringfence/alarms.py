@@ -6,13 +6,13 @@ import logging
 import sqlite3
 
 from ringfence import network_usage
-from ringfence.api.ops.cloudwatch import history
+from ringfence.api.ops.cloudwatch import composite, history
 from ringfence.api.ops.cloudwatch.alarm_states import Finding, evaluate, moved, step
 from ringfence.api.outside import Metrics
 from ringfence.model.clock import Clock
 from ringfence.model.errors import ApiError
 from ringfence.model.ids import IdSource
-from ringfence.model.kinds import METRIC_ALARM
+from ringfence.model.kinds import COMPOSITE_ALARM, METRIC_ALARM
 from ringfence.model.world import Change, World
 from ringfence.store.store import Commit, Store
 
@@ -36,6 +36,8 @@ class Evaluator:
             found = self._findings()
             if found:
                 self._store.write(lambda world: Commit(change=self._change(world, found)))
+            if composite.evaluated(self._store.world):
+                self._store.write(lambda world: Commit(change=self._composites(world)))
         except (ApiError, sqlite3.Error) as problem:
             log.error("alarms are not evaluated: %s", problem)
 
@@ -60,6 +62,15 @@ class Evaluator:
             alarm = world.find(METRIC_ALARM, id)
             if alarm is not None and alarm.state != finding.state:
                 change += moved(self._ids, alarm, finding, now)
+        return change
+
+    def _composites(self, world: World) -> Change:
+        """Alarms over others, as those stand now."""
+        change, now = Change(), self._clock.now().timestamp()
+        for id, finding in composite.evaluated(world).items():
+            alarm = world.find(COMPOSITE_ALARM, id)
+            if alarm is not None:
+                change += moved(self._ids, alarm, Finding(*finding), now)
         return change
 
     def _each_minute(self) -> None:

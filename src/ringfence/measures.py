@@ -23,7 +23,7 @@ from ringfence.api.outside import Delivery
 from ringfence.api.wire.http import HttpRequest
 from ringfence.console import Plane
 from ringfence.exposition import CONTENT_TYPE, Family, counter, gauge, histogram, text
-from ringfence.model.kinds import FLOW_LOG, KINDS, METRIC_ALARM, TRAIL
+from ringfence.model.kinds import COMPOSITE_ALARM, FLOW_LOG, KINDS, METRIC_ALARM, TRAIL
 from ringfence.model.world import Change, World
 from ringfence.settings import SettingsError
 from ringfence.store.store import Store
@@ -120,8 +120,8 @@ class Measures:
             if count:
                 held.add(count, kind=kind.noun)
         yield held
-        states = gauge("alarms", "Metric alarms in each state.")
-        alarms = [alarm.state for alarm in world.all(METRIC_ALARM)]
+        states = gauge("alarms", "Alarms in each state.")
+        alarms = [alarm.state for alarm in (*world.all(METRIC_ALARM), *world.all(COMPOSITE_ALARM))]
         for state in ("OK", "ALARM", "INSUFFICIENT_DATA"):
             states.add(alarms.count(state), state=state)
         yield states

@@ -255,3 +255,128 @@ def test_tags_of_alarms(lab: Lab) -> None:
     assert code(lab.cw.list_tags_for_resource, ResourceARN="arn:aws:sns:x") == "InvalidParameterValue"
     other = lab.front.client("cloudwatch", key=OTHER_KEY)
     assert code(other.list_tags_for_resource, ResourceARN=f"{ARN}a") == "ResourceNotFoundException"
+
+
+# ---------------------------------------------------------------------- alarms over alarms
+def _composite(lab: Lab, name: str, rule: str, **more: Any) -> None:
+    lab.cw.put_composite_alarm(AlarmName=name, AlarmRule=rule, **more)
+
+
+def _composites(lab: Lab, *names: str) -> dict[str, str]:
+    shown = lab.cw.describe_alarms(AlarmTypes=["CompositeAlarm"], **({"AlarmNames": list(names)} if names else {}))
+    assert shown["MetricAlarms"] == []
+    return {alarm["AlarmName"]: alarm["StateValue"] for alarm in shown["CompositeAlarms"]}
+
+
+def _set(lab: Lab, name: str, state: str) -> None:
+    lab.cw.set_alarm_state(AlarmName=name, StateValue=state, StateReason="x")
+
+
+def test_composite_alarms_follow_their_rules(lab: Lab) -> None:
+    """PutCompositeAlarm: those they rest on come first, whatever the order of names; each change is in their history, and what it
+    should call as well."""
+    lab.alarm("cpu")
+    lab.alarm("disk")
+    _composite(lab, "z-both", f'ALARM(cpu) AND ALARM("{ARN}disk")', AlarmActions=[TOPIC])
+    _composite(lab, "a-over", "OK(z-both) OR INSUFFICIENT_DATA(z-both)")
+    _composite(lab, "b-late", "NOT ALARM(a-over)")
+    assert _composites(lab) == dict.fromkeys(["a-over", "b-late", "z-both"], "INSUFFICIENT_DATA")
+    lab.evaluator.run()
+    assert _composites(lab) == {"a-over": "ALARM", "b-late": "OK", "z-both": "OK"}
+    _set(lab, "cpu", "ALARM")
+    lab.pass_(seconds=1)
+    _set(lab, "disk", "ALARM")
+    lab.evaluator.run()
+    assert _composites(lab) == {"a-over": "OK", "b-late": "ALARM", "z-both": "ALARM"}
+    (both,) = lab.cw.describe_alarms(AlarmNames=["z-both"], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+    assert both["StateReason"].startswith(f"{ARN}disk transitioned to ALARM at ")
+    triggers = json.loads(both["StateReasonData"])["triggeringAlarms"]
+    assert [(each["arn"], each["state"]["value"]) for each in triggers] == [
+        (f"{ARN}cpu", "ALARM"),
+        (f"{ARN}disk", "ALARM"),
+    ]
+    items = lab.cw.describe_alarm_history(
+        AlarmTypes=["CompositeAlarm"], AlarmName="z-both", ScanBy="TimestampAscending"
+    )
+    assert [
+        (each["AlarmType"], each["HistoryItemType"], each["HistorySummary"]) for each in items["AlarmHistoryItems"]
+    ] == [
+        ("CompositeAlarm", "ConfigurationUpdate", 'Alarm "z-both" created'),
+        ("CompositeAlarm", "StateUpdate", "Alarm updated from INSUFFICIENT_DATA to OK"),
+        ("CompositeAlarm", "StateUpdate", "Alarm updated from OK to ALARM"),
+        ("CompositeAlarm", "Action", f"Failed to execute action {TOPIC}"),
+    ]
+    assert lab.cw.describe_alarm_history(AlarmName="z-both")["AlarmHistoryItems"] == []  # metric alarms unless asked
+
+
+def test_relatives_tags_and_actions_of_composite_alarms(lab: Lab) -> None:
+    lab.alarm("cpu")
+    lab.alarm("disk")
+    _composite(lab, "one", "ALARM(cpu) OR ALARM(disk)", Tags=[{"Key": "team", "Value": "web"}])
+    _composite(lab, "two", "ALARM(one) AND NOT OK(cpu)")
+    of_two = lab.cw.describe_alarms(ChildrenOfAlarmName="two")
+    assert [sorted(each) for each in (*of_two["MetricAlarms"], *of_two["CompositeAlarms"])] == [
+        ["AlarmArn", "AlarmName", "StateUpdatedTimestamp", "StateValue"]
+    ] * 2
+    above = lab.cw.describe_alarms(ParentsOfAlarmName="cpu")["CompositeAlarms"]
+    assert above == [{"AlarmName": name, "AlarmArn": f"{ARN}{name}"} for name in ("one", "two")]
+    assert code(lab.cw.describe_alarms, ParentsOfAlarmName="cpu", StateValue="OK") == "ValidationError"
+    assert lab.cw.list_tags_for_resource(ResourceARN=f"{ARN}one")["Tags"] == [{"Key": "team", "Value": "web"}]
+    lab.cw.tag_resource(ResourceARN=f"{ARN}one", Tags=[{"Key": "team", "Value": "db"}])
+    lab.cw.disable_alarm_actions(AlarmNames=["one"])
+    _composite(lab, "one", "TRUE")
+    lab.evaluator.run()
+    (one,) = lab.cw.describe_alarms(AlarmNames=["one"], AlarmTypes=["CompositeAlarm", "MetricAlarm"])["CompositeAlarms"]
+    assert (one["AlarmRule"], one["StateValue"], one["StateReason"]) == ("TRUE", "ALARM", "The alarm rule is TRUE")
+    assert lab.cw.list_tags_for_resource(ResourceARN=f"{ARN}one")["Tags"] == [{"Key": "team", "Value": "db"}]
+    assert [each["AlarmName"] for each in lab.cw.describe_alarms()["MetricAlarms"]] == ["cpu", "disk"]
+
+
+def test_what_a_composite_alarm_rests_on_stays(lab: Lab) -> None:
+    """AWS: a cycle may be made. Nothing in it, or over it, is evaluated, and nothing of it goes before a rule breaks it."""
+    lab.alarm("cpu")
+    _composite(lab, "a", "ALARM(cpu)")
+    _composite(lab, "b", "ALARM(a)")
+    _composite(lab, "c", "ALARM(b)")
+    assert code(lab.cw.delete_alarms, AlarmNames=["cpu"]) == "ValidationError"
+    assert code(lab.cw.delete_alarms, AlarmNames=["a", "b"]) == "ValidationError"
+    _composite(lab, "a", "OK(cpu) OR ALARM(b)")
+    _set(lab, "cpu", "OK")
+    lab.evaluator.run()
+    assert _composites(lab) == dict.fromkeys("abc", "INSUFFICIENT_DATA")
+    assert (
+        code(lab.cw.delete_alarms, AlarmNames=["a"])
+        == code(lab.cw.delete_alarms, AlarmNames=["b"])
+        == "ValidationError"
+    )
+    _composite(lab, "a", "FALSE")
+    lab.evaluator.run()
+    assert _composites(lab) == dict.fromkeys("abc", "OK")
+    for name in ("c", "b", "a", "cpu"):
+        lab.cw.delete_alarms(AlarmNames=[name])
+    assert _composites(lab) == {}
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"AlarmRule": "ALARM(nowhere)"}, "ValidationError"),
+        ({"AlarmRule": "ALARM(new)"}, "ValidationError"),  # itself
+        ({"AlarmRule": "ALARM(arn:aws:cloudwatch:us-east-1:210987654321:alarm:cpu)"}, "ValidationError"),
+        ({"AlarmRule": "ALARM(arn:aws:cloudwatch:eu-west-1:123456789012:alarm:cpu)"}, "ValidationError"),
+        ({"AlarmRule": "ALARM(cpu"}, "ValidationError"),
+        ({"AlarmRule": "alarm(cpu)"}, "ValidationError"),
+        ({"AlarmRule": "ALARM(cpu) ALARM(cpu)"}, "ValidationError"),
+        ({"AlarmRule": "ALARM()"}, "ValidationError"),
+        ({"AlarmName": "cpu"}, "ValidationError"),  # a metric alarm
+        ({"AlarmActions": ["arn:aws:automate:us-east-1:ec2:stop"]}, "ValidationError"),
+        ({"ActionsSuppressor": "cpu", "ActionsSuppressorWaitPeriod": 1, "ActionsSuppressorExtensionPeriod": 1}, "UnsupportedOperation"),
+    ],
+)  # fmt: skip
+def test_composite_alarms_that_are_refused(lab: Lab, params: dict[str, Any], expected: str) -> None:
+    lab.alarm("cpu")
+    given = {"AlarmName": "new", "AlarmRule": "ALARM(cpu)", **params}
+    assert code(lab.cw.put_composite_alarm, **given) == expected
+    assert _composites(lab) == {}
+    _composite(lab, "taken", "TRUE")
+    assert code(lab.alarm, "taken") == "ValidationError"

@@ -456,6 +456,7 @@ def _minimal(action: str) -> dict[str, Any]:
         "GetMetricData": {"MetricDataQueries": [stat("m1")], **times},
         "GetMetricStatistics": {"Namespace": "N", "MetricName": "m", "Period": 60, "Statistics": ["Sum"], **times},
         "ListTagsForResource": {"ResourceARN": f"{ARN}a"}, "PutMetricAlarm": {"AlarmName": "a", "EvaluationPeriods": 1},
+        "PutCompositeAlarm": {"AlarmName": "a", "AlarmRule": "TRUE"},
         "SetAlarmState": {"AlarmName": "a", "StateValue": "OK", "StateReason": "x"},
         "TagResource": {"ResourceARN": f"{ARN}a", "Tags": []}, "UntagResource": {"ResourceARN": f"{ARN}a", "TagKeys": []},
     }  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from ringfence.model.nouns.alarm import AlarmEvent, MetricAlarm
+from ringfence.model.nouns.alarm import AlarmEvent, CompositeAlarm, MetricAlarm
 from ringfence.model.nouns.flow_log import FlowLog
 from ringfence.model.nouns.gap import Gap
 from ringfence.model.nouns.identity import (
@@ -369,6 +369,7 @@ LOG_RESOURCE_POLICY = _own("logs-resource-policy", LogResourcePolicy, "logs", "R
 
 # ---------------------------------------------------------------------- CloudWatch
 METRIC_ALARM = _own("cloudwatch-alarm", MetricAlarm, "cloudwatch", "ResourceNotFound")
+COMPOSITE_ALARM = _own("cloudwatch-composite-alarm", CompositeAlarm, "cloudwatch", "ResourceNotFound")
 ALARM_EVENT = _own(
     "cloudwatch-alarm-event", AlarmEvent, "cloudwatch", "ResourceNotFound", alarm=lambda event: (event.alarm,)
 )  # fmt: skip

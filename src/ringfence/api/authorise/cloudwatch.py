@@ -13,7 +13,7 @@ from ringfence.api.authorise.ask import Ask, Values, pairs, request_tags, tag_ke
 from ringfence.api.ops.context import Call, Params
 from ringfence.identity import actions
 from ringfence.identity.question import Target
-from ringfence.model.kinds import METRIC_ALARM
+from ringfence.model.kinds import COMPOSITE_ALARM, METRIC_ALARM
 from ringfence.model.world import World
 
 _ACTIONS = ("OKActions", "AlarmActions", "InsufficientDataActions")
@@ -35,12 +35,15 @@ def _alarms(call: Call, params: Params) -> list[str]:
     """The ARNs of the alarms that a request names; of all of them when it names none."""
     if params.get("ResourceARN"):
         return [str(params["ResourceARN"])]
-    names = params.get("AlarmNames") or ([params["AlarmName"]] if params.get("AlarmName") else ["*"])
+    names = params.get("AlarmNames") or [
+        str(params[name]) for name in ("ChildrenOfAlarmName", "ParentsOfAlarmName") if params.get(name)
+    ]
+    names = names or ([params["AlarmName"]] if params.get("AlarmName") else ["*"])
     return [f"arn:aws:cloudwatch:{call.region}:{call.account_id}:alarm:{name}" for name in dict.fromkeys(names)]
 
 
 def _target(call: Call, world: World, arn: str) -> Target:
-    row = world.find(METRIC_ALARM, arn)
+    row = world.find(METRIC_ALARM, arn) or world.find(COMPOSITE_ALARM, arn)
     context = tag_keys(("aws:resourcetag",), row.tags) if row is not None and row.owner_id == call.account_id else {}
     return Target(arn=arn, account_id=call.account_id, context=context)
 

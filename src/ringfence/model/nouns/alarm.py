@@ -1,4 +1,4 @@
-"""CloudWatch's metric alarms and their history (CloudWatch API Reference: data types `MetricAlarm`, `AlarmHistoryItem`).
+"""CloudWatch's alarms and their history (CloudWatch API Reference: data types `MetricAlarm`, `AlarmHistoryItem`).
 
 Times are seconds since 1970, UTC. Samples are no rows: they are in a store of their own (docs/metrics.md).
 """
@@ -35,29 +35,42 @@ class MetricQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetricAlarm(Row):
-    """A metric alarm. `id` is its ARN. It watches `stat`, or the one returned line of `queries`."""
+class Alarm(Row):
+    """What all alarms have. `id` is the ARN."""
 
     name: str
-    periods: int
-    threshold: float
-    comparison: str
     updated: float
     state_updated: float
     state: str = "INSUFFICIENT_DATA"
     reason: str = "Unchecked: Initial alarm creation"
     reason_data: str | None = None
     transitioned: float | None = None
-    stat: MetricStat | None = None
-    queries: tuple[MetricQuery, ...] = ()
-    to_alarm: int | None = None
-    missing: str | None = None
-    low_samples: str | None = None
     description: str | None = None
     actions_enabled: bool = True
     ok_actions: tuple[str, ...] = ()
     alarm_actions: tuple[str, ...] = ()
     insufficient_actions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompositeAlarm(Alarm):
+    """`rule`: the text of a rule over other alarms' states (`insight/metrics/rules.py`)."""
+
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricAlarm(Alarm):
+    """It watches `stat`, or the one returned line of `queries`."""
+
+    periods: int
+    threshold: float
+    comparison: str
+    stat: MetricStat | None = None
+    queries: tuple[MetricQuery, ...] = ()
+    to_alarm: int | None = None
+    missing: str | None = None
+    low_samples: str | None = None
 
     @property
     def period(self) -> int:
@@ -77,3 +90,4 @@ class AlarmEvent(Row):
     kind: str  # ConfigurationUpdate, StateUpdate, Action
     summary: str
     data: str
+    type: str = "MetricAlarm"

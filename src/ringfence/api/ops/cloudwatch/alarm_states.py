@@ -19,6 +19,7 @@ from ringfence.api.ops.cloudwatch import history
 from ringfence.api.ops.cloudwatch.alarms import find_alarm
 from ringfence.api.ops.cloudwatch.lines import Reader
 from ringfence.api.ops.cloudwatch.serve import cloudwatch, moment
+from ringfence.api.ops.cloudwatch.tags import stored
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.outside import Metrics
 from ringfence.insight.metrics.alarms import COMPARISONS, EXTRA, Missing, State, Verdict, verdict
@@ -26,9 +27,8 @@ from ringfence.insight.metrics.expressions import ExpressionError
 from ringfence.insight.metrics.math import Line
 from ringfence.model.errors import fault
 from ringfence.model.ids import IdSource
-from ringfence.model.kinds import METRIC_ALARM
-from ringfence.model.nouns.alarm import MetricAlarm
-from ringfence.model.world import Change, World, put
+from ringfence.model.nouns.alarm import Alarm, MetricAlarm
+from ringfence.model.world import Change, World
 from ringfence.store.metrics import DAY
 
 log = logging.getLogger("ringfence.alarms")
@@ -169,14 +169,14 @@ def _time(seconds: float) -> str:
 
 
 # ---------------------------------------------------------------------- changing states
-def moved(ids: IdSource, alarm: MetricAlarm, to: Finding, now: float) -> Change:
+def moved(ids: IdSource, alarm: Alarm, to: Finding, now: float) -> Change:
     """The alarm in that state, and what is told of it. The same state again only has a new reason."""
     same = to.state == alarm.state
     after = replace(
         alarm, state=to.state, reason=to.reason, reason_data=to.data, state_updated=now,
         transitioned=alarm.transitioned if same else now,
     )  # fmt: skip
-    change = put(METRIC_ALARM, after)
+    change = stored(after)
     if same:
         return change
     summary = f"Alarm updated from {alarm.state} to {to.state}"
@@ -185,12 +185,12 @@ def moved(ids: IdSource, alarm: MetricAlarm, to: Finding, now: float) -> Change:
     return change + _called(ids, after, now)
 
 
-def _state(alarm: MetricAlarm) -> dict[str, Any]:
+def _state(alarm: Alarm) -> dict[str, Any]:
     data = json.loads(alarm.reason_data) if alarm.reason_data and alarm.reason_data.startswith("{") else None
     return {"stateValue": alarm.state, "stateReason": alarm.reason, "stateReasonData": data}
 
 
-def _called(ids: IdSource, alarm: MetricAlarm, now: float) -> Change:
+def _called(ids: IdSource, alarm: Alarm, now: float) -> Change:
     """The actions that are due. INVARIANT: none of them is passed over in silence."""
     due = {"OK": alarm.ok_actions, "ALARM": alarm.alarm_actions, "INSUFFICIENT_DATA": alarm.insufficient_actions}
     change = Change()

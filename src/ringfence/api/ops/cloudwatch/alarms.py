@@ -1,6 +1,7 @@
-"""Metric alarms (CloudWatch API Reference: PutMetricAlarm, DescribeAlarms, DescribeAlarmsForMetric, DeleteAlarms …).
+"""Alarms (CloudWatch API Reference: PutMetricAlarm, DescribeAlarms, DescribeAlarmsForMetric, DeleteAlarms …); those over
+others: `composite.py`.
 
-Composite and log alarms, anomaly detection, PromQL, and alarms on other accounts' metrics are refused.
+Log alarms, anomaly detection, PromQL, and alarms on other accounts' metrics are refused.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from ringfence.api.ops.cloudwatch import history
+from ringfence.api.ops.cloudwatch import composite, history
 from ringfence.api.ops.cloudwatch.lines import read_queries
 from ringfence.api.ops.cloudwatch.reading import valid_period
 from ringfence.api.ops.cloudwatch.serve import (
@@ -27,16 +28,17 @@ from ringfence.api.ops.cloudwatch.serve import (
     shown_dimensions,
     with_status,
 )
-from ringfence.api.ops.cloudwatch.tags import checked_tags, pairs
+from ringfence.api.ops.cloudwatch.tags import checked_tags, pairs, stored
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.insight.metrics.alarms import COMPARISONS, Missing
 from ringfence.insight.metrics.statistics import extended
 from ringfence.model.errors import ApiError, fault
-from ringfence.model.kinds import METRIC_ALARM
-from ringfence.model.nouns.alarm import MetricAlarm, MetricQuery, MetricStat
+from ringfence.model.kinds import COMPOSITE_ALARM, METRIC_ALARM
+from ringfence.model.nouns.alarm import Alarm, CompositeAlarm, MetricAlarm, MetricQuery, MetricStat
 from ringfence.model.world import NOTHING, World, delete, put
 from ringfence.store.metrics import DAY
 
+A = TypeVar("A", bound=Alarm)
 PAGE, MAX_NAMES = 50, 100
 #: parameters of alarms on one metric; with `Metrics` they say nothing and are refused
 _SINGLE = ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Dimensions", "Period", "Unit")
@@ -57,8 +59,17 @@ def alarm_arn(call: Call, name: str) -> str:
     return f"arn:aws:cloudwatch:{call.region}:{call.account_id}:alarm:{name}"
 
 
-def find_alarm(call: Call, world: World, name: str) -> MetricAlarm | None:
-    return world.find(METRIC_ALARM, alarm_arn(call, name))
+def find_alarm(call: Call, world: World, name: str) -> Alarm | None:
+    return composite.find(world, alarm_arn(call, name))
+
+
+def check_number(call: Call, world: World) -> None:
+    """ApiError LimitExceeded: one more alarm than an account may have."""
+    held = sum(world.count_owned(kind, call.account_id, call.region) for kind in (METRIC_ALARM, COMPOSITE_ALARM))
+    try:
+        call.check_quota("metric-alarms", held + 1)
+    except ApiError as error:
+        raise with_status(error, 400) from None
 
 
 # ---------------------------------------------------------------------- putting
@@ -69,21 +80,20 @@ def put_metric_alarm(call: Call, world: World, params: Params) -> Outcome:
         if params.get(name):
             raise not_served(name)
     before = find_alarm(call, world, params["AlarmName"])
+    if isinstance(before, CompositeAlarm):
+        raise invalid("An alarm of another type has this name.")
     if before is None:
-        try:
-            call.check_quota("metric-alarms", world.count_owned(METRIC_ALARM, call.account_id, call.region) + 1)
-        except ApiError as error:
-            raise with_status(error, 400) from None
+        check_number(call, world)
     made = _alarm(call, params, before)
     if before is None:
-        text, data = f'Alarm "{made.name}" created', {"type": "Create", "createdAlarm": _plain(made)}
+        text, data = f'Alarm "{made.name}" created', {"type": "Create", "createdAlarm": plain(made)}
     else:
-        text, data = f'Alarm "{made.name}" updated', {"type": "Update", "updatedAlarm": _plain(made)}
+        text, data = f'Alarm "{made.name}" updated', {"type": "Update", "updatedAlarm": plain(made)}
     change = put(METRIC_ALARM, made) + history.entry(call.ids, made, made.updated, "ConfigurationUpdate", text, data)
     return Outcome({}, change)
 
 
-def _alarm(call: Call, params: Params, before: MetricAlarm | None) -> MetricAlarm:
+def _alarm(call: Call, params: Params, before: Alarm | None) -> MetricAlarm:
     now = call.now.timestamp()
     periods, to_alarm = _periods(params)
     made = MetricAlarm(
@@ -92,13 +102,18 @@ def _alarm(call: Call, params: Params, before: MetricAlarm | None) -> MetricAlar
         missing=_one_of(params, "TreatMissingData", [item.value for item in Missing]),
         low_samples=_one_of(params, "EvaluateLowSampleCountPercentile", ["evaluate", "ignore"]),
         description=params.get("AlarmDescription"), actions_enabled=params.get("ActionsEnabled", True),
-        ok_actions=_actions(params, "OKActions"), alarm_actions=_actions(params, "AlarmActions"),
-        insufficient_actions=_actions(params, "InsufficientDataActions"), **_watched(call, params),
+        ok_actions=actions(params, "OKActions"), alarm_actions=actions(params, "AlarmActions"),
+        insufficient_actions=actions(params, "InsufficientDataActions"), **_watched(call, params),
         tags=checked_tags((), pairs(params.get("Tags") or ())) if before is None else before.tags,
     )  # fmt: skip
     if made.low_samples is not None and (made.stat is None or not made.stat.stat.startswith("p")):
         raise bad_combination("EvaluateLowSampleCountPercentile is for alarms on percentiles.")
     _check_span(made)
+    return kept_state(made, before)
+
+
+def kept_state(made: A, before: Alarm | None) -> A:
+    """An alarm in place of another has its state."""
     if before is None:
         return made
     return replace(
@@ -144,7 +159,7 @@ def _periods(params: Params) -> tuple[int, int | None]:
     return periods, to_alarm
 
 
-def _actions(params: Params, name: str) -> tuple[str, ...]:
+def actions(params: Params, name: str) -> tuple[str, ...]:
     given = tuple(params.get(name) or ())
     for arn in given:
         if not _ACTION.fullmatch(arn):
@@ -198,24 +213,51 @@ def _check_span(alarm: MetricAlarm) -> None:
 # ---------------------------------------------------------------------- describing
 @cloudwatch("DescribeAlarms")
 def describe_alarms(call: Call, world: World, params: Params) -> Outcome:
-    """By name. InvalidNextToken; composite and log alarms are never there."""
+    """By name; composite ones only when they are asked for, log alarms are never there. InvalidNextToken, ValidationError."""
     names, prefix = params.get("AlarmNames"), params.get("AlarmNamePrefix")
     if names and prefix:
         raise bad_combination("The parameters AlarmNames and AlarmNamePrefix are mutually exclusive.")
-    if params.get("ChildrenOfAlarmName") or params.get("ParentsOfAlarmName"):
-        raise not_served("Composite alarms")
-    alarms = [alarm for alarm in call.mine(world, METRIC_ALARM) if _wanted(alarm, params)]
+    alarms, fields = _related(call, world, params)
     shown, token = page(sorted(alarms, key=_name), _name, params, params.get("MaxRecords") or PAGE)
-    kinds = params.get("AlarmTypes") or ["MetricAlarm"]
-    reply = {"MetricAlarms": [view(alarm) for alarm in shown] if "MetricAlarm" in kinds else [], "CompositeAlarms": []}
-    return Outcome({**reply, **token})
+    views = {
+        kind: [view(alarm) for alarm in shown if isinstance(alarm, kind)] for kind in (MetricAlarm, CompositeAlarm)
+    }
+    if fields:
+        views = {kind: [{name: each[name] for name in fields} for each in some] for kind, some in views.items()}
+    return Outcome({"MetricAlarms": views[MetricAlarm], "CompositeAlarms": views[CompositeAlarm], **token})
 
 
-def _name(alarm: MetricAlarm) -> str:
+#: what is told of an alarm's relatives, by the parameter that asks for them
+_OF_RELATIVES = {
+    "ChildrenOfAlarmName": ("AlarmName", "AlarmArn", "StateValue", "StateUpdatedTimestamp"),
+    "ParentsOfAlarmName": ("AlarmName", "AlarmArn"),
+}
+
+
+def _related(call: Call, world: World, params: Params) -> tuple[list[Alarm], tuple[str, ...]]:
+    """The alarms that are asked for, and what is told of them; everything when that is empty. ValidationError."""
+    asked = next((name for name in _OF_RELATIVES if params.get(name)), None)
+    if asked is None:
+        kinds = params.get("AlarmTypes") or ["MetricAlarm"]
+        metric = call.mine(world, METRIC_ALARM) if "MetricAlarm" in kinds else ()
+        over = call.mine(world, COMPOSITE_ALARM) if "CompositeAlarm" in kinds else ()
+        return [alarm for alarm in (*metric, *over) if _wanted(alarm, params)], ()
+    other = next((name for name in params if params[name] and name not in (asked, "MaxRecords", "NextToken")), None)
+    if other is not None:
+        raise invalid(f"{asked} cannot be given together with {other}.")
+    arn = alarm_arn(call, params[asked])
+    if asked == "ParentsOfAlarmName":
+        return list(composite.parents(world, arn)), _OF_RELATIVES[asked]
+    parent = world.find(COMPOSITE_ALARM, arn)
+    named = composite.children(parent).values() if parent is not None else ()
+    return [alarm for each in dict.fromkeys(named) if (alarm := composite.find(world, each))], _OF_RELATIVES[asked]
+
+
+def _name(alarm: Alarm) -> str:
     return alarm.name
 
 
-def _wanted(alarm: MetricAlarm, params: Params) -> bool:
+def _wanted(alarm: Alarm, params: Params) -> bool:
     names, prefix, actions = params.get("AlarmNames"), params.get("AlarmNamePrefix"), params.get("ActionPrefix")
     listed = (*alarm.ok_actions, *alarm.alarm_actions, *alarm.insufficient_actions)
     return (
@@ -243,8 +285,8 @@ def describe_alarms_for_metric(call: Call, world: World, params: Params) -> Outc
     return Outcome({"MetricAlarms": shown})
 
 
-def view(alarm: MetricAlarm) -> dict[str, Any]:
-    """`MetricAlarm` of the API."""
+def view(alarm: Alarm) -> dict[str, Any]:
+    """`MetricAlarm` or `CompositeAlarm` of the API."""
     shown: dict[str, Any] = {
         "AlarmName": alarm.name, "AlarmArn": alarm.id, "AlarmDescription": alarm.description,
         "AlarmConfigurationUpdatedTimestamp": moment(alarm.updated), "ActionsEnabled": alarm.actions_enabled,
@@ -253,6 +295,11 @@ def view(alarm: MetricAlarm) -> dict[str, Any]:
         "StateReason": alarm.reason, "StateReasonData": alarm.reason_data,
         "StateUpdatedTimestamp": moment(alarm.state_updated),
         "StateTransitionedTimestamp": moment(alarm.transitioned) if alarm.transitioned is not None else None,
+    }  # fmt: skip
+    if isinstance(alarm, CompositeAlarm):
+        return shown | composite.view(alarm)
+    assert isinstance(alarm, MetricAlarm)
+    shown |= {
         "EvaluationPeriods": alarm.periods, "DatapointsToAlarm": alarm.to_alarm, "Threshold": alarm.threshold,
         "ComparisonOperator": alarm.comparison, "TreatMissingData": alarm.missing,
         "EvaluateLowSampleCountPercentile": alarm.low_samples,
@@ -282,7 +329,7 @@ def _query(query: MetricQuery) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _plain(alarm: MetricAlarm) -> dict[str, Any]:
+def plain(alarm: Alarm) -> dict[str, Any]:
     """The alarm as its history shows it: names as in the API, letters as AWS writes them there."""
     return {name[0].lower() + name[1:]: value for name, value in view(alarm).items() if value is not None}
 
@@ -290,17 +337,18 @@ def _plain(alarm: MetricAlarm) -> dict[str, Any]:
 # ---------------------------------------------------------------------- deleting, switching actions
 @cloudwatch("DeleteAlarms")
 def delete_alarms(call: Call, world: World, params: Params) -> Outcome:
-    """All of them or none. ResourceNotFound."""
+    """All of them or none. ResourceNotFound; ValidationError where a composite alarm rests on one of them."""
     names = list(dict.fromkeys(params["AlarmNames"]))
     alarms = [find_alarm(call, world, name) for name in names]
+    composite.check_not_needed(world, [alarm for alarm in alarms if alarm is not None])
     change = NOTHING
     for name, alarm in zip(names, alarms, strict=True):
         if alarm is None:
             raise fault("ResourceNotFound", message=f"Resource not found: {name}")
-        data = {"type": "Delete", "deletedAlarm": _plain(alarm)}
+        data = {"type": "Delete", "deletedAlarm": plain(alarm)}
         text = f'Alarm "{name}" deleted'
         now = call.now.timestamp()
-        change += delete(METRIC_ALARM, alarm.id)
+        change += delete(COMPOSITE_ALARM if isinstance(alarm, CompositeAlarm) else METRIC_ALARM, alarm.id)
         change += history.entry(call.ids, alarm, now, "ConfigurationUpdate", text, data)
     return Outcome({}, change)
 
@@ -323,7 +371,7 @@ def _switched(call: Call, world: World, params: Params, *, enabled: bool) -> Out
         alarm = find_alarm(call, world, name)
         if alarm is not None and alarm.actions_enabled != enabled:
             made = replace(alarm, actions_enabled=enabled, updated=call.now.timestamp())
-            text, data = f'Alarm "{name}" updated', {"type": "Update", "updatedAlarm": _plain(made)}
-            change += put(METRIC_ALARM, made)
+            text, data = f'Alarm "{name}" updated', {"type": "Update", "updatedAlarm": plain(made)}
+            change += stored(made)
             change += history.entry(call.ids, made, made.updated, "ConfigurationUpdate", text, data)
     return Outcome({}, change)

@@ -10,20 +10,20 @@ from ringfence.api.ops.cloudwatch.serve import bad_value, cloudwatch, in_seconds
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.model.ids import IdSource
 from ringfence.model.kinds import ALARM_EVENT
-from ringfence.model.nouns.alarm import AlarmEvent, MetricAlarm
+from ringfence.model.nouns.alarm import Alarm, AlarmEvent
 from ringfence.model.world import Change, World, delete, put
 
 PAGE, KEPT_DAYS, KEPT_ITEMS = 100, 30, 1000
 
 
 def entry(
-    ids: IdSource, alarm: MetricAlarm, at: float, kind: str, summary: str, data: Mapping[str, Any]
+    ids: IdSource, alarm: Alarm, at: float, kind: str, summary: str, data: Mapping[str, Any]
 ) -> Change:  # fmt: skip
     """One more item of an alarm's history."""
     text = json.dumps({"version": "1.0", **data}, default=str)
     return put(ALARM_EVENT, AlarmEvent(
         id=ids.uuid(), owner_id=alarm.owner_id, region=alarm.region, alarm=alarm.id, name=alarm.name, at=at, kind=kind,
-        summary=summary[:255], data=text if len(text) <= 4095 else json.dumps({"version": "1.0"}),
+        type=type(alarm).__name__, summary=summary[:255], data=text if len(text) <= 4095 else json.dumps({"version": "1.0"}),
     ))  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def _wanted(event: AlarmEvent, params: Params) -> bool:
     return (
         params.get("AlarmName") in (None, event.name)
         and params.get("HistoryItemType") in (None, event.kind)
-        and "MetricAlarm" in types
+        and event.type in types
         and (start is None or event.at >= in_seconds(start))
         and (end is None or event.at < in_seconds(end))
     )
@@ -69,6 +69,6 @@ def _wanted(event: AlarmEvent, params: Params) -> bool:
 
 def _view(event: AlarmEvent) -> dict[str, Any]:
     return {
-        "AlarmName": event.name, "AlarmType": "MetricAlarm", "Timestamp": moment(event.at), "HistoryData": event.data,
+        "AlarmName": event.name, "AlarmType": event.type, "Timestamp": moment(event.at), "HistoryData": event.data,
         "HistoryItemType": event.kind, "HistorySummary": event.summary,
     }  # fmt: skip

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from ringfence.api.ops.cloudwatch.serve import bad_value, cloudwatch, not_found
 from ringfence.api.ops.context import Call, Outcome, Params
-from ringfence.model.kinds import METRIC_ALARM
-from ringfence.model.nouns.alarm import MetricAlarm
+from ringfence.model.kinds import COMPOSITE_ALARM, METRIC_ALARM
+from ringfence.model.nouns.alarm import Alarm, CompositeAlarm, MetricAlarm
 from ringfence.model.row import Tags
-from ringfence.model.world import World, put
+from ringfence.model.world import Change, World, put
 
 MAX_TAGS = 50
 _TEXT = re.compile(r"[\w\s.:/=+\-@]*")
@@ -34,11 +34,19 @@ def checked_tags(existing: Tags, given: Tags) -> Tags:
     return tuple(merged.items())
 
 
-def _tagged(call: Call, world: World, arn: str) -> MetricAlarm:
+def stored(alarm: Alarm) -> Change:
+    """The alarm in place of itself."""
+    if isinstance(alarm, CompositeAlarm):
+        return put(COMPOSITE_ALARM, alarm)
+    assert isinstance(alarm, MetricAlarm)
+    return put(METRIC_ALARM, alarm)
+
+
+def _tagged(call: Call, world: World, arn: str) -> Alarm:
     """ApiError ResourceNotFoundException, InvalidParameterValue for what is no ARN of CloudWatch."""
     if not arn.startswith("arn:aws:cloudwatch:"):
         raise bad_value(f"The value {arn[:200]} for parameter ResourceARN is invalid.")
-    found = world.find(METRIC_ALARM, arn)
+    found: Alarm | None = world.find(METRIC_ALARM, arn) or world.find(COMPOSITE_ALARM, arn)
     if found is None or found.owner_id != call.account_id or found.region != call.region:
         raise not_found(f"The resource {arn[:200]} does not exist.")
     return found
@@ -47,14 +55,14 @@ def _tagged(call: Call, world: World, arn: str) -> MetricAlarm:
 @cloudwatch("TagResource")
 def tag_resource(call: Call, world: World, params: Params) -> Outcome:
     alarm = _tagged(call, world, params["ResourceARN"])
-    return Outcome({}, put(METRIC_ALARM, replace(alarm, tags=checked_tags(alarm.tags, pairs(params["Tags"])))))
+    return Outcome({}, stored(replace(alarm, tags=checked_tags(alarm.tags, pairs(params["Tags"])))))
 
 
 @cloudwatch("UntagResource")
 def untag_resource(call: Call, world: World, params: Params) -> Outcome:
     alarm = _tagged(call, world, params["ResourceARN"])
     kept = tuple(tag for tag in alarm.tags if tag[0] not in params["TagKeys"])
-    return Outcome({}, put(METRIC_ALARM, replace(alarm, tags=kept)))
+    return Outcome({}, stored(replace(alarm, tags=kept)))
 
 
 @cloudwatch("ListTagsForResource")
