@@ -125,6 +125,26 @@ def _machines(run: Run) -> None:
         ec2.run_instances(ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1, UserData=run.secrets["user data"])
 
 
+def _keys(run: Run) -> None:
+    """What KMS keys encrypt, and the data keys it makes."""
+    kms = run.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    run.secrets["plaintext"] = "the plaintext of a KMS key, 0123456789"
+    plain = {"KeyId": key, "Plaintext": run.secrets["plaintext"].encode()}
+    sealed = kms.encrypt(**plain, EncryptionContext={"App": "one"})["CiphertextBlob"]
+    kms.decrypt(CiphertextBlob=sealed, EncryptionContext={"App": "one"})
+    made = kms.generate_data_key(KeyId=key, KeySpec="AES_256")
+    run.secrets["data key"] = base64.b64encode(made["Plaintext"]).decode()
+    run.secrets["random"] = base64.b64encode(kms.generate_random(NumberOfBytes=32)["Plaintext"]).decode()
+    with run.refused():
+        kms.decrypt(CiphertextBlob=sealed, EncryptionContext={"App": "two"})
+    kms.disable_key(KeyId=key)
+    with run.refused():
+        kms.encrypt(**plain)
+    with run.refused():
+        run.client("kms", secret=run.secrets["wrong"]).encrypt(**plain)
+
+
 def _accounts(run: Run, host: Host) -> None:
     run.secrets["account"] = host.json("account", "create")["secret_key"]
 
@@ -150,11 +170,13 @@ def test_no_secret_stands_anywhere(host: Host, tmp_path: Path) -> None:
     _users(run)
     _sessions(run)
     _machines(run)
+    _keys(run)
     _accounts(run, host)
     trail = host.run("audit", "--last", "1000", "--json").stdout
     events = [record["eventName"] for record in json.loads(trail)]
     for name in ("CreateAccessKey", "CreateLoginProfile", "ChangePassword", "AssumeRole", "CreateKeyPair", "RunInstances",
-                 "EnableMFADevice", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "CreateAccount"):  # fmt: skip
+                 "EnableMFADevice", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "CreateAccount",
+                 "Encrypt", "Decrypt", "GenerateDataKey", "GenerateRandom"):  # fmt: skip
         assert name in events, name
     server.stop()
     places: dict[str, bytes] = {

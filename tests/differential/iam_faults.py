@@ -148,6 +148,16 @@ def a_trust_policy_is_not_needed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(evaluate, "_must_trust", lambda *_: False)
 
 
+@fault
+def a_key_policy_is_not_needed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(evaluate, "_is_key", lambda _arn: False)
+
+
+@fault
+def a_key_policy_is_needed_where_there_is_no_key(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(evaluate, "_is_key", lambda _arn: True)
+
+
 def _matching(patch: pytest.MonkeyPatch, change: dict[Match, Match | None]) -> None:
     true = compiled._match
 

@@ -422,6 +422,25 @@ def trust(chance: random.Random) -> tuple[Question, Policies]:
     return asked, Policies(identity=identity, boundary=boundary)
 
 
+def keys(chance: random.Random) -> tuple[Question, Policies]:
+    """A KMS key's policy: identity policies of its account count only where it hands on to the account. Without a key, or about an
+    alias, it is not asked for."""
+    who = chance.choice((*INSIDERS, OUTSIDERS[0]))
+    made = [resource_statement(chance, who, deny=0.15) for _ in range(chance.choice((1, 1, 2)))]
+    for one in made:
+        one["Action"] = some(chance, ("kms:*", "kms:Decrypt", "kms:De*", "kms:CreateKey"))
+    account = chance.choice((HOME, HOME, HOME, AWAY))
+    start = f"arn:aws:kms:us-east-1:{account}:"
+    arn = chance.choice((f"{start}key/k", f"{start}key/k", f"{start}alias/k", "*"))
+    identity = () if who.kind is PrincipalKind.ROOT or chance.random() < 0.3 else (whole(chance),)
+    boundary = chance.choice((None, None, attached(chance, ELSEWHERE))) if who.kind is not PrincipalKind.ROOT else None
+    own = attached(chance, *made) if arn.endswith("key/k") else None
+    asked = _ask(
+        chance, who, resource=own, arn=arn, action=chance.choice(("kms:Decrypt", "kms:CreateKey")), account=account
+    )
+    return asked, Policies(identity=identity, boundary=boundary)
+
+
 def outsiders(chance: random.Random) -> tuple[Question, Policies]:
     """Services, strangers and holders of assertions have nothing but the resource's policy."""
     who = chance.choice(OUTSIDERS)
@@ -457,7 +476,7 @@ def anything(chance: random.Random) -> tuple[Question, Policies]:
 
 
 THEMES: tuple[Callable[[random.Random], tuple[Question, Policies]], ...] = (
-    identity, conditions, conditions, sets, resources, limits, resource_policies, trust, outsiders, many, anything,
+    identity, conditions, conditions, sets, resources, limits, resource_policies, trust, keys, outsiders, many, anything,
 )  # fmt: skip
 
 

@@ -342,3 +342,41 @@ def test_limits_only_take_away(chain: dict[str, Any], limit: Attached) -> None:
         return
     assert not ask(**(chain | {"boundary": limit, "session": (limit,)})).allowed
     assert not ask(**(chain | {"endpoint": limit} if chain["endpoint"] is None else chain)).allowed
+
+
+# ---------------------------------------------------------------------- KMS keys
+KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234"
+ACCOUNT_ROOT = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+MAY_DECRYPT = allow("kms:*")
+
+
+@pytest.mark.parametrize(
+    ("how", "effect"),
+    [
+        ({"resource": None}, IMPLICIT), ({"resource": None, "caller": ROOT}, IMPLICIT),
+        ({"resource": granting({"AWS": OTHER}, action="kms:*")}, IMPLICIT),
+        ({"resource": granting({"AWS": OTHER}, action="kms:*"), "caller": ROOT}, IMPLICIT),
+        ({"resource": granting(ACCOUNT_ROOT, action="kms:*")}, ALLOWED),
+        ({"resource": granting(ACCOUNT_ROOT, action="kms:*"), "caller": ROOT}, ALLOWED),
+        ({"resource": granting(ACCOUNT_ROOT, action="kms:*"), "identity": ()}, IMPLICIT),
+        ({"resource": granting(ACCOUNT_ROOT, action="kms:Encrypt")}, IMPLICIT),
+        ({"resource": granting(USER_ARN, action="kms:Decrypt"), "identity": ()}, ALLOWED),
+        ({"resource": granting(USER_ARN, action="kms:Decrypt"), "identity": deny("kms:*")}, EXPLICIT),
+        ({"resource": granting(USER_ARN, action="kms:Decrypt", effect="Deny")}, EXPLICIT),
+        ({"resource": granting({"AWS": ROLE_ARN}, action="kms:Decrypt"), "caller": SESSION, "identity": ()}, ALLOWED),
+        ({"resource": granting({"AWS": ROLE_ARN}, action="kms:Decrypt"), "caller": SESSION, "boundary": ELSEWHERE}, IMPLICIT),
+        ({"resource": granting({"AWS": ACCOUNT}, action="kms:*"), "account": OTHER, "identity": ()}, IMPLICIT),
+        ({"resource": granting({"AWS": ACCOUNT}, action="kms:*"), "account": OTHER}, ALLOWED),
+        ({"resource": granting({"AWS": OTHER}, action="kms:*"), "account": OTHER}, IMPLICIT),
+    ],
+)  # fmt: skip
+def test_the_policy_of_a_key_is_the_root_of_trust(how: dict[str, Any], effect: Effect) -> None:
+    """AWS KMS Developer Guide, "Key policies": identity policies allow nothing that the key policy does not hand on."""
+    given = {"identity": MAY_DECRYPT, "caller": USER, "action": "kms:Decrypt", "arn": KEY} | how
+    assert ask(**given).effect is effect
+
+
+@pytest.mark.parametrize("arn", ["*", f"arn:aws:kms:us-east-1:{ACCOUNT}:alias/key/1"])
+def test_where_no_key_is_asked_about_identity_policies_decide(arn: str) -> None:
+    assert ask(identity=MAY_DECRYPT, action="kms:CreateAlias", arn=arn).effect is ALLOWED
+    assert ask(action="kms:CreateAlias", arn=arn).effect is IMPLICIT

@@ -3,7 +3,8 @@
 EC2: Amazon EC2 Developer Guide, "Request throttling for the Amazon EC2 API" (read 2026-11): every action has a bucket of its
 own, of the size of its category, and some that work on many instances a second one whose tokens are instances. STS: "IAM
 and AWS STS quotas". CloudTrail: "Quotas in AWS CloudTrail". S3: "Best practices design patterns" (AWS counts by prefix).
-CloudWatch and CloudWatch Logs: their quotas, single actions rounded to their kind. The rates of IAM, Organizations and
+CloudWatch and CloudWatch Logs: their quotas, single actions rounded to their kind. KMS: AWS KMS Developer Guide, "Request quotas"
+(cryptographic operations share one there). The rates of IAM, Organizations and
 Access Analyzer are not published: the figures are ours.
 """
 
@@ -66,11 +67,18 @@ _OTHERS: Mapping[str, tuple[Bucket, Bucket]] = {
     "cloudtrail": (Bucket(10, 10), Bucket(10, 10)),
     "s3": (Bucket(5500, 5500), Bucket(3500, 3500)),
     "logs": (Bucket(25, 25), Bucket(10, 10)),
+    "kms": (Bucket(1000, 1000), Bucket(15, 15)),
 }
 #: service and action -> a bucket of its own
 _NAMED: Mapping[tuple[str, str], Bucket] = {
     ("cloudtrail", "LookupEvents"): Bucket(2, 2),
     ("logs", "PutLogEvents"): Bucket(5000, 5000), ("logs", "CreateLogStream"): Bucket(50, 50),
+    **{("kms", name): Bucket(10_000, 10_000) for name in (
+        "Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateRandom", "ReEncrypt")},
+    **{("kms", name): Bucket(5, 5) for name in (
+        "CancelKeyDeletion", "CreateAlias", "CreateKey", "DisableKey", "DisableKeyRotation", "EnableKey", "EnableKeyRotation",
+        "DeleteAlias", "RotateKeyOnDemand", "UntagResource", "UpdateAlias", "UpdateKeyDescription")},
+    **{("kms", name): Bucket(50, 50) for name in ("CreateGrant", "RetireGrant", "RevokeGrant")},
     ("monitoring", "PutMetricData"): Bucket(500, 500), ("monitoring", "GetMetricData"): Bucket(500, 500),
 }  # fmt: skip
 #: EC2 actions whose second bucket holds instances
