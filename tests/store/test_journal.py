@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.model.clock import ManualClock
-from ringfence.model.kinds import INTERNET_GATEWAY, KEY_PAIR, Kind
+from ringfence.model.kinds import INTERNET_GATEWAY, KEY_PAIR, KMS_MATERIAL, Kind
 from ringfence.model.nouns.instance import KeyPair
+from ringfence.model.nouns.kms import KmsMaterial
 from ringfence.model.nouns.network import InternetGateway
 from ringfence.model.row import Row
 from ringfence.model.world import Change, World, delete, put
@@ -129,3 +130,29 @@ def test_a_file_of_the_first_schema_is_brought_up(tmp_path: Path) -> None:
     assert [(entry.generation, entry.account_id) for entry in store.journal()] == [(8, "1")]
     assert [row.id for row in store.world.all(INTERNET_GATEWAY)] == ["igw-1", "igw-2"]
     store.close()
+
+
+def test_erased_material_leaves_nothing_in_any_file(tmp_path: Path) -> None:
+    """DATA-05: with a KMS key's material goes whatever it encrypted, so it is in no journal, no free page and no log."""
+    path = tmp_path / "r.db"
+    store = SqliteStore(path)
+    rows = [
+        KmsMaterial(id=f"k/{n}", key="k", material=str(n), sealed=f"sealed-{n}-".encode().hex() * 8, since=0, **OWNED)
+        for n in range(3)
+    ]  # fmt: skip
+    for row in rows:
+        store.write(lambda _, row=row: Commit(change=put(KMS_MATERIAL, row)))
+    assert [list(entry.change.steps) for entry in store.journal()] == [[], [], []]
+    store.write(lambda _: Commit(change=delete(KMS_MATERIAL, "k/0", "k/2")))
+
+    def held() -> list[bool]:
+        files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+        return [row.sealed.encode() in files for row in rows]
+
+    assert held() == [False, True, False]
+    store.close()
+    assert held() == [False, True, False]
+    again = SqliteStore(path)
+    assert list(again.world) == [(KMS_MATERIAL, rows[1])]
+    assert again.world.generation == 4
+    again.close()

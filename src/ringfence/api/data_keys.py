@@ -18,8 +18,6 @@ from ringfence.api.authorise.denial import refusal
 from ringfence.api.authorise.request import request_context
 from ringfence.api.ops.context import Call
 from ringfence.identity import ciphertext
-from ringfence.identity.evaluate import decide
-from ringfence.identity.gather import policies_of
 from ringfence.identity.organization import organization_levels
 from ringfence.identity.principal import Principal, PrincipalKind
 from ringfence.identity.question import Question
@@ -181,7 +179,7 @@ def _usable(
         targets=asked.targets,
         context={**_context(asker), **asked.context},
     )
-    decision = decide(question, policies_of(asker.world, asker.principal, owner))
+    decision = kms.decided(asker.world, question, owner)
     if not decision.allowed:
         raise refusal(question, decision, asker.sealer, "kms")
     if key is None:

@@ -38,7 +38,7 @@ def _granting(
     grants: Iterable[KmsGrant], action: str, context: Mapping[str, str], source_arn: str | None
 ) -> Iterator[dict[str, Any]]:
     for grant in grants:
-        if action in grant.operations and applies(grant, action, context, source_arn):
+        if action != "RetireGrant" and action in grant.operations and applies(grant, action, context, source_arn):
             yield _allow(action, grant.grantee, grant.grantee_service)
 
 

@@ -1,6 +1,7 @@
 """The journal: what each generation changed, when, and on whose behalf.
 
-An entry holds the rows as they were written, so that a World can be followed from one generation to the next.
+An entry holds the rows as they were written, so that a World can be followed from one generation to the next; but for rows of
+kinds that are `erased` (`model/kinds.py`), of which nothing may be left once they are deleted.
 """
 
 from __future__ import annotations

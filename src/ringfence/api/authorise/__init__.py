@@ -86,6 +86,5 @@ def answers(call: Call, world: World, params: Params) -> Iterable[tuple[Question
 
 def _policies(world: World, question: Question, owner: str, vpc_endpoint: str | None) -> Policies:
     policies = policies_of(world, question.principal, owner, vpc_endpoint)
-    if policies.resource_control and question.action.partition(":")[0] not in _RCP_SERVICES:
-        return replace(policies, resource_control=())
-    return policies
+    unbound = question.action.partition(":")[0] not in _RCP_SERVICES or kms.of_aws(world, question)
+    return replace(policies, resource_control=()) if policies.resource_control and unbound else policies

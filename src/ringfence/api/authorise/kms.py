@@ -9,15 +9,17 @@ that it is not there. What a request may be asked about is what the published da
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ringfence.api import keys
 from ringfence.api.authorise.ask import Ask, Values, request_tags, tag_keys, truth
 from ringfence.api.ops.context import Call, Params
 from ringfence.identity import actions, ciphertext, key_policies
+from ringfence.identity.evaluate import decide
+from ringfence.identity.gather import policies_of
 from ringfence.identity.principal import Principal, PrincipalKind
-from ringfence.identity.question import Attached, Target
+from ringfence.identity.question import Attached, Decision, Question, Target
 from ringfence.model.errors import ApiError, fault
 from ringfence.model.kinds import KMS_ALIAS, KMS_GRANT, KMS_KEY
 from ringfence.model.nouns.kms import KmsGrant, KmsKey
@@ -60,6 +62,18 @@ def ask(world: World, use: Use) -> Ask:
     if account != use.principal.account_id and not _may_cross(use):
         return Ask(f"kms:{use.action}", ())
     return Ask(f"kms:{use.action}", (_target(world, use, account),), _request(use))
+
+
+def of_aws(world: World, question: Question) -> bool:
+    """Is it about an AWS managed key? AWS Organizations User Guide, "Resource control policies": they do not bind those."""
+    held = (world.find(KMS_KEY, target.arn) for target in question.targets)
+    return any(key is not None and key.managed is not None for key in held)
+
+
+def decided(world: World, question: Question, owner: str) -> Decision:
+    """The answer to one question about a key of an account."""
+    policies = policies_of(world, question.principal, owner)
+    return decide(question, replace(policies, resource_control=()) if of_aws(world, question) else policies)
 
 
 def _may_cross(use: Use) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +14,6 @@ from ringfence.api.authorise.request import request_context
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.kms.policies import exists
 from ringfence.api.ops.kms.serve import any_key, invalid, kms, page
-from ringfence.identity.evaluate import decide
-from ringfence.identity.gather import policies_of
 from ringfence.identity.organization import organization_levels
 from ringfence.identity.question import Question
 from ringfence.model.errors import fault
@@ -43,7 +40,7 @@ def create_grant(call: Call, world: World, params: Params) -> Outcome:
     made = _grant(call, world, key, params)
     held = world.by(KMS_GRANT, "key", key.id)
     same = next((one for one in held if made.name and replace(made, id=one.id, created=one.created) == one), None)
-    _check_delegated(call, world, key, made, held)
+    _check_delegated(call, world, params, key, made)
     if same is not None:
         return Outcome(_reply(same), touched=(key.id,))
     call.check_quota("kms-grants-per-key", len(held) + 1)
@@ -89,23 +86,24 @@ def _check_principal(world: World, arn: str | None) -> None:
         raise fault("InvalidArnException", message=f"ARN does not refer to a valid principal: {arn}")
 
 
-def _check_delegated(call: Call, world: World, key: KmsKey, made: KmsGrant, held: Iterable[KmsGrant]) -> None:
+def _check_delegated(call: Call, world: World, params: Params, key: KmsKey, made: KmsGrant) -> None:
     """AWS: whoever may create grants by a grant alone, can give no more than that grant has. ApiError AccessDeniedException."""
-    if _may_create(call, world, key, ()):
+    held = world.by(KMS_GRANT, "key", key.id)
+    if _may_create(call, world, params, key, None):
         return
-    if not any(_within(made, one) and _may_create(call, world, key, (one,)) for one in held):
+    if not any(_within(made, one) and _may_create(call, world, params, key, one) for one in held):
         text = f"User: {call.principal.arn} is not authorized to perform: kms:CreateGrant on resource: {key.id}"
         raise fault("AccessDeniedException", message=f"{text} beyond the permissions of the grant that allows it")
 
 
-def _may_create(call: Call, world: World, key: KmsKey, grants: tuple[KmsGrant, ...]) -> bool:
-    """Could the caller create grants, were these the only ones?"""
-    others = [one.id for one in world.by(KMS_GRANT, "key", key.id) if one not in grants]
+def _may_create(call: Call, world: World, params: Params, key: KmsKey, only: KmsGrant | None) -> bool:
+    """Could the caller make this grant, were there no other, or only that one?"""
+    others = [one.id for one in world.by(KMS_GRANT, "key", key.id) if one is not only]
     alone = world.apply(delete(KMS_GRANT, *others)) if others else world
-    asked = authorise.ask(alone, authorise.use_of(call, {}, "CreateGrant", key.id))
+    asked = authorise.ask(alone, authorise.use_of(call, params, "CreateGrant", key.id))
     context = {**request_context(call, organization_levels(world, call.account_id)), **asked.context}
     question = Question(principal=call.principal, action=asked.action, targets=asked.targets, context=context)
-    return decide(question, policies_of(world, call.principal, key.owner_id)).allowed
+    return authorise.decided(alone, question, key.owner_id).allowed
 
 
 def _within(made: KmsGrant, parent: KmsGrant) -> bool:

@@ -13,8 +13,6 @@ from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.iam.entities import named
 from ringfence.api.ops.kms.serve import key_itself, kms, page
 from ringfence.identity.document import DocumentKind, listed, malformed, read, statements_of
-from ringfence.identity.evaluate import decide
-from ringfence.identity.gather import policies_of
 from ringfence.identity.organization import organization_levels
 from ringfence.identity.question import Question
 from ringfence.model.errors import fault
@@ -96,4 +94,4 @@ def _could_put_again(call: Call, after: World, key: KmsKey) -> bool:
     asked = authorise.ask(after, use)
     whole = {**request_context(call, organization_levels(after, call.account_id)), **asked.context}
     question = Question(principal=call.principal, action=asked.action, targets=asked.targets, context=whole)
-    return decide(question, policies_of(after, call.principal, key.owner_id)).allowed
+    return authorise.decided(after, question, key.owner_id).allowed
