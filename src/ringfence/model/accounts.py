@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ringfence.model.aws_prefix_lists import AWS_LISTS, find_list
-from ringfence.model.kinds import ACCOUNT, PREFIX_LIST, RESOURCE_SHARE, UNIT, Kind
+from ringfence.model.kinds import ACCOUNT, ORGANIZATION, PREFIX_LIST, RESOURCE_SHARE, UNIT, Kind
 from ringfence.model.nouns.identity import GLOBAL
 from ringfence.model.nouns.organization import Account
 from ringfence.model.nouns.prefix_list import AWS
-from ringfence.model.nouns.resource_share import ResourceShare
+from ringfence.model.nouns.resource_share import SERVICE, ResourceShare
 from ringfence.model.row import Row
 from ringfence.model.world import World
 
@@ -60,15 +60,15 @@ def places_of(world: World, account_id: str) -> frozenset[str]:
 
 def reaches(world: World, share: ResourceShare, account_id: str) -> bool:
     """Is the account a principal of the share? One that is a principal as a part of the owner's organization no longer is when
-    either leaves it."""
+    either leaves it, or the organization no longer trusts RAM (AWS Organizations User Guide: "AWS RAM and AWS Organizations")."""
     if share.owner_id == account_id or closed(world, account_id):
         return False
     places = places_of(world, account_id)
     common = {account_of(world, id).organization for id in (share.owner_id, account_id)}
+    home = world.find(ORGANIZATION, next(iter(common))) if len(common) == 1 else None
+    trusted = home.id if home is not None and any(access.principal == SERVICE for access in home.services) else None
     return any(
-        principal.accepted
-        and principal.key in places
-        and (principal.organization is None or common == {principal.organization})
+        principal.accepted and principal.key in places and principal.organization in (None, trusted)
         for principal in share.principals
     )
 
@@ -88,6 +88,7 @@ def visible(world: World, kind: Kind[Any], account_id: str, region: str) -> list
     if kind.noun not in SHAREABLE:
         return own
     found: dict[str, Any] = {row.id: row for row in AWS_LISTS.values() if row.region == region}
+    found |= {row.id: row for row in world.all(kind, AWS, region)}  # of an imported network
     for share in shares_reaching(world, account_id, region):
         for resource in share.resources:
             noun, _, id = resource.key.partition("/")

@@ -14,10 +14,13 @@ from ringfence.model.kinds import (
     GROUP_ASSOCIATION,
     INSTANCE,
     INSTANCE_PROFILE,
+    KINDS,
     MANAGED_POLICY,
     MFA_DEVICE,
     NETWORK_ACL,
     NETWORK_INTERFACE,
+    PREFIX_LIST,
+    RESOURCE_SHARE,
     ROLE,
     ROUTE_TABLE,
     SECURITY_GROUP,
@@ -47,6 +50,7 @@ def check(world: World) -> list[str]:
         *_interfaces(world),
         *_groups(world),
         *_associations(world),
+        *_prefix_lists(world),
         *_addresses(world),
         *_identities(world),
         *_flow_logs(world),
@@ -126,6 +130,21 @@ def _groups(world: World) -> Iterator[str]:
         for rule in group.rules:
             if sum(peer is not None for peer in (rule.cidr, rule.prefix_list_id, rule.group)) != 1:
                 yield f"{rule.id} has not exactly one peer"
+
+
+def _prefix_lists(world: World) -> Iterator[str]:
+    for row in world.all(PREFIX_LIST):
+        blocks = [entry.cidr for entry in row.entries]
+        if len(set(blocks)) != len(blocks) or any(block.version != row.family for block in blocks):
+            yield f"{row.id} has a block twice, or one of another family"
+        if len(blocks) > row.max_entries:
+            yield f"{row.id} has more than {row.max_entries} entries"
+    for share in world.all(RESOURCE_SHARE):
+        for resource in share.resources:
+            noun, _, id = resource.key.partition("/")
+            held = world.find(KINDS[noun], id)
+            if held is None or held.owner_id != share.owner_id:
+                yield f"{share.id} shares {resource.arn}, which its owner does not have"
 
 
 def _addresses(world: World) -> Iterator[str]:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from ringfence.insight.imports import snapshot
 from ringfence.insight.imports.load import Network, load
 from ringfence.insight.imports.notes import ImportProblem
 from ringfence.insight.reach.report import Reporter
 from ringfence.insight.reach.trace import trace_request
 from ringfence.model import invariants
-from ringfence.model.kinds import GAP, NETWORK_INTERFACE, ROUTE_TABLE, SECURITY_GROUP, VPC
+from ringfence.model.kinds import GAP, NETWORK_INTERFACE, PREFIX_LIST, ROUTE_TABLE, SECURITY_GROUP, VPC
 from ringfence.model.nouns.routing import RouteTarget
 from ringfence.model.world import World
 from ringfence.policy.compile import compile_world
@@ -238,6 +239,35 @@ def test_a_list_with_its_entries_is_read() -> None:
     assert ask(network, NEIGHBOUR, INSTANCE, 443)["dropped_at"] == "sg-ingress"
     assert ask(network, INSTANCE, "8.8.8.8", 443)["outcome"] == "ok"
     assert ask(network, INSTANCE, "52.218.1.1", 443)["unknown"]["component"] == "vpce-1"
+
+
+def test_lists_are_read_with_the_entries_that_were_recorded(tmp_path: Path) -> None:
+    """PL-08: `get-managed-prefix-list-entries` in a file that is named after the list, in one page or several; the rule and the
+    route name the list."""
+    documents = site()
+    _route(DestinationPrefixListId="pl-1a", GatewayId=IGW)(documents)
+    peers = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "PrefixListIds": [{"PrefixListId": "pl-2b"}]}
+    _set("groups", "SecurityGroups", IpPermissions=[peers])(documents)
+    managed = [{"PrefixListId": id, "PrefixListName": id, "AddressFamily": "IPv4", "MaxEntries": 9, "Version": 3,
+                "OwnerId": "111122223333"} for id in ("pl-1a", "pl-2b")]  # fmt: skip
+    documents["managed"] = {"PrefixLists": managed}
+    for name, document in documents.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    assert not load(tmp_path).notes.whole
+    (tmp_path / "entries-pl-1a.json").write_text(json.dumps({"Entries": [{"Cidr": "9.9.9.0/24", "Description": "x"}]}))
+    pages = [{"Entries": [{"Cidr": "10.0.0.10/32"}], "NextToken": "x"}, {"Entries": [{"Cidr": "10.9.0.0/16"}]}]
+    (tmp_path / "entries-pl-2b.json").write_text(json.dumps(pages))
+    network = load(tmp_path)
+    assert network.notes.whole, network.notes.view()
+    inside = ask(network, INSTANCE, NEIGHBOUR, 443)
+    assert (inside["outcome"], inside["rule"]["peer"], inside["rule"]["entry"]) == ("ok", "pl-2b", "10.0.0.10/32")
+    table = network.world.get(ROUTE_TABLE, TABLE)
+    assert [(route.prefix_list_id, route.target_id) for route in table.listed] == [("pl-1a", IGW)]
+    held = network.world.get(PREFIX_LIST, "pl-1a")
+    assert (held.max_entries, held.version, held.owner_id) == (9, 3, "111122223333")
+    assert snapshot.to_world(json.loads(snapshot.text(network.world))).all(PREFIX_LIST) == network.world.all(
+        PREFIX_LIST
+    )
 
 
 def test_routes_keep_what_they_lead_to() -> None:

@@ -94,6 +94,11 @@ class Draft:
         #: the account that records name, if it is one
         self._owner = accounts.pop() if len(accounts) == 1 else None
 
+    @property
+    def account(self) -> str | None:
+        """The account that the user or the records name."""
+        return self.options.account or self._owner
+
     # ------------------------------------------------------------------ rows
     def put(self, row: Row) -> None:
         """A row, or a later version of it."""

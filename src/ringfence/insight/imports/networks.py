@@ -9,12 +9,13 @@ from typing import Any
 
 from ringfence.insight.imports.draft import Draft, Source, region_of_zone
 from ringfence.insight.imports.record import Damaged, Record
+from ringfence.insight.imports.rules import Lists
 from ringfence.insight.reach.routes import ENDPOINT
 from ringfence.model.net import Network
 from ringfence.model.nouns.network import CidrAssociation, DhcpOptions, InternetGateway, Subnet, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl
 from ringfence.model.nouns.network_interface import NetworkInterface
-from ringfence.model.nouns.routing import Route, RouteTable, RouteTableAssociation, RouteTarget
+from ringfence.model.nouns.routing import ListRoute, Route, RouteTable, RouteTableAssociation, RouteTarget
 from ringfence.model.nouns.security_group import SecurityGroup
 from ringfence.model.regions import REGIONS
 
@@ -231,7 +232,7 @@ _ELSEWHERE = (
 )  # fmt: skip
 
 
-def route_tables(draft: Draft, lists: dict[str, tuple[Network, ...]]) -> None:
+def route_tables(draft: Draft, lists: Lists) -> None:
     """`lists`: prefix lists whose entries are known."""
     numbers: Counter[str] = Counter()
 
@@ -243,17 +244,18 @@ def route_tables(draft: Draft, lists: dict[str, tuple[Network, ...]]) -> None:
         vpc_id = vpc.id
         numbers[vpc_id] += 1
         routes: dict[Network, Route] = {}
+        listed: dict[str, ListRoute] = {}
         unread = [each.need("GatewayId") for each in record.items("PropagatingVgws")] if _unknown(record) else []
         record.ignore("PropagatingVgws")
         for each in record.items("Routes"):
             if each.data.get("State") == "blackhole":
-                draft.blackholes.update((id, str(block)) for block in _route(draft, vpc, each, lists, routes, unread))
+                draft.blackholes.add((id, _route(draft, vpc, each, lists, routes, listed, unread)))
             else:
-                _route(draft, vpc, each, lists, routes, unread)
+                _route(draft, vpc, each, lists, routes, listed, unread)
         draft.put(
             RouteTable(
                 id=id, **draft.owned(record, source, vpc.region, vpc.owner_id), tags=record.tags(), vpc_id=vpc_id,
-                number=numbers[vpc_id], routes=tuple(routes.values()),
+                number=numbers[vpc_id], routes=tuple(routes.values()), listed=tuple(listed.values()),
                 associations=tuple(_associations(draft, record, id, vpc)), unread=tuple(dict.fromkeys(unread)),
             )
         )  # fmt: skip
@@ -270,34 +272,28 @@ def _unknown(record: Record) -> bool:
 
 
 def _route(
-    draft: Draft, vpc: Vpc, record: Record, lists: dict[str, tuple[Network, ...]], routes: dict[Network, Route],
+    draft: Draft, vpc: Vpc, record: Record, lists: Lists, routes: dict[Network, Route], listed: dict[str, ListRoute],
     unread: list[str],
-) -> tuple[Network, ...]:  # fmt: skip
-    """One route of the record: none for a VPC's own, several for a prefix list. Its destinations."""
+) -> str:  # fmt: skip
+    """One route of the record, to a block or to a prefix list; none for a VPC's own. Its destination."""
     record.ignore("State", "InstanceOwnerId", "InstanceId", "IpAddress")
     target, target_id = _target(record)
     origin = record.text("Origin") or "CreateRoute"
     block = record.block("DestinationCidrBlock") or record.block("DestinationIpv6CidrBlock")
     list_id = record.text("DestinationPrefixListId")
+    if list_id is not None and list_id not in lists:
+        unread.append(list_id + (ENDPOINT if (target_id or "").startswith("vpce-") else ""))
+        return list_id
     if list_id is not None:
-        destinations = lists.get(list_id)
-        if destinations is None:
-            unread.append(list_id + (ENDPOINT if (target_id or "").startswith("vpce-") else ""))
-            return ()
+        listed[list_id] = ListRoute(prefix_list_id=list_id, target=target, target_id=target_id or "", origin=origin)
     elif block is None:
         raise Damaged("a route has no destination")
-    else:
-        destinations = (block,)
-    for destination in destinations:
-        own = any(destination == a.block for a in (*vpc.ipv4, *vpc.ipv6))
-        if target is RouteTarget.LOCAL and own:
-            continue  # they follow the VPC's blocks (RT-02)
-        if list_id is not None and destination in routes:
-            continue  # a route of the table's own wins over one of a list
-        routes[destination] = Route(destination=destination, target=target, target_id=target_id, origin=origin)
+    elif target is not RouteTarget.LOCAL or all(block != a.block for a in (*vpc.ipv4, *vpc.ipv6)):
+        # local ones follow the VPC's blocks (RT-02)
+        routes[block] = Route(destination=block, target=target, target_id=target_id, origin=origin)
     if target is RouteTarget.UNMODELLED and target_id is not None:
         draft.notes.not_modelled[target_id] = "a target of routes"
-    return destinations
+    return list_id or str(block)
 
 
 def targets(draft: Draft) -> None:
@@ -305,14 +301,14 @@ def targets(draft: Draft) -> None:
     kinds = {RouteTarget.INTERNET_GATEWAY: (InternetGateway, "describe-internet-gateways"),
              RouteTarget.NETWORK_INTERFACE: (NetworkInterface, "describe-network-interfaces")}  # fmt: skip
     for table in draft.all(RouteTable):
-        for route in table.routes:
-            kind, command = kinds.get(route.target, (None, ""))
-            known = kind is None or route.target_id is None or draft.find(kind, route.target_id) is not None
-            if not known and (table.id, str(route.destination)) not in draft.blackholes:
-                why = (
-                    f"the route {route.destination} of {table.id} leads to it, and it is not in the import ({command})"
-                )
-                draft.problem(table.vpc_id, route.target_id, why)
+        ways = [(str(route.destination), route.target, route.target_id) for route in table.routes]
+        ways += [(route.prefix_list_id, route.target, route.target_id or None) for route in table.listed]
+        for destination, target, target_id in ways:
+            kind, command = kinds.get(target, (None, ""))
+            known = kind is None or target_id is None or draft.find(kind, target_id) is not None
+            if not known and (table.id, destination) not in draft.blackholes:
+                why = f"the route {destination} of {table.id} leads to it, and it is not in the import ({command})"
+                draft.problem(table.vpc_id, target_id, why)
 
 
 def _target(record: Record) -> tuple[RouteTarget, str | None]:

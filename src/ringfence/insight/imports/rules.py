@@ -10,33 +10,51 @@ from ringfence.insight.imports.record import Damaged, Record
 from ringfence.model.net import ICMP_FAMILY, PORTED, Network, PortRange, parse_network, parse_protocol
 from ringfence.model.nouns.network import Vpc
 from ringfence.model.nouns.network_acl import FINAL_RULE_IPV4, NetworkAcl, NetworkAclEntry
+from ringfence.model.nouns.prefix_list import AWS, PrefixList, PrefixListEntry
 from ringfence.model.nouns.security_group import GroupAssociation, GroupReference, SecurityGroup, SecurityGroupRule
 
-Lists = dict[str, tuple[Network, ...]]
+#: prefix lists whose entries are known
+Lists = frozenset[str]
 
 
 def prefix_lists(draft: Draft) -> Lists:
-    """Prefix lists whose entries are in the import: `describe-prefix-lists` has AWS's own ones with theirs.
+    """Prefix lists whose entries are in the import: `describe-prefix-lists` has AWS's own ones with theirs, recordings of
+    `get-managed-prefix-list-entries` those of others.
 
     `describe-managed-prefix-lists` tells of the same lists, without entries.
     """
-    found: Lists = {}
+    entries: dict[str, tuple[PrefixListEntry, ...]] = {}
+    about: dict[str, dict[str, Any]] = {}
     for record, source in draft.archive.records.get("PrefixLists", []):
         try:
             id = record.need("PrefixListId")
-            blocks = tuple(_block(text) for text in record.texts("Cidrs"))
-            if record.has("Cidrs") and found.setdefault(id, blocks) != blocks:
+            blocks = tuple(PrefixListEntry(cidr=_block(text)) for text in record.texts("Cidrs"))
+            if record.has("Cidrs") and entries.setdefault(id, blocks) != blocks:
                 draft.problem(None, id, "it is recorded twice, with different entries")
+            held = about.setdefault(id, {"region": source.region or draft.options.region or "us-east-1"})
+            known = {"name": record.text("PrefixListName"), "owner_id": record.text("OwnerId"), "tags": record.tags(),
+                     "max_entries": record.number("MaxEntries"), "version": record.number("Version")}  # fmt: skip
+            held.update({name: value for name, value in known.items() if value})
             draft.notes.read["PrefixLists"] += 1
         except Damaged as problem:
             draft.problem(None, source.name, str(problem))
         record.ignore(*_LIST_IGNORED).done(draft.notes)
-    return found
+    for id, blocks in entries.items():
+        draft.put(_list(draft, id, blocks, about[id]))
+    return frozenset(entries)
+
+
+def _list(draft: Draft, id: str, entries: tuple[PrefixListEntry, ...], about: dict[str, Any]) -> PrefixList:
+    of_aws = str(about.get("name", "")).startswith("com.amazonaws.")
+    owner = AWS if of_aws else draft.account or "000000000000"
+    defaults = {"owner_id": owner, "name": id, "max_entries": max(1, len(entries))}
+    family = entries[0].cidr.version if entries else 4
+    return PrefixList(id=id, family=family, entries=entries, **{**defaults, **about})
 
 
 _LIST_IGNORED = (
-    "PrefixListName", "AddressFamily", "State", "StateMessage", "PrefixListArn", "MaxEntries", "Version", "Tags", "OwnerId",
-    "IpamPrefixListResolverTargetId", "IpamPrefixListResolverSyncEnabled",
+    "AddressFamily", "State", "StateMessage", "PrefixListArn", "IpamPrefixListResolverTargetId",
+    "IpamPrefixListResolverSyncEnabled",
 )  # fmt: skip
 
 
@@ -87,8 +105,7 @@ def _missing_rules(draft: Draft, ids: dict[Any, SecurityGroupRule]) -> None:
     """Two recordings of the same rules must agree."""
     for (group_id, permission), rule in ids.items():
         group = draft.find(SecurityGroup, group_id)
-        listed = rule.prefix_list_id is not None  # may have been expanded
-        if group is not None and not listed and permission not in {each.permission for each in group.rules}:
+        if group is not None and permission not in {each.permission for each in group.rules}:
             draft.problem(
                 group.vpc_id, rule.id, f"it is not among the permissions of {group_id}: recorded at another time?"
             )
@@ -116,21 +133,12 @@ def _rules(
                 raise Damaged(f"{peer.shape} has no {field}")
             yield rule(peer, cidr=block)
     for peer in record.items("PrefixListIds"):
-        yield from _listed(draft, peer, peer.need("PrefixListId"), lists, rule)
+        list_id = peer.need("PrefixListId")
+        if list_id not in lists:
+            draft.notes.not_modelled[list_id] = "a prefix list without its entries"
+        yield rule(peer, prefix_list_id=list_id)
     for peer in record.items("UserIdGroupPairs"):
         yield rule(peer, group=_reference(draft, peer, owner, group_id))
-
-
-def _listed(draft: Draft, peer: Record, id: str, lists: Lists, rule: Any) -> Iterator[SecurityGroupRule]:
-    """A rule for each entry of a list that is known; else one that is answered as unknown."""
-    if id in lists:
-        draft.notes.made_up["rules for the entries of prefix lists"] += len(lists[id])
-        for block in lists[id]:
-            yield rule(peer, cidr=block)
-        peer.ignore("Description")
-    else:
-        draft.notes.not_modelled[id] = "a prefix list without its entries"
-        yield rule(peer, prefix_list_id=id)
 
 
 def _reference(draft: Draft, peer: Record, owner: str, group_id: str) -> GroupReference:

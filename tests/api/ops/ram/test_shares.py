@@ -194,6 +194,11 @@ def test_within_an_organization_there_is_no_invitation(two: Two) -> None:
     two.share(OTHER_ACCOUNT)
     two.share(organization)
     assert two.seen()
+    ours = two.front.client("organizations")
+    ours.disable_aws_service_access(ServicePrincipal="ram.amazonaws.com")
+    assert not two.seen()
+    ours.enable_aws_service_access(ServicePrincipal="ram.amazonaws.com")
+    assert two.seen()
     two.front.client("organizations", key=OTHER_KEY).leave_organization()
     assert not two.seen()
 
