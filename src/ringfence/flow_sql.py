@@ -6,7 +6,7 @@ Columns are named as Parquet files name them (`pkt_srcaddr`); a field that a fil
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ class NoFiles(Exception):
     """There is nothing to ask."""
 
 
-def connect(places: Iterable[Path]) -> Any:
-    """A DuckDB connection with the view. ImportError without duckdb; NoFiles."""
+def connect(places: Iterable[Path], plain: Callable[[Path], Path] = Path) -> Any:
+    """A DuckDB connection with the view. `plain`: where the text of a sealed file is. ImportError without duckdb; NoFiles."""
     import duckdb
 
-    parquet, text = files(places)
+    parquet, text = (list(map(plain, paths)) for paths in files(places))
     parts = [part for part in (_parquet(parquet), *_texts(text)) if part]
     if not parts:
         raise NoFiles("there are no flow log files here yet (AWSLogs/…/vpcflowlogs/…)")

@@ -205,6 +205,7 @@ def run_sql(args: argparse.Namespace) -> int:
     """Rows of an own or a predefined query."""
     from ringfence import flow_sql
     from ringfence.insight.flowlogs.queries import BY_NAME, QUERIES
+    from ringfence.sealed_files import CannotOpen, SealedFiles
 
     if args.list:
         _table(["query", "what"], [(query.name, query.description) for query in QUERIES])
@@ -214,20 +215,24 @@ def run_sql(args: argparse.Namespace) -> int:
     if args.query and args.query not in BY_NAME:
         raise CommandError(f"there is no predefined query {args.query!r}: --list has their names", 2)
     bounds = [None if value is None else int(value) for value in (args.since, args.until)]
+    sealed = SealedFiles(lambda: running(args.endpoint))
     try:
         sql = args.text or BY_NAME[args.query].text(flow_sql.VIEW, flow_sql.between(*bounds), args.of_address or "")
-        db = flow_sql.connect(args.files or [Path(running(args.endpoint).run).parent / "buckets"])
+        places = args.files or [Path(running(args.endpoint).run).parent / "buckets"]
+        db = flow_sql.connect(places, sealed.plain)
         names, rows = flow_sql.run(db, sql)
     except ImportError:
         raise CommandError("needs DuckDB: pip install 'ringfence[sql]'") from None
     except ValueError as problem:
         raise CommandError(f"{problem}: give it with --address", 2) from None
-    except flow_sql.NoFiles as problem:
+    except (flow_sql.NoFiles, CannotOpen) as problem:
         raise CommandError(str(problem)) from None
     except Exception as problem:
         if type(problem).__module__.partition(".")[0] not in ("duckdb", "_duckdb"):
             raise
         raise CommandError(str(problem), 2) from None
+    finally:
+        sealed.close()
     return _rows(args, names, rows)
 
 

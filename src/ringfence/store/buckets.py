@@ -327,6 +327,12 @@ def _key(path: str) -> str:
     return "/".join("" if part == "%" else unquote(part) for part in path.split("/"))
 
 
+def object_of(place: str) -> tuple[str, str]:
+    """Bucket and key of a file, by its path below the folder of all buckets."""
+    bucket, _, path = place.partition("/")
+    return unquote(bucket), _key(path)
+
+
 def _walk(folder: Path, below: str) -> Iterator[str]:
     start = folder / _relative(below) if below else folder
     for directory, _, files in os.walk(start):
