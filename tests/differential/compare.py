@@ -101,8 +101,10 @@ class Run:
 class Neighbours(Run):
     """Neighbouring VPCs made of rows."""
 
+    elements = neighbours.ELEMENTS
+
     def build(self, seed: int) -> None:
-        self.scene = neighbours.scene(self.chance)
+        self.scene = neighbours.scene(self.chance, self.elements)
 
     @property
     def rows(self) -> World:

@@ -207,13 +207,13 @@ def range_end_excluded(patch: pytest.MonkeyPatch) -> Any:
 
 @fault
 def group_references_through_a_middlebox(patch: pytest.MonkeyPatch) -> Any:
-    true = evaluate._members
-    patch.setattr(evaluate, "_members", lambda index, eni, rule, **_more: true(index, eni, rule, allowed=True))
+    true = evaluate._admits
+    patch.setattr(evaluate, "_admits", lambda *seen, **more: true(*seen, **more | {"direct": True}))
 
 
 @fault
 def group_references_never_match(patch: pytest.MonkeyPatch) -> Any:
-    patch.setattr(evaluate, "_members", lambda *_, **_more: None)
+    patch.setattr(evaluate, "named_members", lambda *_, **_more: frozenset())
 
 
 @fault
@@ -285,7 +285,11 @@ def refused_packets_leave_state(patch: pytest.MonkeyPatch) -> Any:
     patch.setattr(evaluate._Journey, "_end", wrong_end)
 
 
-#: in neighbouring VPCs made of rows (tests.differential.compare.Neighbours)
+#: sought in neighbouring VPCs made of rows (tests.differential.compare.Neighbours): those of what is between them, and
+#: some that packets there meet sooner
 NEIGHBOUR_FAULTS: dict[str, Seed] = {
-    name: seed for element in sorted(neighbours.ELEMENTS) for name, seed in neighbour_faults.SEEDS[element].items()
-}
+    name: FAULTS.pop(name)
+    for name in (
+        "always-established", "everything-tracked", "group-references-through-a-middlebox", "icmp-code-ignored",
+    )
+} | {name: seed for element in sorted(neighbours.ELEMENTS) for name, seed in neighbour_faults.SEEDS[element].items()}  # fmt: skip

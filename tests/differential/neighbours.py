@@ -58,7 +58,7 @@ from tests.builders import (
 )
 
 #: what is made of the three elements; the rest of a scene does not need them
-ELEMENTS = frozenset({"lists"})
+ELEMENTS = frozenset({"lists", "peering"})
 
 V6 = "fd52:4946:0:"
 S3_BLOCKS = ("52.216.0.0/15", "54.231.0.0/25")
@@ -70,6 +70,7 @@ BLOCKS4 = (
 )  # fmt: skip
 BLOCKS6 = (ANY6, "fd52:4946::/32", f"{V6}100::/56", f"{V6}000::/64", f"{V6}200::10/128", "2001:db8:f::/48")
 LISTS = ("l0", "l1", "l2", "l3", "l4")
+WIDE = LISTS[0]
 PORTS = (443, 443, 443, 80, 22, 53, 1024)
 RANGES = ((443, 443), (80, 80), (0, 65535), (0, 65535), (1024, 65535), (22, 80))
 STATES = tuple(PeeringStatus)
@@ -87,6 +88,7 @@ class Scene:
     chance: random.Random
     numbers: dict[str, int]
     places: dict[str, tuple[str, str]]
+    elements: frozenset[str]
     pairs: dict[str, tuple[str, str]] = field(default_factory=dict)  # of the peering connections, by name
     with_gateway: list[str] = field(default_factory=list)
     with_endpoint: dict[str, tuple[str, ...]] = field(default_factory=dict)  # VPC -> tables
@@ -101,27 +103,29 @@ class Scene:
         return self.chance.random() < chance
 
     def prefixes(self, name: str) -> PrefixList:
-        """Of one family, often with blocks that hold each other, sometimes empty."""
-        blocks = BLOCKS4 if self.maybe(0.75) else BLOCKS6
-        return prefix_list(name, *self.chance.sample(blocks, self.chance.choice((0, 1, 1, 2, 3, 4))))
+        """Of one family, often with blocks that hold each other, sometimes empty; the first is everyone, and some more."""
+        blocks = BLOCKS4 if name == WIDE or self.maybe(0.7) else BLOCKS6
+        some = self.chance.sample(blocks, self.chance.choice((0, 1, 1, 2, 3, 4)))
+        return prefix_list(name, *dict.fromkeys([ANY, *some] if name == WIDE else some))
 
     def rule(self, name: str, number: int, *, out: bool) -> SecurityGroupRule:
         """A rule of a group of VPC `name`."""
         protocol = self.chance.choice(("-1", "-1", "tcp", "tcp", "udp", "icmp", "icmpv6", "47"))
         peers: list[Any] = [self.chance.choice(BLOCKS4), self.chance.choice((*BLOCKS4, *BLOCKS6, ANY)), f"{name}g0"]
-        if "lists" in ELEMENTS:
-            peers += [ident("pl", self.chance.choice((*LISTS, "s3"))) for _ in range(2)]
-        if "peering" in ELEMENTS:
+        if "lists" in self.elements:
+            peers += [ident("pl", self.chance.choice((*LISTS, WIDE, "s3"))) for _ in range(2)]
+        if "peering" in self.elements:
             peers += [self.reference(name)] * 3
         made = egress if out else ingress
-        icmp = self.chance.choice(((-1, -1), (8, -1), (128, 0)))
+        icmp = self.chance.choice(((-1, -1), (8, -1), (8, 0), (128, 0)))
         return made(self.chance.choice(peers), protocol, self.chance.choice(RANGES), icmp=icmp, id=f"{number}{out}")
 
     def reference(self, name: str) -> Any:
-        """A group of another VPC, peered or not; sometimes one that is gone."""
+        """A group of another VPC, peered or not, sometimes one that is gone; some were named under an earlier connection."""
         other = self.chance.choice([n for n in self.numbers if n != name])
         over = next((pcx for pcx, pair in self.pairs.items() if set(pair) == {name, other}), "gone")
-        which = "gone" if self.maybe(0.05) else f"{other}g{self.chance.randrange(3)}"
+        over = "earlier" if self.maybe(0.25) else over
+        which = "gone" if self.maybe(0.05) else f"{other}g{self.chance.randrange(2)}"
         return peer_group(which, vpc=other, over=over, owner=self.places[other][0])
 
     def group(self, name: str, number: int) -> SecurityGroup:
@@ -161,7 +165,7 @@ class Scene:
             ident("eni", "gone"),
             ident("igw", name if name in self.with_gateway else "gone"),
         ]
-        if "peering" in ELEMENTS:
+        if "peering" in self.elements:
             out += [ident("pcx", pcx) for pcx, pair in self.pairs.items() if name in pair] * 2
         return out
 
@@ -171,7 +175,7 @@ class Scene:
         own = IPv4Network(f"10.{number}.0.0/16")
         routes: dict[str, Route] = {}
         listed: dict[str, ListRoute] = {}
-        for pcx, pair in self.pairs.items() if "peering" in ELEMENTS else ():
+        for pcx, pair in self.pairs.items() if "peering" in self.elements else ():
             if name in pair and self.maybe(0.85):
                 away = pair[0] if pair[1] == name else pair[1]
                 far = self.numbers[away]
@@ -185,7 +189,7 @@ class Scene:
                 routes[block] = route(block, self.chance.choice(self.targets(name)))
         if self.maybe(0.15):  # RT-08: a whole subnet, through the appliance
             routes[f"10.{number}.0.0/24"] = route(f"10.{number}.0.0/24", ident("eni", f"{name}2"))
-        for which in self.chance.sample(LISTS, self.chance.choice((0, 1, 1, 2))) if "lists" in ELEMENTS else ():
+        for which in self.chance.sample(LISTS, self.chance.choice((0, 1, 1, 2))) if "lists" in self.elements else ():
             listed[which] = list_route(which, self.chance.choice(self.targets(name)))
         if called in self.with_endpoint.get(name, ()):
             listed["s3"] = list_route("s3", ident("vpce", name))
@@ -198,13 +202,13 @@ class Scene:
         """Two subnets, one of them sometimes in a second block, and three instances; the last may be an appliance."""
         number, second = self.numbers[name], self.maybe(0.3)
         other = f"10.{number + 8}.0" if second else f"10.{number}.1"
-        groups = [f"{name}g{n}" for n in range(3)]
+        groups = [f"{name}g{n}" for n in range(2)]
         rows: list[Any] = [
             vpc(name, f"10.{number}.0.0/16", ipv6=[six(name, "00::/56")],
                 secondary=[f"10.{number + 8}.0.0/20"] if second else []),
             subnet(f"{name}0", f"10.{number}.0.0/24", vpc=name, ipv6=[six(name, "00::/64")]),
             subnet(f"{name}1", f"{other}.0/24", vpc=name, ipv6=[six(name, "01::/64")]),
-            self.acl(name), [self.group(name, n) for n in range(3)], self.table(name, name), self.table(name, f"{name}t"),
+            self.acl(name), [self.group(name, n) for n in range(2)], self.table(name, name), self.table(name, f"{name}t"),
         ]  # fmt: skip
         for n in range(3):
             place = f"{other}" if n == 1 else f"10.{number}.0"
@@ -263,7 +267,7 @@ class Scene:
         kind = chance.choice((8, 8, 8, 0, 13)) if protocol == 1 else chance.choice((128, 128, 129)) if icmp else 0
         made = Packet(
             src=src, dst=dst, protocol=protocol, sport=chance.choice((40000, 1024, 443)) if ported else 0,
-            dport=chance.choice(PORTS) if ported else 0, icmp_type=kind,
+            dport=chance.choice(PORTS) if ported else 0, icmp_type=kind, icmp_code=chance.choice((0, 0, 0, 4)) if icmp else 0,
         )  # fmt: skip
         return (spec.INTERNET if sender is None else sender.id), made
 
@@ -271,18 +275,20 @@ class Scene:
     def change(self) -> None:
         """One random change in the middle of conversations."""
         name = self.chance.choice(list(self.numbers))
-        steps = [self._regroup, self._rewrite, self._reroute]
-        steps += [self._relist] * 2 if "lists" in ELEMENTS else []
-        steps += [self._repeer] * 2 if "peering" in ELEMENTS and self.pairs else []
-        steps += [self._reserve] if "endpoints" in ELEMENTS else []
+        steps = [self._regroup, self._rewrite, self._rewrite, self._reroute]
+        steps += [self._relist] * 2 if "lists" in self.elements else []
+        steps += [self._repeer] * 2 if "peering" in self.elements and self.pairs else []
+        steps += [self._reserve] if "endpoints" in self.elements else []
         self.chance.choice(steps)(name)
 
     def _regroup(self, name: str) -> None:
         eni = self.world.get(NETWORK_INTERFACE, ident("eni", f"{name}{self.chance.randrange(3)}"))
-        self.world = changed(self.world, replace(eni, groups=(ident("sg", f"{name}g{self.chance.randrange(3)}"),)))
+        self.world = changed(self.world, replace(eni, groups=(ident("sg", f"{name}g{self.chance.randrange(2)}"),)))
 
     def _rewrite(self, name: str) -> None:
-        self.world = changed(self.world, self.group(name, self.chance.randrange(3)))
+        """Other rules, or none."""
+        made = self.group(name, self.chance.randrange(2))
+        self.world = changed(self.world, replace(made, rules=()) if self.maybe(0.3) else made)
 
     def _reroute(self, name: str) -> None:
         self.world = changed(self.world, self.table(name, self.chance.choice((name, f"{name}t"))))
@@ -330,7 +336,7 @@ class Scene:
         return self.chance.choice(((name,), (f"{name}t",), (name, f"{name}t")))
 
 
-def scene(chance: random.Random) -> Scene:
+def scene(chance: random.Random, elements: frozenset[str] = ELEMENTS) -> Scene:
     """Two or three VPCs: peered in a chain or all together, in two accounts or two Regions."""
     names = "abc" if chance.random() < 0.7 else "ab"
     twins = len(names) == 3 and chance.random() < 0.2  # PCX-03: as long as b and c are not peered
@@ -340,19 +346,19 @@ def scene(chance: random.Random) -> Scene:
         places["b"] = (OTHER_ACCOUNT, REGION)
     if chance.random() < 0.35:
         places[names[-1]] = (ACCOUNT, OTHER_REGION)
-    made = Scene(chance, numbers, places)
+    made = Scene(chance, numbers, places, elements)
     wanted = [("b", "a")] + ([("a", "c")] if twins or made.maybe(0.25) else []) + ([] if twins else [("b", "c")])
     made.pairs = {"".join(pair): pair for pair in wanted if set(pair) <= set(names)}
     made.with_gateway = [name for name in names if made.maybe(0.5)]
-    if "endpoints" in ELEMENTS:
+    if "endpoints" in elements:
         made.with_endpoint = {name: made._some_tables(name) for name in names if made.maybe(0.6)}
     rows: list[Any] = [made.vpc(name) for name in names]
     rows += (
         [*(made.prefixes(name) for name in LISTS), prefix_list("s3", *S3_BLOCKS, owner_id="AWS", most=2)]
-        if ELEMENTS & {"lists", "endpoints"}
+        if elements & {"lists", "endpoints"}
         else []
     )
-    rows += [made.connection(name) for name in made.pairs] if "peering" in ELEMENTS else []
+    rows += [made.connection(name) for name in made.pairs] if "peering" in elements else []
     made.world = world(*rows)
-    assert "lists" not in ELEMENTS or made.world.find(PREFIX_LIST, ident("pl", "s3")) is not None
+    assert "lists" not in elements or made.world.find(PREFIX_LIST, ident("pl", "s3")) is not None
     return made

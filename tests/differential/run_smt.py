@@ -7,7 +7,8 @@ import time
 
 from ringfence.insight.reach.engine import Engine
 from tests.differential import directed, smt
-from tests.differential.compare import Neighbours, Run
+from tests.differential.compare import Run
+from tests.differential.reach_compare import Listed
 
 
 def main() -> int:
@@ -16,7 +17,7 @@ def main() -> int:
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     started, proven = time.monotonic(), {"pairs": 0, "inbound": 0}
     for seed in range(first, first + count):
-        run = Neighbours(seed) if seed % 3 == 2 else Run(seed)
+        run = Listed(seed) if seed % 3 == 2 else Run(seed)
         if seed % 3 == 1:
             directed.strict(run.api.call, run.chance, run.site)
         for _ in range(3):
