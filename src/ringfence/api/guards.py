@@ -51,7 +51,7 @@ def _forbidden(
     before = engines.of(world)
     now = engines.of(after)
     for scope in scopes:
-        content = content_of(json.loads(scope.content))
+        content = content_of(json.loads(scope.content), after)
         found = opened((world, before), (after, now), content, scope.owner_id, scope.region)
         paths = [path.text for path in islice(found, _TOLD + 1)]
         if paths:

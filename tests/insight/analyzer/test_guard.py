@@ -77,7 +77,7 @@ def _differences(seeds: range) -> tuple[int, int, list[str]]:
             api.settle()
             generator.refresh(api.call, site)
             engine = api.engines.of(api.world)
-            content = content_of(scoped.scope())
+            content = content_of(scoped.scope(), api.world)
             whole = _everything(before, (api.world, engine), content)
             quick = any(guard.opened(before, (api.world, engine), content, ACCOUNT, REGION))
             cases, opening = cases + 1, opening + whole
@@ -115,7 +115,9 @@ def test_what_becomes_unknown_is_refused() -> None:
         id="gap-1", owner_id=ACCOUNT, region=REGION, vpc_id=ident("vpc", "main"), element="nat-0123", why="not modelled"
     )  # fmt: skip
     after = api.world.apply(put(GAP, gap))
-    content = content_of({"MatchPaths": [{"Source": {"ResourceStatement": {"Resources": [ident("vpc", "main")]}}}]})
+    content = content_of(
+        {"MatchPaths": [{"Source": {"ResourceStatement": {"Resources": [ident("vpc", "main")]}}}]}, api.world
+    )
     sides = (api.world, api.engines.of(api.world)), (after, api.engines.of(after))
     (told,) = guard.opened(*sides, content, ACCOUNT, REGION)
     assert "cannot be told: nat-0123" in told.text

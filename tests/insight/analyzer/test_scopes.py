@@ -78,7 +78,7 @@ def test_the_rules_of_findings_are_those_that_decide() -> None:
 def _compared(seed: int) -> int:
     scoped = Scoped(seed, Tally())
     world = scoped.run.api.world
-    everything = content_of({"MatchPaths": [{"Source": {"ResourceStatement": {"ResourceTypes": [IGW, ENI]}}}]})
+    everything = content_of({"MatchPaths": [{"Source": {"ResourceStatement": {"ResourceTypes": [IGW, ENI]}}}]}, world)
     held = scope.Scope(world, scoped.run.api.engines.of(world), everything, ACCOUNT, REGION)
     telling, seen = findings._Telling(held), 0
     for path in held.paths():

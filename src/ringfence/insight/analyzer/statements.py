@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringfence.insight.analyzer.views import kind_of, kind_of_arn
+from ringfence.model.aws_prefix_lists import find_list
 from ringfence.model.kinds import (
     INSTANCE,
     INTERNET_GATEWAY,
@@ -23,6 +24,7 @@ from ringfence.model.kinds import (
     VPC,
 )
 from ringfence.model.net import PORTED, Network, PortRange, parse_address, parse_network, parse_protocol
+from ringfence.model.world import World
 
 Given = Mapping[str, Any]
 IGW, ENI, EC2 = "AWS::EC2::InternetGateway", "AWS::EC2::NetworkInterface", "AWS::EC2::Instance"
@@ -86,35 +88,61 @@ class Content:
             yield entry.destination.header
 
 
-def content_of(given: Given) -> Content:
-    """The scope that `MatchPaths` and `ExcludePaths` say."""
+def content_of(given: Given, world: World) -> Content:
+    """The scope that `MatchPaths` and `ExcludePaths` say. Prefix lists mean what they hold in the World (PL-08).
+
+    A list that is gone is taken for every address in a path that matches, for none in one that is excluded: nothing is
+    overlooked because a list was deleted.
+    """
+    match, exclude = _Reading(world, None), _Reading(world, ())
     return Content(
-        tuple(_entry(path) for path in given.get("MatchPaths") or ()),
-        tuple(_entry(path) for path in given.get("ExcludePaths") or ()),
+        tuple(match.entry(path) for path in given.get("MatchPaths") or ()),
+        tuple(exclude.entry(path) for path in given.get("ExcludePaths") or ()),
     )
 
 
-def _entry(path: Given) -> Entry:
-    through = tuple(_statement(each) for each in path.get("ThroughResources") or ())
-    return Entry(_statement(path.get("Source") or {}), _statement(path.get("Destination") or {}), through)
+Blocks = tuple[Network, ...] | None
 
 
-def _statement(given: Given) -> Statement:
-    resource = given.get("ResourceStatement") or {}
-    named, types = resource.get("Resources"), resource.get("ResourceTypes")
-    return Statement(
-        frozenset(id.rpartition("/")[2] for id in named) if named else None, frozenset(types) if types else None,
-        _header(given.get("PacketHeaderStatement") or {}),
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Paths of one kind. `missing`: what a list that is gone means."""
 
+    world: World
+    missing: Blocks
 
-def _header(given: Given) -> Header:
-    protocols = given.get("Protocols")
-    return Header(
-        _blocks(given.get("SourceAddresses")), _blocks(given.get("DestinationAddresses")),
-        _ports(given.get("SourcePorts")), _ports(given.get("DestinationPorts")),
-        frozenset(parse_protocol(text) for text in protocols) if protocols else None,
-    )  # fmt: skip
+    def entry(self, path: Given) -> Entry:
+        through = tuple(self._statement(each) for each in path.get("ThroughResources") or ())
+        return Entry(self._statement(path.get("Source") or {}), self._statement(path.get("Destination") or {}), through)
+
+    def _statement(self, given: Given) -> Statement:
+        resource = given.get("ResourceStatement") or {}
+        named, types = resource.get("Resources"), resource.get("ResourceTypes")
+        return Statement(
+            frozenset(id.rpartition("/")[2] for id in named) if named else None, frozenset(types) if types else None,
+            self._header(given.get("PacketHeaderStatement") or {}),
+        )  # fmt: skip
+
+    def _header(self, given: Given) -> Header:
+        protocols = given.get("Protocols")
+        return Header(
+            self._side(given, "Source"), self._side(given, "Destination"),
+            _ports(given.get("SourcePorts")), _ports(given.get("DestinationPorts")),
+            frozenset(parse_protocol(text) for text in protocols) if protocols else None,
+        )  # fmt: skip
+
+    def _side(self, given: Given, side: str) -> Blocks:
+        lists = given.get(f"{side}PrefixLists")
+        if not lists:
+            return _blocks(given.get(f"{side}Addresses"))
+        found: tuple[Network, ...] = ()
+        for name in lists:
+            held = find_list(self.world, name.rpartition("/")[2])
+            blocks = self.missing if held is None else tuple(entry.cidr for entry in held.entries)
+            if blocks is None:
+                return None
+            found += blocks
+        return found
 
 
 def _blocks(given: Any) -> tuple[Network, ...] | None:

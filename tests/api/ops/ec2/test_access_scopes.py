@@ -99,6 +99,32 @@ def test_prefix_lists_that_do_not_exist(api: Analyser) -> None:
     assert code == "InvalidPrefixListID.NotFound"
 
 
+def test_prefix_lists_mean_what_they_hold_when_asked(api: Analyser) -> None:
+    """PL-08; one that is gone hides nothing."""
+    made = api.call("CreateManagedPrefixList", PrefixListName="t", MaxEntries=5, AddressFamily="IPv4")["PrefixList"]
+    id, arn = made["PrefixListId"], made["PrefixListArn"]
+    entry = {"Source": {"PacketHeaderStatement": {"SourcePrefixLists": [arn]}, **TYPES}}
+    match, exclude = create(api, MatchPaths=[entry]), create(api, **INGRESS, ExcludePaths=[entry])
+
+    def count(scope: str) -> int:
+        return len(_findings(api, scope))
+
+    assert count(match) == 0
+    everything = count(exclude)
+    assert everything
+    api.call("ModifyManagedPrefixList", PrefixListId=id, AddEntries=[{"Cidr": "0.0.0.0/0"}])
+    assert count(match) == everything
+    assert count(exclude) == 0
+    api.call("DeleteManagedPrefixList", PrefixListId=id)
+    assert (count(match), count(exclude)) == (everything, everything)
+
+
+def _findings(api: Analyser, scope: str) -> list[Any]:
+    id = start(api, scope)["NetworkInsightsAccessScopeAnalysisId"]
+    reply = api.call("GetNetworkInsightsAccessScopeAnalysisFindings", NetworkInsightsAccessScopeAnalysisId=id)
+    return list(reply["AnalysisFindings"])
+
+
 def test_a_scope_goes_with_its_analyses(api: Analyser) -> None:
     id = create(api, **INGRESS)
     analysis = start(api, id)["NetworkInsightsAccessScopeAnalysisId"]

@@ -53,7 +53,7 @@ def _analysed(call: Call, world: World, scope: AccessScope, tags: Tags) -> Acces
 
 def _looked(call: Call, world: World, scope: AccessScope) -> tuple[Scope, list[Any], bool]:
     """What takes long: the scope over this World, its findings, and whether there are more."""
-    content = content_of(json.loads(scope.content))
+    content = content_of(json.loads(scope.content), world)
     looked = Scope(world, call.engines.of(world), content, call.account_id, call.region)
     return looked, *findings(looked)
 

@@ -72,15 +72,13 @@ def create_access_scope(call: Call, world: World, params: Params) -> Outcome:
 
 
 def _check_lists(call: Call, world: World, given: dict[str, Any]) -> None:
-    """Prefix lists must exist. An analysis that left them out would match too much."""
+    """Prefix lists must exist."""
     for paths in given.values():
         for path in paths:
             for side in ("Source", "Destination"):
                 header = (path.get(side) or {}).get("PacketHeaderStatement") or {}
                 for id in (*(header.get("SourcePrefixLists") or ()), *(header.get("DestinationPrefixLists") or ())):
                     call.get(world, PREFIX_LIST, id.rpartition("/")[2])
-                    text = "Prefix lists in Network Access Scopes are not served by this installation."
-                    raise fault("UnsupportedOperation", message=text)
 
 
 # ---------------------------------------------------------------------- reading
