@@ -97,7 +97,13 @@ def test_a_list_is_seen_and_may_be_named_once_the_invitation_is_accepted(two: Tw
     assert [(row["arn"], row["type"]) for row in pending] == [(two.arn, "ec2:PrefixList")]
     two.their_ram.accept_resource_share_invitation(resourceShareInvitationArn=two.invitation())
     two.invitation("ACCEPTED")
+    two.ours.create_tags(Resources=[two.list], Tags=[{"Key": "ours", "Value": "1"}])
     assert two.seen()
+    (face,) = two.theirs.describe_managed_prefix_lists(PrefixListIds=[two.list])["PrefixLists"]
+    assert (face["Tags"], face["OwnerId"]) == ([], ACCOUNT)
+    by_tag = [{"Name": "tag:ours", "Values": ["1"]}]
+    assert two.theirs.describe_managed_prefix_lists(Filters=by_tag)["PrefixLists"] == []
+    assert len(two.ours.describe_managed_prefix_lists(Filters=by_tag)["PrefixLists"]) == 1
     group = two.refer()
     found = two.ours.get_managed_prefix_list_associations(PrefixListId=two.list)["PrefixListAssociations"]
     assert found == [{"ResourceId": group, "ResourceOwner": OTHER_ACCOUNT}]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ringfence.api.ops.context import Call, Outcome, Params
-from ringfence.api.ops.describe import Values, apply_filters, describe, page
+from ringfence.api.ops.describe import Values, apply_filters, page
 from ringfence.api.ops.ec2.permissions import parse_cidr
 from ringfence.api.ops.ec2.prefix_list_references import associations, unfit
 from ringfence.api.ops.registry import operation
@@ -44,20 +44,32 @@ def _view(_world: World, row: PrefixList) -> Params:
     return out if row.of_aws else out | {"MaxEntries": row.max_entries, "Version": row.version}
 
 
-describe(
-    "ec2:DescribeManagedPrefixLists",
-    PREFIX_LIST,
-    ids="PrefixListIds",
-    result="PrefixLists",
-    view=_view,
-    pure=True,
-    page_sizes=(1, 100),
-    filters={
-        "owner-id": lambda _, row: (row.owner_id,),
-        "prefix-list-id": lambda _, row: (row.id,),
-        "prefix-list-name": lambda _, row: (row.name,),
-    },
-)
+_FILTERS: dict[str, Values] = {
+    "owner-id": lambda _, row: (row.owner_id,),
+    "prefix-list-id": lambda _, row: (row.id,),
+    "prefix-list-name": lambda _, row: (row.name,),
+}
+
+
+@operation("ec2:DescribeManagedPrefixLists")
+def describe_managed_prefix_lists(call: Call, world: World, params: Params) -> Outcome:
+    """The caller's, AWS's and those shared with it (PL-13); tags are not shared."""
+    wanted = params.get("PrefixListIds")
+    if wanted and params.get("MaxResults") is not None:
+        text = "The parameter MaxResults cannot be used with a list of ids"
+        raise fault("InvalidParameterCombination", message=text)
+    rows = _named(call, world, wanted)
+    faces = [row if row.owner_id == call.account_id else replace(row, tags=()) for row in rows]
+    shown, token = page(apply_filters(world, faces, params.get("Filters") or (), _FILTERS), params, low=1, high=100)
+    return Outcome({"PrefixLists": [_view(world, row) for row in shown]} | ({"NextToken": token} if token else {}))
+
+
+def _named(call: Call, world: World, ids: Sequence[str] | None) -> list[PrefixList]:
+    """The lists of those ids, or all that the caller may see. ApiError InvalidPrefixListID.NotFound, .Malformed (PL-15)."""
+    if not ids:
+        return call.visible(world, PREFIX_LIST)
+    return [call.get(world, PREFIX_LIST, id) for id in dict.fromkeys(ids)]
+
 
 _OF_SERVICES: dict[str, Values] = {
     "prefix-list-id": lambda _, row: (row.id,),
@@ -69,11 +81,7 @@ _OF_SERVICES: dict[str, Values] = {
 def describe_prefix_lists(call: Call, world: World, params: Params) -> Outcome:
     """The lists of AWS's services, with their blocks: those that endpoints lead to."""
     wanted = params.get("PrefixListIds")
-    rows = (
-        [call.get(world, PREFIX_LIST, id) for id in dict.fromkeys(wanted)]
-        if wanted
-        else call.visible(world, PREFIX_LIST)
-    )
+    rows = _named(call, world, wanted)
     for row in rows:
         if wanted and not row.of_aws:
             raise fault(PREFIX_LIST.not_found, id=row.id)
