@@ -60,15 +60,17 @@ def places_of(world: World, account_id: str) -> frozenset[str]:
 
 def reaches(world: World, share: ResourceShare, account_id: str) -> bool:
     """Is the account a principal of the share? One that is a principal as a part of the owner's organization no longer is when
-    either leaves it, or the organization no longer trusts RAM (AWS Organizations User Guide: "AWS RAM and AWS Organizations")."""
+    either leaves it, or the organization no longer trusts RAM (AWS Organizations User Guide: "AWS RAM and AWS Organizations");
+    one outside of it only as long as the share allows external principals."""
     if share.owner_id == account_id or closed(world, account_id):
         return False
     places = places_of(world, account_id)
     common = {account_of(world, id).organization for id in (share.owner_id, account_id)}
     home = world.find(ORGANIZATION, next(iter(common))) if len(common) == 1 else None
     trusted = home.id if home is not None and any(access.principal == SERVICE for access in home.services) else None
+    allowed = {trusted} - {None} | ({None} if home is not None or share.external else set())
     return any(
-        principal.accepted and principal.key in places and principal.organization in (None, trusted)
+        principal.accepted and principal.key in places and principal.organization in allowed
         for principal in share.principals
     )
 

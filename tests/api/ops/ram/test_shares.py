@@ -161,6 +161,14 @@ def test_what_was_named_goes_on_when_the_share_ends(two: Two, how: str) -> None:
     two.ours.delete_managed_prefix_list(PrefixListId=two.list)
 
 
+def test_who_is_outside_sees_a_share_only_while_it_allows_that(two: Two) -> None:
+    share = two.accepted()
+    two.ram.update_resource_share(resourceShareArn=share, allowExternalPrincipals=False)
+    assert not two.seen()
+    two.ram.update_resource_share(resourceShareArn=share, allowExternalPrincipals=True)
+    assert two.seen()
+
+
 def test_invitations_are_rejected_and_expire(two: Two) -> None:
     share = two.share(OTHER_ACCOUNT)
     given = {"resourceShareInvitationArn": two.invitation()}

@@ -46,7 +46,7 @@ def create_resource_share(call: Call, world: World, params: Params) -> Outcome:
 
 @ram("UpdateResourceShare")
 def update_resource_share(call: Call, world: World, params: Params) -> Outcome:
-    """External principals that are there stay."""
+    """Principals that are there stay; external ones see nothing while the share does not allow them."""
     share = own_share(call, world, params["resourceShareArn"])
     name, external = params.get("name"), params.get("allowExternalPrincipals")
     changed = replace(
