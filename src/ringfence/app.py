@@ -67,7 +67,7 @@ from ringfence.identity.credentials import Chain, RootKeys, StoredKeys, Uses, ro
 from ringfence.importing import start_with, with_account
 from ringfence.insight.imports import snapshot
 from ringfence.insight.imports.load import Network
-from ringfence.measures import Measures, flow_logs, read_token
+from ringfence.measures import Measures, flow_logs, log_lag, read_token
 from ringfence.model import endpoints
 from ringfence.model.clock import SystemClock
 from ringfence.model.errors import ApiError
@@ -412,6 +412,7 @@ class Installation:
         if self.flow_logs is not None:
             delivery = self.flow_logs.delivery
             measures.sources.append(lambda: flow_logs(self.store, delivery))
+        measures.sources.append(lambda: log_lag(self.store, self.events.summaries))
         self.pipeline.measures = measures
         return measures
 

@@ -126,7 +126,7 @@ class LogGroupSink:
 
 def group_of(log: FlowLog) -> str:
     """The name of a log group destination."""
-    return log.log_group or (log.destination or "").removesuffix(":*").rpartition(":log-group:")[2]
+    return log.group_name
 
 
 def _may(world: World, session: Principal, action: str, arn: str, account: str) -> bool:

@@ -23,9 +23,10 @@ from ringfence.api.outside import Delivery
 from ringfence.api.wire.http import HttpRequest
 from ringfence.console import Plane
 from ringfence.exposition import CONTENT_TYPE, Family, counter, gauge, histogram, text
-from ringfence.model.kinds import COMPOSITE_ALARM, FLOW_LOG, KINDS, METRIC_ALARM, TRAIL
+from ringfence.model.kinds import COMPOSITE_ALARM, FLOW_LOG, KINDS, LOG_STREAM, METRIC_ALARM, TRAIL
 from ringfence.model.world import Change, World
 from ringfence.settings import SettingsError
+from ringfence.store.events import Summary
 from ringfence.store.store import Store
 
 Source = Callable[[], Iterable[Family]]
@@ -197,3 +198,19 @@ def flow_logs(store: Store, delivery: Callable[[str], Delivery]) -> Iterator[Fam
             age.add(max(time.time() - held.at, 0.0), flow_log=row.id)
         failing.add(1 if held.error else 0, flow_log=row.id)
     yield from (age, failing)
+
+
+def log_lag(store: Store, summaries: Callable[[Iterable[int]], dict[int, Summary]]) -> Iterator[Family]:
+    """How far log groups that flow logs go to are behind; of others nobody knows when events should come. Groups without
+    events are left out."""
+    lag = gauge("log_group_lag_seconds", "How old the newest event of a log group was when it came.")
+    age = gauge("log_group_newest_event_age_seconds", "How old the newest event of a log group is.")
+    world = store.world
+    groups = {row.log_group_arn for row in world.all(FLOW_LOG) if row.destination_type == "cloud-watch-logs"}
+    for group in sorted(groups):
+        held = summaries(stream.number for stream in world.by(LOG_STREAM, "group", group)).values()
+        if held:
+            newest = max(held, key=lambda summary: summary.last)
+            lag.add(max(newest.ingested - newest.last, 0) / 1000, log_group=group)
+            age.add(max(time.time() - newest.last / 1000, 0.0), log_group=group)
+    yield from (lag, age)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,13 @@ import pytest
 
 import ringfence.api.ops.cloudwatch
 import ringfence.api.ops.logs  # noqa: F401  fills the registry
-from ringfence import network_usage
 from ringfence.api.ops.cloudwatch import data as data_operation
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.model.kinds import NETWORK_INTERFACE
 from ringfence.model.nouns.network_interface import Attachment, NetworkInterface
-from ringfence.model.world import world_of
+from ringfence.model.world import put
 from ringfence.store.metrics import RETENTION, Metric, of_values
+from ringfence.store.store import Commit
 from tests.api.cloudwatch_lab import ARN, TOPIC, Lab, code, opened, stat
 from tests.api.front import ACCOUNT, OTHER_KEY, USER_KEY, signed
 
@@ -360,35 +359,44 @@ def test_queries_that_are_refused(lab: Lab, queries: list[dict[str, Any]], expec
 
 
 # ---------------------------------------------------------------------- network address usage
+def _attached(lab: Lab, **interfaces: int) -> None:
+    """Interfaces of instances in VPCs, with so many addresses."""
+    for number, (vpc, count) in enumerate(interfaces.items()):
+        eni = NetworkInterface(
+            id=f"eni-{number}", owner_id=ACCOUNT, region="us-east-1", vpc_id=vpc.replace("_", "-"), subnet_id="subnet-1",
+            availability_zone="a", number=number + 1, mac="", addresses=tuple(IPv4Address(f"10.9.0.{n + 4}") for n in range(count)),
+            attachment=Attachment(id=f"a-{number}", instance_id="i-1", device_index=0, attach_time=""),
+        )  # fmt: skip
+        lab.front.store.write(lambda _, eni=eni: Commit(change=put(NETWORK_INTERFACE, eni)))  # type: ignore[misc]
+
+
 def test_network_address_usage_of_vpcs_that_ask_for_it(lab: Lab) -> None:
-    """MON-08, MON-09: addresses weigh 1, and so does an interface of an instance beyond its first."""
+    """MON-08: in AWS/EC2, and in AWS/Usage as ResourceCount, of each VPC and of all of them."""
     ec2 = lab.front.client("ec2")
-    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
-    ec2.create_network_interface(SubnetId=subnet, SecondaryPrivateIpAddressCount=2)
-    ec2.create_network_interface(SubnetId=subnet)
+    vpcs = [ec2.create_vpc(CidrBlock=f"10.{n}.0.0/16")["Vpc"]["VpcId"] for n in range(3)]
+    _attached(lab, **{vpc.replace("-", "_"): count for vpc, count in zip(vpcs, (4, 1, 7), strict=True)})
     lab.evaluator.run()
-    assert lab.cw.list_metrics(Namespace="AWS/EC2")["Metrics"] == []
-    ec2.modify_vpc_attribute(VpcId=vpc, EnableNetworkAddressUsageMetrics={"Value": True})
+    assert lab.cw.list_metrics()["Metrics"] == []
+    for vpc in vpcs[:2]:
+        ec2.modify_vpc_attribute(VpcId=vpc, EnableNetworkAddressUsageMetrics={"Value": True})
     lab.pass_(minutes=1)
     lab.evaluator.run()
-    for name in ("NetworkAddressUsage", "NetworkAddressUsagePeered"):
-        (point,) = lab.cw.get_metric_statistics(
-            Namespace="AWS/EC2", MetricName=name, Dimensions=[{"Name": "Per-VPC Metrics", "Value": vpc}], Period=60,
-            StartTime=lab.now - timedelta(minutes=5), EndTime=lab.now + timedelta(minutes=5), Statistics=["Maximum"],
+
+    def point(namespace: str, name: str, dimensions: dict[str, str]) -> tuple[float, float, str]:
+        (found,) = lab.cw.get_metric_statistics(
+            Namespace=namespace, MetricName=name, Dimensions=[{"Name": n, "Value": v} for n, v in dimensions.items()],
+            StartTime=lab.now - timedelta(minutes=5), EndTime=lab.now + timedelta(minutes=5), Period=60,
+            Statistics=["Maximum", "Sum"],
         )["Datapoints"]  # fmt: skip
-        assert (point["Maximum"], point["Unit"]) == (4, "Count")
+        return found["Maximum"], found["Sum"], found["Unit"]
 
-
-def test_further_interfaces_of_an_instance_weigh_one_more(lab: Lab) -> None:
-    """MON-09"""
-    eni = NetworkInterface(
-        id="eni-1", owner_id=ACCOUNT, region="us-east-1", vpc_id="vpc-1", subnet_id="subnet-1", availability_zone="a",
-        number=1, mac="", addresses=(IPv4Address("10.0.0.4"),), ipv6=(IPv6Address("2001:db8::4"),),
-    )  # fmt: skip
-    attached = [Attachment(id="a", instance_id="i-1", device_index=n, attach_time="") for n in (0, 1)]
-    rows = [replace(eni, id=f"eni-{n}", attachment=one) for n, one in enumerate((*attached, None))]
-    assert network_usage.usage(world_of((NETWORK_INTERFACE, row) for row in rows)) == {"vpc-1": 7}
+    for name in ("NetworkAddressUsage", "NetworkAddressUsagePeered"):
+        of_usage = {"Service": "EC2", "Type": "Resource", "Class": name}
+        for vpc, units in zip(vpcs[:2], (4, 1), strict=True):
+            assert point("AWS/EC2", name, {"Per-VPC Metrics": vpc}) == (units, units, "Count")
+            assert point("AWS/Usage", "ResourceCount", {**of_usage, "Resource": vpc}) == (units, units, "Count")
+        assert point("AWS/Usage", "ResourceCount", {**of_usage, "Resource": "VPC"}) == (4, 5, "Count")
+    assert len(lab.cw.list_metrics()["Metrics"]) == 2 * (2 + 2 + 1)
 
 
 # ---------------------------------------------------------------------- permissions

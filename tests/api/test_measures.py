@@ -15,11 +15,13 @@ from ringfence.api.metering import Meter
 from ringfence.api.outside import Delivery
 from ringfence.drift import DriftCounts
 from ringfence.exposition import counter, gauge, histogram, text
-from ringfence.measures import Behind, Measures, flow_logs, read_token
-from ringfence.model.kinds import FLOW_LOG, VPC
+from ringfence.measures import Behind, Measures, flow_logs, log_lag, read_token
+from ringfence.model.kinds import FLOW_LOG, LOG_STREAM, VPC
 from ringfence.model.nouns.flow_log import FlowLog
-from ringfence.model.world import NOTHING, World, put
+from ringfence.model.nouns.log import LogStream
+from ringfence.model.world import NOTHING, Change, World, put
 from ringfence.settings import SettingsError
+from ringfence.store.events import Summary
 from ringfence.store.store import Commit
 from tests.api.front import ACCOUNT, USER_KEY, Front, http_request
 
@@ -230,3 +232,38 @@ def test_drift_and_deliveries_of_flow_logs(lab: Lab) -> None:
     assert (held["ringfence_drift_left"], held["ringfence_drift_closed"]) == (1, 1)
     assert 9 <= held['ringfence_flow_log_delivery_age_seconds{flow_log="fl-1"}'] < 20
     assert held['ringfence_flow_log_delivery_failing{flow_log="fl-1"}'] == 1
+
+
+def test_log_lag_of_groups_that_flow_logs_go_to(lab: Lab) -> None:
+    """By the newest event of all streams; other groups, and those without events, are left out."""
+    logs = [
+        FlowLog(
+            id=f"fl-{name}", owner_id=ACCOUNT, region="us-east-1", resource_id="vpc-1", resource_type="VPC", traffic_type="ALL",
+            destination_type=kind, fields=("version",), created=0.0, destination=f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{name}:*",
+        )
+        for name, kind in (("flows", "cloud-watch-logs"), ("empty", "cloud-watch-logs"), ("other", "s3"))
+    ]  # fmt: skip
+    arn = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:"
+    streams = [
+        LogStream(id=f"s{n}", owner_id=ACCOUNT, region="us-east-1", group=arn + group, name=str(n), created=0, number=n)
+        for n, group in enumerate(("flows", "flows", "empty", "other"))
+    ]
+    change = Change()
+    for log in logs:
+        change += put(FLOW_LOG, log)
+    for stream in streams:
+        change += put(LOG_STREAM, stream)
+    lab.front.store.write(lambda _: Commit(change=change))
+    now = round(time.time() * 1000)
+    held = {
+        0: Summary(0, now - 90_000, now, 1, 1),
+        1: Summary(0, now - 30_000, now - 23_000, 1, 2),
+        3: Summary(0, now, now, 1, 3),
+    }
+    lab.measures.sources.append(
+        lambda: log_lag(lab.front.store, lambda wanted: {n: held[n] for n in wanted if n in held})
+    )
+    values = {name: value for name, value in lab.values().items() if "log_group" in name}
+    assert values.pop(f'ringfence_log_group_lag_seconds{{log_group="{arn}flows"}}') == 7
+    assert 30 <= values.pop(f'ringfence_log_group_newest_event_age_seconds{{log_group="{arn}flows"}}') < 60
+    assert values == {}

@@ -237,6 +237,10 @@ _EC2: dict[str, ErrorKind] = {
     "NetworkInsightsDestination.NotFound": _bad("The destination '{id}' does not exist"),
     "NetworkInsightsPath.LimitExceeded": _bad("The maximum number of network insights paths has been reached."),
     "NetworkInsightsSource.NotFound": _bad("The source '{id}' does not exist"),
+    "NetworkAddressUsageLimitExceeded": _bad("The network address usage of {vpc} would exceed its limit of {limit}."),
+    "NetworkAddressUsagePeeredLimitExceeded": _bad(
+        "The network address usage of {vpc} and its peers would exceed its limit of {limit}."
+    ),
     "NetworkInterfaceLimitExceeded": _bad("The maximum number of network interfaces has been reached."),
     "OperationNotPermitted": _bad("{message}"),
     "PrefixListLimitExceeded": _bad("The maximum number of prefix lists has been reached."),

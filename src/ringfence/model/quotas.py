@@ -30,6 +30,9 @@ QUOTAS: dict[str, Quota] = {
     "security-groups": Quota("L-E79EC296", 2500, None, "SecurityGroupLimitExceeded"),
     "rules-per-security-group": Quota("L-0EA8095F", 60, 1000, "RulesPerSecurityGroupLimitExceeded"),
     "security-groups-per-interface": Quota("L-2AFB9258", 5, 16, "SecurityGroupsPerInterfaceLimitExceeded"),
+    # MON-09: of one VPC, and of a VPC and its peers in the Region
+    "network-address-usage": Quota("L-BB24F6E5", 64_000, 256_000, "NetworkAddressUsageLimitExceeded"),
+    "peered-network-address-usage": Quota("L-CD17FD4B", 128_000, 512_000, "NetworkAddressUsagePeeredLimitExceeded"),
     "network-interfaces": Quota("L-DF5E4CA3", 5000, None, "NetworkInterfaceLimitExceeded"),
     "route-tables-per-vpc": Quota("L-589F43AA", 200, None, "RouteTableLimitExceeded"),
     "routes-per-table": Quota("L-93826ACB", 500, 1000, "RouteLimitExceeded"),

@@ -34,6 +34,16 @@ class FlowLog(Row):
     tag_fields: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
+    def group_name(self) -> str:
+        """The name of the log group of a CloudWatch Logs destination."""
+        return self.log_group or (self.destination or "").removesuffix(":*").rpartition(":log-group:")[2]
+
+    @property
+    def log_group_arn(self) -> str:
+        """That group in the flow log's own account and Region: delivery across accounts is not served."""
+        return f"arn:aws:logs:{self.region}:{self.owner_id}:log-group:{self.group_name}"
+
+    @property
     def bucket(self) -> str:
         """The name of the bucket of an S3 destination."""
         return (self.destination or "").rpartition(":")[2].partition("/")[0]

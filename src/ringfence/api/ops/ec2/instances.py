@@ -20,6 +20,7 @@ from ringfence.api.ops.ec2.interfaces import (
     new_interface,
     refuse_hardware,
 )
+from ringfence.api.ops.ec2.network_usage import within_address_usage
 from ringfence.api.ops.ec2.security_groups import default_vpc, named_group
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tags_on_create
@@ -69,6 +70,7 @@ DEFAULT_TYPE = "m1.small"  # EC2 API Reference, RunInstances: InstanceType
 
 # ---------------------------------------------------------------------- running
 @operation("ec2:RunInstances")
+@within_address_usage
 def run_instances(call: Call, world: World, params: Params) -> Outcome:
     """SG-12, SG-30, SG-61, NET-15, NET-24: all instances of the call are made, or none."""
     _refuse_unsupported(params)

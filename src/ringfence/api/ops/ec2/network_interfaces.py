@@ -24,6 +24,7 @@ from ringfence.api.ops.ec2.interfaces import (
     refuse_managed,
     refuse_prefixes,
 )
+from ringfence.api.ops.ec2.network_usage import within_address_usage
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tags_on_create
 from ringfence.model.errors import fault
@@ -192,6 +193,7 @@ def reset_network_interface_attribute(call: Call, world: World, params: Params) 
 
 # ---------------------------------------------------------------------- attachment
 @operation("ec2:AttachNetworkInterface")
+@within_address_usage
 def attach_network_interface(call: Call, world: World, params: Params) -> Outcome:
     """To a running or stopped instance of the same zone; its VPC may be another one than the instance's (EC2 User Guide)."""
     refuse_hardware(params)
@@ -241,6 +243,7 @@ def detach_network_interface(call: Call, world: World, params: Params) -> Outcom
 
 # ---------------------------------------------------------------------- addresses
 @operation("ec2:AssignPrivateIpAddresses")
+@within_address_usage
 def assign_private_ip_addresses(call: Call, world: World, params: Params) -> Outcome:
     """Secondary addresses, named or counted; AllowReassignment takes them from another interface of the subnet."""
     refuse_prefixes(params)
@@ -304,6 +307,7 @@ def unassign_private_ip_addresses(call: Call, world: World, params: Params) -> O
 
 
 @operation("ec2:AssignIpv6Addresses")
+@within_address_usage
 def assign_ipv6_addresses(call: Call, world: World, params: Params) -> Outcome:
     """Named or counted."""
     refuse_prefixes(params)

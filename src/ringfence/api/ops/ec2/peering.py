@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
+from ringfence.api.ops.ec2.network_usage import within_address_usage
 from ringfence.api.ops.ec2.peering_views import VALID, Seen, all_of, at, find, is_requester, sides_of, tags_of, view
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tags_on_create
@@ -97,6 +98,7 @@ def _share(one: Network, other: Network) -> bool:
 
 # ---------------------------------------------------------------------- accept, reject, delete
 @operation("ec2:AcceptVpcPeeringConnection")
+@within_address_usage
 def accept_vpc_peering_connection(call: Call, world: World, params: Params) -> Outcome:
     """PCX-01, PCX-03, PCX-11: by the accepter's account, in its Region."""
     row = _of_accepter(call, world, params["VpcPeeringConnectionId"], "accept")
