@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
@@ -23,12 +23,18 @@ from ringfence.dataplane.plan import (
     GATEWAY,
     INTERNET_NS,
     LOOP_OUT,
+    OWN_SOURCE,
+    PEER,
+    RELAY,
+    RELAYED,
     TABLE_BITS,
     edge_ns,
     eni_ns,
     guest_ns,
     kernel_table,
     link,
+    peer_links,
+    policy_rule,
     suffix,
     vpc_ns,
 )
@@ -74,6 +80,7 @@ class Router:
     place: tuple[object, Place, object] | None = None
     zone: Zone | None = None
     names: nodes.Names | None = None
+    peers: frozenset[str] = frozenset()  # connections that have their links
     services: tuple[DnsServer | ImdsServer | DhcpServer | Dhcp6Server | Advertiser | NtpServer, ...] = ()
     dhcp6: Dhcp6Server | None = None
 
@@ -134,6 +141,7 @@ class Network:
         for vpc_id, part in wanted.items():
             self._cut(self._routers[vpc_id], part)
             self._routers[vpc_id].filter.follow(self._slices.filtered[vpc_id])
+        self._peers(wanted)
         if (yield from self._start_guests(wanted, machines, running)):
             running = self.guests.running_ids()
         failures = [text for vpc_id, part in wanted.items() if (text := self._connect(vpc_id, part, machines))]
@@ -218,14 +226,14 @@ class Network:
         """Route tables whose policy rules an earlier agent left; one that it wrote for one family only is taken away."""
         four, six = (
             {
-                int(rule["fwmark"], 16)
+                int(rule["fwmark"], 16) + (0 if rule["fwmask"] == hex(TABLE_BITS) else RELAY)
                 for rule in topology.listed(name, family, "rule", "show")
-                if rule.get("fwmask") == hex(TABLE_BITS)
+                if rule.get("fwmask") in (hex(TABLE_BITS), hex(TABLE_BITS | OWN_SOURCE))
             }
             for family in ("-4", "-6")
         )
         half = [("-4", number) for number in four - six] + [("-6", number) for number in six - four]
-        run_batch(name, [f"{family} rule del pref {kernel_table(number)}" for family, number in half])
+        run_batch(name, [f"{family} rule del {_rule(number)}" for family, number in half])
         return four & six
 
     def _drop_router(self, vpc_id: str) -> None:
@@ -254,6 +262,64 @@ class Network:
                 return found if isinstance(found, Machine) else None
         return None
 
+    # ------------------------------------------------------------------ peer VPCs
+    def _peers(self, wanted: dict[str, VpcSlice]) -> None:
+        """The links of peering connections whose VPCs both have a namespace; without links, their routes lead nowhere."""
+        asked: dict[str, list[nodes.Peering]] = {}
+        for part in wanted.values():
+            for way in part.peerings:
+                asked.setdefault(way.peering_id, []).append(way)
+        joined = {id: ways[0] for id, ways in asked.items() if len(ways) == 2}
+        for router in self._routers.values():
+            self._part(router, router.peers - joined.keys())
+            if self._first and not router.fresh:
+                self._part(router, self._left_peers(router, joined))
+        for id, way in joined.items():
+            pair = self._routers[way.vpc_id], self._routers[way.far_vpc_id]
+            try:
+                self._join(way, pair)
+            except TopologyError as problem:
+                log.error("the VPCs of %s are not joined: %s", id, problem)
+                for router in pair:
+                    self._part(router, {id})
+
+    def _join(self, way: nodes.Peering, pair: tuple[Router, Router]) -> None:
+        names = set(peer_links(way.peering_id))
+        if all(names <= topology.links(router.netns) for router in pair):
+            if all(way.peering_id in router.peers for router in pair):
+                return
+        else:  # new, or one end went with the namespace it was in
+            for router in pair:
+                self._part(router, {way.peering_id})
+            far = vpc_ns(pair[1].vpc_id)
+            run_batch(vpc_ns(pair[0].vpc_id), topology.peer_base(way.peering_id, far, same_region=way.same_region))
+        for router in pair:
+            run_batch(vpc_ns(router.vpc_id), topology.peer_up(way.peering_id))
+            router.peers |= {way.peering_id}
+            router.laid = None
+
+    def _part(self, router: Router, gone: Collection[str]) -> None:
+        """Take links away; the other end of each goes with it, and the routes through it."""
+        there = topology.links(router.netns) if gone else set()
+        for id in gone:
+            for name in peer_links(id):
+                if name in there:
+                    _quietly(vpc_ns(router.vpc_id), f"link del {name}")
+            for other in self._routers.values():
+                if other is router or id in other.peers:
+                    for routes in other.routes.values():
+                        for name in peer_links(id):
+                            routes.link_gone(name)
+                    other.peers -= {id}
+                    other.laid = None
+
+    @staticmethod
+    def _left_peers(router: Router, joined: Collection[str]) -> set[str]:
+        """What of an earlier agent's links no connection has any more, by the part of its id that the links tell."""
+        wanted = {name for id in joined for name in peer_links(id)}
+        left = {name for name in topology.links(router.netns) if len(name) > 1 and name[0] in (PEER, RELAYED)}
+        return {name[1:] for name in left - wanted}
+
     def _route(self, vpc_id: str, part: VpcSlice) -> None:
         """Addresses, policy rules and routes of a VPC."""
         router, name = self._routers[vpc_id], vpc_ns(vpc_id)
@@ -261,20 +327,22 @@ class Network:
         lines = [f"addr replace {address} dev lo" for address in sorted(addresses - router.addresses)]
         lines += [f"addr del {address} dev lo" for address in sorted(router.addresses - addresses)]
         numbers = {table.number for table in part.tables}
+        numbers |= {table.number + RELAY for table in part.tables if topology.leads_to_peers(table)}
         for number in sorted(numbers - router.rules):
-            lines += [
-                f"{family} rule add pref {kernel_table(number)} fwmark {number:#x}/{TABLE_BITS:#x} lookup {kernel_table(number)}"
-                for family in ("-4", "-6")
-            ]
+            lines += [f"{family} rule add {_rule(number)}" for family in ("-4", "-6")]
         run_batch(name, lines)
         self._drop_tables(router, router.rules - numbers)
         router.addresses, router.rules = addresses, numbers
         plugged = {id: eni for id, (eni, _) in router.plugged.items()}
         wanted = {"main": topology.main_routes(part.vpc, plugged.values())}
         for table in part.tables:
-            wanted[str(kernel_table(table.number))] = topology.table_routes(
-                table, plugged, gateway=part.edge is not None
-            )
+            wanted |= {
+                str(kernel_table(number)): topology.table_routes(
+                    table, plugged, gateway=part.edge is not None, peers=router.peers, relayed=number >= RELAY
+                )
+                for number in (table.number, table.number + RELAY)
+                if number in numbers
+            }
         for table_name in [*wanted, *(set(router.routes) - wanted.keys())]:
             held = router.routes.setdefault(table_name, Routes(name, table_name, set() if router.fresh else None))
             held.sync(wanted.get(table_name, set()))
@@ -284,7 +352,7 @@ class Network:
         name, tables = vpc_ns(router.vpc_id), [kernel_table(number) for number in sorted(gone)]
         both = [(family, table) for family in ("-4", "-6") for table in tables]
         run_batch(name, [f"{family} route flush table {table}" for family, table in both], may_fail=True)
-        run_batch(name, [f"{family} rule del pref {table}" for family, table in both])
+        run_batch(name, [f"{family} rule del {_rule(number)}" for family in ("-4", "-6") for number in sorted(gone)])
         for table in tables:
             router.routes.pop(str(table), None)
 
@@ -441,6 +509,8 @@ class Network:
             wanted.add((vpc_ns(router.vpc_id), LOOP_OUT))
             if part.edge is not None and part.edge.gateway_id in self._edges:
                 wanted.add((edge_ns(part.edge.gateway_id), EDGE_VPC))
+            far = {way.peering_id: way.far_vpc_id for way in part.peerings if way.peering_id in router.peers}
+            wanted |= {(vpc_ns(vpc_id), name) for id, vpc_id in far.items() for name in peer_links(id)}
         for place, link_name in wanted - router.cut:
             _cut_link(place, link_name, cut=True)
         for place, link_name in router.cut - wanted:
@@ -628,10 +698,17 @@ class Network:
             if part is None:
                 continue
             plugged = {id: eni for id, (eni, _) in router.plugged.items()}
-            key = (id(part), tuple(map(id, plugged.values())))
+            key = (id(part), router.peers, tuple(map(id, plugged.values())))
             if router.place is None or router.place[0] != key:
                 place = wanted.vpc(
-                    (), part.vpc, part.subnets, part.tables, plugged, part.interfaces, gateway=part.edge is not None
+                    (),
+                    part.vpc,
+                    part.subnets,
+                    part.tables,
+                    plugged,
+                    part.interfaces,
+                    gateway=part.edge is not None,
+                    peers=router.peers,
                 )
                 router.place = key, place, (part, plugged)
             place = router.place[1]
@@ -662,8 +739,13 @@ class Network:
             return
         self._pull_lost(component)
         router.laid = None
-        if problem := self._connect(component, router.slice, self._slices.machines):
-            raise TopologyError(problem)
+        standing = {id: held.slice for id, held in self._routers.items() if held.slice is not None}
+        self._peers(standing)
+        problems = [
+            problem for id, part in standing.items() if (problem := self._connect(id, part, self._slices.machines))
+        ]
+        if problems:
+            raise TopologyError("; ".join(problems))
 
     # ------------------------------------------------------------------ for probes and exec
     def place_of(self, eni_id: str) -> str:
@@ -673,6 +755,12 @@ class Network:
             if held is not None:
                 return held[1]
         raise ValueError(f"{eni_id} is not plugged in: does its instance run?")
+
+
+def _rule(number: int) -> str:
+    """The policy rule that leads to a route table."""
+    preference, mark, mask = policy_rule(number)
+    return f"pref {preference} fwmark {mark:#x}/{mask:#x} lookup {kernel_table(number)}"
 
 
 def _stands(router: Router, part: VpcSlice, machines: Machines, present: set[str]) -> bool:

@@ -21,6 +21,10 @@ COUNTED = COUNTS_PASSED | COUNTS_REFUSED
 
 LOOP_OUT, LOOP_IN = "l0", "l1"  # the veth pair every packet crosses between its two passes
 GATEWAY = "g0"  # VPC namespace → edge namespace
+PEER, RELAYED = (
+    "p",
+    "q",
+)  # begin the names of links to peer VPCs: what interfaces send themselves, what appliances pass on
 EDGE_VPC, EDGE_INTERNET = "v0", "i0"  # edge namespace → VPC, → internet
 LOOP_TABLE, TABLE_BASE = 900, 1000
 INTERNET_NS = "inet"
@@ -53,15 +57,35 @@ def link(number: int) -> str:
     return f"e{number}"
 
 
-_GROUPS = {LOOP_OUT: 1 << 16 | 1, LOOP_IN: 1 << 16 | 2, GATEWAY: 1 << 16 | 3}
+def peer_links(peering_id: str) -> tuple[str, str]:
+    """The two links of a peering connection, of the same names in both VPCs. Marks do not pass between namespaces, so the
+    link tells the far VPC whether the packet comes straight from who has its source (D-05)."""
+    return PEER + suffix(peering_id), RELAYED + suffix(peering_id)
+
+
+_GROUPS = {LOOP_OUT: 1 << 16 | 1, LOOP_IN: 1 << 16 | 2, GATEWAY: 1 << 16 | 3, PEER: 1 << 16 | 4}
 
 
 def link_group(name: str) -> int:
     """Each link of a VPC's namespace is in a group of its own, an interface's in that of its number: what rules know a link
     by, as a number is compared and hashed sooner than a name. 0, a link's group from birth, is nobody's."""
+    if name[:1] in (PEER, RELAYED):  # one for all of them; where it matters which, rules ask for the name
+        return _GROUPS[PEER]
     number = name.removeprefix("e")
     return _GROUPS.get(name) or (int(number) if number.isdigit() else 0)
 
 
 def kernel_table(number: int) -> int:
     return TABLE_BASE + number
+
+
+#: added to a route table's number: its routes for what appliances pass on
+RELAY = 1 << 17
+RELAY_RULE = 800  # preference of the policy rules that lead there
+
+
+def policy_rule(number: int) -> tuple[int, int, int]:
+    """(preference, mark, mask) of the rule that leads to a kernel table."""
+    if number < RELAY:
+        return kernel_table(number), number, TABLE_BITS
+    return RELAY_RULE, number - RELAY, TABLE_BITS | OWN_SOURCE

@@ -6,10 +6,23 @@ from dataclasses import dataclass
 
 from ringfence.policy import ir as nodes
 from ringfence.policy.compile import differences
-from ringfence.policy.ir import Edge, Fragment, Interface, Ir, Key, Machine, Names, RouteTable, Subnet, Vpc, key_of
+from ringfence.policy.ir import (
+    Edge,
+    Fragment,
+    Interface,
+    Ir,
+    Key,
+    Machine,
+    Names,
+    Peering,
+    RouteTable,
+    Subnet,
+    Vpc,
+    key_of,
+)
 
-_RULES = (nodes.Group, nodes.GroupMembers, nodes.Acl)  # nothing but the packet filter looks at these
-_FILTERED = (*_RULES, Interface, Subnet, RouteTable, Edge, Vpc)
+_RULES = (nodes.Group, nodes.GroupMembers, nodes.PeerMembers, nodes.Acl)  # nothing but the packet filter looks at these
+_FILTERED = (*_RULES, Interface, Subnet, RouteTable, Edge, Peering, Vpc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +35,7 @@ class VpcSlice:
     edge: Edge | None
     vpc: Vpc
     names: Names | None
+    peerings: tuple[Peering, ...] = ()
 
 
 class Slices:
@@ -76,4 +90,5 @@ def _slice(held: dict[Key, Fragment]) -> VpcSlice | None:
         edge=next((each for each in held.values() if isinstance(each, Edge)), None),
         vpc=vpc,
         names=next((each for each in held.values() if isinstance(each, Names)), None),
+        peerings=tuple(each for each in held.values() if isinstance(each, Peering)),
     )  # fmt: skip

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from ringfence.dataplane.plan import (
     edge_ns,
     link,
     link_group,
+    peer_links,
     suffix,
 )
 from ringfence.model import endpoints
@@ -47,6 +48,7 @@ LOOP_HOPS = (LOOP_HOP4, LOOP_HOP6)
 GATEWAY_LINK = ("169.254.254.1", "169.254.254.2")  # VPC side, edge side
 INTERNET_LINK = ("169.254.253.1", "169.254.253.2")  # internet side, edge side
 EDGE_SPEAKS6 = "fd00:ec2::fffe"  # errors of the gateway need a source that routers pass on: "packet too big" (IGW-09)
+PEER_HOPS, PEER_MAC = ("169.254.252.1", "fe80::fffd"), "02:52:46:00:00:03"  # of links between peer VPCs, either end
 HOST_MAC = "02:52:46:00:00:02"  # of every outside host's own end
 #: the end of every table: what no route leads to is dropped silently
 NOWHERE_ELSE = {"blackhole 0.0.0.0/0 metric 20000", "blackhole ::/0 metric 20000"}
@@ -228,11 +230,59 @@ def main_routes(vpc: Vpc, plugged: Iterable[Interface]) -> set[str]:
     return out
 
 
-def table_routes(table: RouteTable, plugged: dict[str, Interface], *, gateway: bool) -> set[str]:
-    """One route table as kernel routes of its table (RT-05, RT-12)."""
+def table_routes(
+    table: RouteTable,
+    plugged: dict[str, Interface],
+    *,
+    gateway: bool,
+    peers: Collection[str] = (),
+    relayed: bool = False,
+) -> set[str]:
+    """One route table as kernel routes of its table (RT-05, RT-12). `peers`: the connections that have their links;
+    `relayed`: for what appliances pass on."""
     # a guest may delete its interface, and the kernel the routes through it: no wider route must take their place
-    behind = {f"blackhole {route.destination} metric 20000" for route in table.routes if route.via is Via.INTERFACE}
-    return {_kernel_route(route, plugged, gateway=gateway) for route in table.routes} | behind | NOWHERE_ELSE
+    behind = {
+        f"blackhole {route.destination} metric 20000"
+        for route in table.routes
+        if route.via is Via.INTERFACE or route.via is Via.PEERING
+    }
+    kernel = {
+        _peer_route(route, relayed=relayed)
+        if route.via is Via.PEERING and route.target in peers
+        else _kernel_route(route, plugged, gateway=gateway)
+        for route in table.routes
+    }
+    return kernel | behind | NOWHERE_ELSE
+
+
+def leads_to_peers(table: RouteTable) -> bool:
+    """Does the table need another one for what appliances pass on?"""
+    return any(route.via is Via.PEERING for route in table.routes)
+
+
+def _peer_route(route: Route, *, relayed: bool) -> str:
+    assert route.target is not None
+    name = peer_links(route.target)[relayed]
+    hop = f"{PEER_HOPS[0]} dev {name} onlink" if route.destination.version == 4 else f"{PEER_HOPS[1]} dev {name}"
+    return f"{route.destination} via {hop}"
+
+
+def peer_base(peering_id: str, far: str, *, same_region: bool) -> list[str]:
+    """Commands for new links of a peering connection, in one VPC's namespace; `far`: the other's."""
+    mtu = MTU if same_region else INTERNET_MTU  # PCX-10
+    return [
+        f"link add {name} mtu {mtu} address {PEER_MAC} type veth peer name {name} mtu {mtu} address {PEER_MAC} netns {far}"
+        for name in peer_links(peering_id)
+    ]
+
+
+def peer_up(peering_id: str) -> list[str]:
+    """For each of the two VPCs; the peer is never asked for its address, and never answers."""
+    out = []
+    for name in peer_links(peering_id):
+        out += [f"neigh replace {hop} lladdr {PEER_MAC} dev {name} nud permanent" for hop in PEER_HOPS]
+        out.append(f"link set {name} group {link_group(name)} up")
+    return out
 
 
 def _kernel_route(route: Route, plugged: dict[str, Interface], *, gateway: bool) -> str:
@@ -384,7 +434,11 @@ class Routes:
         if self.applied == wanted:
             return
         held = self.applied if self.applied is not None else self._listed()
-        gone_keys = {_key(route) for route in held} - {_key(route) for route in wanted}
+        keys = {_key(route) for route in wanted}
+        # `replace` takes the place of a route of any type to the same destination with the same metric; to delete that one too
+        # would take away another: the kernel asks for a metric only if it is not 0
+        taken = {key[1:] for key in keys}
+        gone_keys = {key for key in {_key(route) for route in held} - keys if key[1:] not in taken}
         run_batch(self.netns, [f"{_family(r)} route replace {r} table {self.table}" for r in sorted(wanted - held)])
         gone = [
             f"{'-6' if ':' in dst else '-4'} route del {kind}{dst}{metric} table {self.table}"

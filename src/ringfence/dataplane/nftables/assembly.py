@@ -20,6 +20,8 @@ from ringfence.policy.ir import (
     GroupMembers,
     Interface,
     Key,
+    Peering,
+    PeerMembers,
     RouteTable,
     Subnet,
     Vpc,
@@ -112,7 +114,8 @@ class VpcTables:
         (D-06), nor can the gateway, which is asked elsewhere, nor what was not there before."""
         changed = [key_of(fragment) for fragment in put if self._fragments.get(key_of(fragment)) != fragment]
         return any(
-            key in self._fragments and key[0] not in ("Group", "GroupMembers", "Edge") for key in (*changed, *drop)
+            key in self._fragments and key[0] not in ("Group", "GroupMembers", "PeerMembers", "Edge")
+            for key in (*changed, *drop)
         )
 
     def interfaces(self) -> Iterator[Interface]:
@@ -174,6 +177,10 @@ class VpcTables:
                 return render.acl_piece(fragment)
             case Interface():
                 return self._interface(fragment)
+            case Peering():
+                return render.peering_piece(fragment)
+            case PeerMembers():
+                return render.peer_members_piece(fragment)
             case Edge():
                 return self._gate(fragment)
             case Vpc():

@@ -7,6 +7,8 @@ The way of a packet from one ENI to another (docs/architecture.md):
     prerouting  guard      pass 2: zone := the ENI that the route leads to
     forward     in         judged before? else network ACL, inbound → state or groups' ingress → destination check
 
+What leads to a peer VPC leaves the second pass by `to-peer` and begins another second pass in the other VPC's namespace.
+
 Everything ends in `done` or in one of the `refuse-*` chains, where flow logs hook in (counting.py). What nothing accepts is
 dropped.
 
@@ -21,6 +23,7 @@ next packet in that direction would be let pass again and goes to `done` at once
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from ringfence.dataplane.nftables.fields import (
@@ -50,6 +53,7 @@ from ringfence.dataplane.nftables.fields import (
     OIFNAME,
     PORT,
     PROTOCOL,
+    SADDR,
     TH_DPORT,
     TH_SPORT,
     ZONE,
@@ -85,9 +89,11 @@ from ringfence.dataplane.plan import (
     LOOP_OUT,
     OWN_SOURCE,
     PASS_ONE,
+    PEER,
     PLAIN_TABLE,
     SAME_SUBNET,
 )
+from ringfence.model.net import Network
 
 BEGUN_OUT, BEGUN_IN, BEGUN = 1, 2, 3  # connection marks
 JUDGED = (1 << 2, 1 << 3)  # by direction: everything was asked
@@ -117,6 +123,7 @@ ACL_OUT = Set("acl-out", (LINK,), VERDICT)
 ACL_IN = Set("acl-in", (LINK,), VERDICT)
 DESTINATION4 = Set("destination4", (LINK, IPV4))
 DESTINATION6 = Set("destination6", (LINK, IPV6))
+PEERS = Set("peers", (IFNAME,), VERDICT)
 ANY_DESTINATION = Set("any-destination", (LINK,))
 SERVICES4 = Set("services4", (IPV4,))
 SERVICES6 = Set("services6", (IPV6,))
@@ -124,11 +131,12 @@ LISTEN4 = Set("listen4", (IPV4, PROTOCOL, PORT))
 LISTEN6 = Set("listen6", (IPV6, PROTOCOL, PORT))
 INET_SETS = (
     OWN4, OWN6, ANY_SOURCE, GATES, OWNER4, OWNER6, LINKS, ZONE_OUT, TIMEOUTS, GENERATION, SG_OUT, SG_IN, ACL_OUT, ACL_IN,
-    DESTINATION4, DESTINATION6, ANY_DESTINATION, SERVICES4, SERVICES6, LISTEN4, LISTEN6,
+    DESTINATION4, DESTINATION6, ANY_DESTINATION, PEERS, SERVICES4, SERVICES6, LISTEN4, LISTEN6,
 )  # fmt: skip
 #: sets that switch an interface on: filled last when a change must be cut
 DISPATCH = frozenset(
-    each.name for each in (OWN4, OWN6, ANY_SOURCE, GATES, OWNER4, OWNER6, ZONE_OUT, SG_OUT, SG_IN, ACL_OUT, ACL_IN)
+    each.name
+    for each in (OWN4, OWN6, ANY_SOURCE, GATES, OWNER4, OWNER6, ZONE_OUT, SG_OUT, SG_IN, ACL_OUT, ACL_IN, PEERS)
 )
 ARP_OWN = Set("own", (IFNAME, ETHER, IPV4))
 
@@ -177,6 +185,7 @@ _FORWARD: tuple[Rule, ...] = (
     (Is(OIFGROUP, LOOP_OUT), goto("out")),
     (Is(IIFGROUP, LOOP_IN), goto("in")),
     (Is(IIFGROUP, GATEWAY), goto("in")),
+    (Is(IIFGROUP, PEER), goto("in")),  # the far VPC let it pass `to-peer`
     (goto("refuse-router"),),
 )
 #: a new flow gets the idle times of its ENI (CT-13..15); comes back
@@ -201,6 +210,7 @@ _OUT_ASK: tuple[Rule, ...] = (
 )
 _IN_ASK: tuple[Rule, ...] = (
     (Is(IIFGROUP, LOOP_IN), Is(OIFGROUP, GATEWAY), goto("done")),
+    (Is(IIFGROUP, LOOP_IN), Is(OIFGROUP, PEER), goto("to-peer")),
     (_OTHER_ZONE, goto("refuse-router")),  # owners and routes differ for the moment of a change
     (Bits(META_MARK, SAME_SUBNET, some=False), Dispatch((OIFGROUP,), ACL_IN.name)),  # comes back when the ACL allows
     *_state("in", SG_IN_ACCEPTS),
@@ -222,6 +232,15 @@ _DESTINATION: tuple[Rule, ...] = (
     (Member((OIFGROUP,), ANY_DESTINATION.name), goto("passed-in")),
     (goto("refuse-destination"),),
 )
+_TO_PEER: tuple[Rule, ...] = ((Dispatch((OIFNAME,), PEERS.name),), (goto("refuse-router"),))
+
+
+def near_chain(blocks: Iterable[Network]) -> Chain:
+    """To a peer VPC goes what has its source in the VPC (PCX-06, PCX-07); then the connection asks for the destination."""
+    rules: list[Rule] = [(Within(SADDR[block.version], block), goto("over-peer")) for block in blocks]
+    return Chain("to-peer", (*rules, (goto("refuse-router"),)))
+
+
 # what may be remembered: flows whose every packet gets the same verdict; ICMP errors belong to the flow they are about
 _FLOW = (6, 17)
 
@@ -332,6 +351,8 @@ def _inet_chains() -> tuple[Chain, ...]:
         Chain("pass-2", _PASS_2),
         Chain("out-ask", _OUT_ASK),
         Chain("in-ask", _IN_ASK),
+        near_chain(()),
+        Chain("over-peer", _TO_PEER),
         Chain("passed-out", _passed("out")),
         Chain("passed-in", _passed("in")),
         Chain("acl-out", _ACL_OUT),

@@ -19,6 +19,8 @@ from ringfence.dataplane.nftables import base
 from ringfence.dataplane.nftables.boxes import ALL_PROTOCOLS, FULL, Box, Range, layers, merge
 from ringfence.dataplane.nftables.fields import (
     DADDR,
+    IFNAME,
+    IIFNAME,
     IPV4,
     IPV6,
     META_L4PROTO,
@@ -66,9 +68,12 @@ from ringfence.dataplane.plan import (
     OWN_SOURCE,
     OWNED,
     PASS_ONE,
+    PEER,
     PLAIN_TABLE,
     SAME_SUBNET,
     link,
+    peer_links,
+    suffix,
 )
 from ringfence.model.net import ANY_IPV4, ANY_IPV6, Address, Network
 from ringfence.policy.ir import (
@@ -81,6 +86,8 @@ from ringfence.policy.ir import (
     GroupMembers,
     Interface,
     Match,
+    Peering,
+    PeerMembers,
     RouteTable,
     Subnet,
     Timeouts,
@@ -147,6 +154,9 @@ def _group_side(out: _Builder, group_id: str, side: str, allows: Sequence[Allow]
     for allow in allows:
         if allow.match.group is not None:
             referring.setdefault(allow.match.group, []).append(allow.match)
+    for other, matches in referring.items():
+        if any(match.peer is not None for match in matches):
+            rules += _peer_rules(out, f"{name}.{other}", side, other, remote)
     if referring and side == IN:
         # D-05, SG-68, SG-78: only what came straight from the ENI that owns the source address is "from the group"
         rules.append((Bits(META_MARK, OWN_SOURCE, some=False), RETURN))
@@ -247,6 +257,41 @@ def _reference_rules(
     for family in (4, 6):
         out.own(member_set(other, family))
         yield (Member((remote[family],), member_set(other, family).name), jump(chain))
+
+
+def _peer_rules(out: _Builder, chain: str, side: str, other: str, remote: Mapping[int, Field]) -> Iterator[Rule]:
+    """Is the peer a member of the other group in its own VPC (SG-52)? Inbound only over the connection, and straight from it.
+    The chain is that of `_reference_rules`."""
+    for family in (4, 6):
+        kind = far_set(other, side, family)
+        out.own(kind)
+        key = (IIFNAME, remote[family]) if side == IN else (remote[family],)
+        yield (Member(key, kind.name), jump(chain))
+
+
+def far_set(group_id: str, side: str, family: int) -> Set:
+    """The private addresses of the ENIs of a peer VPC that carry the group; inbound with the link they come over."""
+    key = (IFNAME, ADDRESS[family]) if side == IN else (ADDRESS[family],)
+    return Set(f"far-{side}{family}.{group_id}", key)
+
+
+def peer_members_piece(members: PeerMembers) -> Piece:
+    out, (straight, _) = _Builder(), peer_links(members.peering_id)
+    for group in members.groups:
+        for family, addresses in ((4, group.ipv4), (6, group.ipv6)):
+            out.set(far_set(group.group_id, IN, family), (Element((straight, address)) for address in addresses))
+            out.set(far_set(group.group_id, OUT, family), (Element((address,)) for address in addresses))
+    return out.piece()
+
+
+def peering_piece(way: Peering) -> Piece:
+    """What the far VPC's links take: its addresses. What comes from there is led by the VPC's own addresses only."""
+    out, chain = _Builder(), f"peer-{suffix(way.peering_id)}"
+    blocks: tuple[Network, ...] = (*way.ipv4, *way.ipv6)
+    rules: list[Rule] = [(Within(DADDR[block.version], block), goto("done")) for block in blocks]
+    out.own(Chain(chain, (*rules, (goto("refuse-router"),))))
+    out.put(base.PEERS, *(Element((name,), data=goto(chain)) for name in peer_links(way.peering_id)))
+    return out.piece()
 
 
 def _span_elements(slots: Mapping[tuple[int, Range], list[Range]], valued: bool) -> Iterator[Element]:
@@ -481,7 +526,7 @@ def gate_piece(edge: Edge, table_number: int, *, plain: bool) -> Piece:
 
 
 def services_piece(vpc: Vpc) -> Piece:
-    """Addresses of the router's services: reached without groups and ACLs, untracked."""
+    """Addresses of the router's services: reached without groups and ACLs, untracked. And the VPC's blocks, for peers."""
     out = _Builder()
     listeners = list(service_listeners(vpc))
     for family, services, listen in ((4, base.SERVICES4, base.LISTEN4), (6, base.SERVICES6, base.LISTEN6)):
@@ -489,6 +534,8 @@ def services_piece(vpc: Vpc) -> Piece:
         addresses = dict.fromkeys(address for address, _, _ in mine)
         out.put(services, *(Element((address,)) for address in addresses))
         out.put(listen, *(Element(entry) for entry in mine))
+    out.own(base.near_chain((*vpc.ipv4, *vpc.ipv6)))
+    out.put(base.GATES, Element((PEER,), data=PLAIN_TABLE))
     out.put(base.SERVICES6, Element((base.ALL_DHCP6_SERVERS,)))  # untracked; the base chains let its port in
     return out.piece()
 

@@ -27,7 +27,7 @@ _ID = re.compile(r"(?:sg|acl|eni|vpc|igw|rtb|subnet)-[0-9a-z]+")
 _NUMBER = re.compile(r"(?:own4|own6|any|to|owned)-(\d+)")
 #: sets and maps whose elements only ever let something pass: one that is missing closes
 _ALLOWING = re.compile(
-    r"own4|own6|own|any-source|any-destination|destination[46]|sg-in|sg-out|services[46]|listen[46]|links|members[46]\..*"
+    r"own4|own6|own|peers|far-(?:in|out)[46]\..*|any-source|any-destination|destination[46]|sg-in|sg-out|services[46]|listen[46]|links|members[46]\..*"
     r"|(?:in|out)\.sg-.*|(?:in|out)\.acl-.*|private|public"
 )
 Note = Callable[..., Finding]

@@ -25,6 +25,8 @@ from ringfence.policy.ir import (
     GroupMembers,
     Interface,
     Match,
+    Peering,
+    PeerMembers,
     RouteTable,
     Subnet,
     Via,
@@ -43,6 +45,7 @@ METADATA = (IPv4Address("169.254.169.254"), IPv6Address("fd00:ec2::254"))
 TIME = (IPv4Address("169.254.169.123"), IPv6Address("fd00:ec2::123"))
 DHCP6_SERVERS, ON_LINK = IPv6Address("ff02::1:2"), IPv6Network("fe80::/10")  # RFC 8415
 EVERYONE, NOBODY = IPv4Address("255.255.255.255"), IPv4Address("0.0.0.0")  # noqa: S104  in packets
+ANYWHERE = "*"  # no matter over which connection
 RELATED, NEW, ESTABLISHED = 4, 8, 2
 BEGUN_OUT, BEGUN_IN = 1, 2
 
@@ -88,15 +91,17 @@ class Admission:
 
 
 class Model:
-    """One VPC. `plugged`: the interfaces that have a link; the others are there, and get and send nothing."""
+    """One VPC. `plugged`: the interfaces that have a link; the others are there, and get and send nothing. `joined`: the same of
+    peering connections."""
 
-    def __init__(self, fragments: Iterable[Fragment], plugged: Iterable[str]) -> None:
+    def __init__(self, fragments: Iterable[Fragment], plugged: Iterable[str], joined: Iterable[str] = ()) -> None:
+        self.joined = frozenset(joined)
         self._by: dict[type, list[Fragment]] = {}
         for fragment in fragments:
             self._by.setdefault(type(fragment), []).append(fragment)
         self.plugged = frozenset(plugged)
         self._acls: dict[tuple[str, bool], int] = {}
-        self._admissions: dict[tuple[tuple[str, ...], bool, bool], Admission] = {}
+        self._admissions: dict[tuple[tuple[str, ...], bool, bool, str | None], Admission] = {}
         self._roads: dict[str | None, Mapping[str, int]] = {}
 
     def all(self, kind: type[F]) -> list[F]:
@@ -109,6 +114,10 @@ class Model:
     @cached_property
     def edge(self) -> Edge | None:
         return next(iter(self.all(Edge)), None)
+
+    @cached_property
+    def peerings(self) -> list[Peering]:
+        return self.all(Peering)
 
     @cached_property
     def interfaces(self) -> list[Interface]:
@@ -200,34 +209,48 @@ class Model:
         return found
 
     # ------------------------------------------------------------------ security groups
-    def groups(self, eni: Interface, *, egress: bool, direct: bool) -> Admission:
-        """All rules of all groups. `direct`: the packet comes straight from who has its source (SG-68, SG-78, D-05)."""
-        key = (eni.groups, egress, egress or direct)
+    def groups(self, eni: Interface, *, egress: bool, direct: bool, over: str | None = None) -> Admission:
+        """All rules of all groups. `direct`: the packet comes straight from who has its source (SG-68, SG-78, D-05), in this
+        VPC; `over`: straight from who has it in the peer VPC of this connection."""
+        key = (eni.groups, egress, egress or direct, over)
         found = self._admissions.get(key)
         if found is None:
-            found = self._admissions[key] = self._work_out(eni.groups, egress=egress, direct=egress or direct)
+            found = self._work_out(eni.groups, egress=egress, direct=egress or direct, over=over)
+            self._admissions[key] = found
         return found
 
-    def _work_out(self, ids: Iterable[str], *, egress: bool, direct: bool) -> Admission:
+    def _work_out(self, ids: Iterable[str], *, egress: bool, direct: bool, over: str | None) -> Admission:
         groups = [group for id in ids if (group := self._groups.get(id))]
         field = p.DESTINATION if egress else p.SOURCE
         rules = [rule for group in groups for rule in (group.egress if egress else group.ingress)]
-        allowed = p.union(some for rule in rules for some in self._admitted(rule, field, direct))
-        wide = p.union(some for rule in rules if rule.wide for some in self._admitted(rule, field, direct))
+        allowed = p.union(
+            some for rule in rules for some in self._admitted(rule, field, direct, ANYWHERE if egress else over)
+        )
+        wide = p.union(
+            some
+            for rule in rules
+            if rule.wide
+            for some in self._admitted(rule, field, direct, ANYWHERE if egress else over)
+        )
         pairs = {
             pair for group in groups for pair in (group.opens_ingress if egress else group.opens_egress).pairs
         }  # fmt: skip
         opened = p.boxes([{p.FAMILY: p.family(version), p.PROTOCOL: (number, number)} for version, number in pairs])
         return Admission(allowed, p.both(wide, p.both(opened, FLOWING)))
 
-    def _admitted(self, rule: Allow, field: int, direct: bool) -> list[int]:
-        named = rule.match.group
+    def _admitted(self, rule: Allow, field: int, direct: bool, over: str | None) -> list[int]:
+        named, peer = rule.match.group, rule.match.peer
         if named is None:
             return _matching(rule.match, field, None)
-        members = self._members.get(named)
-        if not direct or members is None:
-            return []
-        return _matching(rule.match, field, (*members.ipv4, *members.ipv6))
+        members = [self._members[named]] if direct and named in self._members else []
+        way = next((each for each in self.peerings if each.far_vpc_id == peer and each.same_region), None)
+        if way is not None and over in (way.peering_id, ANYWHERE):
+            far = (each for each in self.all(PeerMembers) if each.peering_id == way.peering_id)
+            members += [group for each in far for group in each.groups if group.group_id == named]
+        addresses: list[Address] = []
+        for each in members:
+            addresses += [*each.ipv4, *each.ipv6]
+        return _matching(rule.match, field, tuple(addresses)) if addresses else []
 
     # ------------------------------------------------------------------ routes
     def road(self, table_id: str | None) -> Mapping[str, int]:
@@ -276,6 +299,8 @@ class Model:
                     target = "local"
                 elif route is not None and route.via is Via.GATEWAY and self.edge is not None:
                     target = "gateway"
+                elif route is not None and route.via is Via.PEERING and route.target in self.joined:
+                    target = f"peer {route.target}"
                 elif route is not None and route.via is Via.INTERFACE and self._appliance(route.target, version):
                     target = str(route.target)
                 yield target, p.box({p.FAMILY: p.family(version), p.DESTINATION: (first, last)})

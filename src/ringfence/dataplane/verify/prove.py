@@ -23,6 +23,7 @@ from ringfence.dataplane.plan import (
     SAME_SUBNET,
     TABLE_BITS,
     link,
+    peer_links,
 )
 from ringfence.dataplane.topology import GATEWAY_LINK
 from ringfence.dataplane.verify import model as m
@@ -43,7 +44,7 @@ from ringfence.dataplane.verify.symbolic import (
     Outcome,
     Outcomes,
 )
-from ringfence.policy.ir import Fragment, Interface
+from ringfence.policy.ir import Fragment, Interface, Peering
 
 INET, ARP = (1, "ringfence"), (3, "ringfence")
 SHUT = (1, "ringfence-shut")
@@ -106,8 +107,14 @@ def prove(component: str, fragments: Iterable[Fragment], plugged: Iterable[str],
     if content is None:
         proof.note(Drift.ADMITS, "table", component, "inet", "there is none: everything passes")
         return proof
-    _Vpc(proof, Model(fragments, plugged), content, found).prove()
+    _Vpc(proof, Model(fragments, plugged, _joined(fragments, found)), content, found).prove()
     return proof
+
+
+def _joined(fragments: Iterable[Fragment], found: Snapshot) -> list[str]:
+    """The connections that have links here: those that none leads over are as good as not there."""
+    ways = (each.peering_id for each in fragments if isinstance(each, Peering))
+    return [id for id in ways if set(peer_links(id)) <= set(found.paths.groups)]
 
 
 def _inventory(proof: Proof, found: Snapshot) -> None:
@@ -158,6 +165,7 @@ class Asked:
     before: int
     after: int
     judged: int
+    over: str | None = None  # straight from an interface of the peer VPC of this connection
 
 
 class _Vpc:
@@ -189,10 +197,14 @@ class _Vpc:
             self._lead(LOOP_IN, mark, _meaning(mark), p.union(by.values()))
         if self.model.edge is not None:
             self._from_gateway()
+        for id in sorted(self.model.joined):
+            for name in peer_links(id):
+                self._lead(name, 0, Meaning(False, False, 0), p.ALL)
         for eni in self.model.interfaces:
             self._in(eni)
             p.forget()
         self._gateway_out()
+        self._peers_out()
         self._itself()
         self._arp()
 
@@ -288,7 +300,7 @@ class _Vpc:
         """Admission is: `before`, and (state or rules), and `after`. And what a flow is told to remember is true."""
         side, id, name = ask.side, ask.eni.eni_id, ask.name
         accepted = self._sorted(outcomes, side.name, id, name)
-        admission = self.model.groups(ask.eni, egress=side.egress, direct=ask.meaning.direct)
+        admission = self.model.groups(ask.eni, egress=side.egress, direct=ask.meaning.direct, over=ask.over)
         state = m.by_state(egress=side.egress)
         asked = p.both(p.both(ask.before, ask.after), p.either(state, admission.allowed))
         got = p.union(some for _, some in accepted)
@@ -370,6 +382,10 @@ class _Vpc:
                     self.proof.none(part, "zone", eni.eni_id, name, "it arrives outside its connection table")
                 elif place == GATEWAY:
                     got["gateway"] = p.either(got.get("gateway", p.NONE), part)
+                elif (id := self._peer_by(place)) is not None:
+                    if (place == peer_links(id)[0]) is not meaning.direct:
+                        self.proof.none(part, "route", model.vpc.vpc_id, name, f"it is led to {place}")
+                    got[f"peer {id}"] = p.either(got.get(f"peer {id}", p.NONE), part)
                 elif place == UNCLEAR:
                     self.proof.note(
                         Drift.UNKNOWN, "route", model.vpc.vpc_id, name, f"a route not known, for {p.shown(part)}"
@@ -389,6 +405,10 @@ class _Vpc:
             f"{name} to the gateway",
             within=region,
         )
+
+    def _peer_by(self, name: str) -> str | None:
+        """The connection that a link is of."""
+        return next((id for id in self.model.joined if name in peer_links(id)), None)
 
     def _from_gateway(self) -> None:
         """What comes from the gateway has no sender here: its own table leads it, or the VPC's addresses alone."""
@@ -414,11 +434,14 @@ class _Vpc:
             done.add(key)
             acl = p.ALL if meaning.inside else model.acl(subnet.acl_id, egress=False)
             judged = self._judged(IN, inside=meaning.inside)
-            ask = Asked(IN, eni, meaning, name, before=acl, after=target, judged=judged)
+            ask = Asked(IN, eni, meaning, name, before=acl, after=target, judged=judged, over=self._straight(iif))
             self._state_and_rules(ask, outcomes)
             elsewhere = self.machine.base("forward", Gate(iif, link(eni.number), mark, 0))
             wrong = p.both(p.union(some for _, some in self._sorted(elsewhere, "zone", eni.eni_id, name)), HAS_ENTRY)
             self.proof.none(wrong, "zone", eni.eni_id, name, "it arrives in another's connection table")
+
+    def _straight(self, iif: str) -> str | None:
+        return next((id for id in self.model.joined if iif == peer_links(id)[0]), None)
 
     def _gateway_out(self) -> None:
         """What leaves by the gateway has been judged in the first pass."""
@@ -434,6 +457,20 @@ class _Vpc:
         self.proof.none(
             p.union(some for _, some in back), "gateway", self.proof.place, "forward", "back to the gateway"
         )
+
+    def _peers_out(self) -> None:
+        """Between the blocks of two peer VPCs, straight over their connection (PCX-05..PCX-07)."""
+        model, place, vpc = self.model, self.proof.place, self.model.vpc
+        ours = m.of_blocks(p.SOURCE, [*vpc.ipv4, *vpc.ipv6])
+        for way in model.peerings:
+            if way.peering_id not in model.joined:
+                continue
+            asked = p.both(ours, m.of_blocks(p.DESTINATION, [*way.ipv4, *way.ipv6]))
+            for name in peer_links(way.peering_id):
+                for iif, wanted in ((LOOP_IN, asked), (GATEWAY, p.NONE), (peer_links(way.peering_id)[0], p.NONE)):
+                    passes = self._sorted(self.machine.base("forward", Gate(iif, name)), "peering", place, "forward")
+                    some = p.union(each for _, each in passes)
+                    self.proof.equal(some, wanted, "peering", way.peering_id, f"{iif} to {name}")
 
     # ------------------------------------------------------------------ the router itself
     def _itself(self) -> None:

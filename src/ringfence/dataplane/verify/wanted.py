@@ -6,7 +6,7 @@ Taken from the words that `topology` writes, so that there is one place that say
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
@@ -22,10 +22,12 @@ from ringfence.dataplane.plan import (
     LOOP_TABLE,
     OWNED,
     PASS_ONE,
-    TABLE_BITS,
+    RELAY,
     kernel_table,
     link,
     link_group,
+    peer_links,
+    policy_rule,
     suffix,
 )
 from ringfence.dataplane.verify.rtnetlink import Neighbour, PolicyRule, Route
@@ -114,8 +116,9 @@ def vpc(
     interfaces: Iterable[Interface],
     *,
     gateway: bool,
+    peers: Collection[str] = (),
 ) -> Place:
-    """A VPC's router."""
+    """A VPC's router. `peers`: the peering connections that have their links."""
     subnets, route_tables = tuple(subnets), tuple(route_tables)
     routes = set(_routes(topology.main_routes(vpc, plugged.values()), TABLES["main"]))
     rules = {rule for rule in _STANDARD if rule.priority}
@@ -126,28 +129,32 @@ def vpc(
         rules.add(PolicyRule(version, 100, PASS_ONE, PASS_ONE, LOOP_TABLE))
         rules.add(PolicyRule(version, topology.LOCAL_RULE[version], 0, 0, TABLES["local"]))
     for table in route_tables:
-        number = kernel_table(table.number)
-        routes |= set(_routes(topology.table_routes(table, dict(plugged), gateway=gateway), number))
-        rules |= {PolicyRule(version, number, table.number, TABLE_BITS, number) for version in (4, 6)}
+        for number in (table.number, *([table.number + RELAY] if topology.leads_to_peers(table) else [])):
+            words = topology.table_routes(table, dict(plugged), gateway=gateway, peers=peers, relayed=number >= RELAY)
+            routes |= set(_routes(words, kernel_table(number)))
+            preference, mark, mask = policy_rule(number)
+            rules |= {PolicyRule(version, preference, mark, mask, kernel_table(number)) for version in (4, 6)}
     neighbours = {Neighbour(ip_address(hop), LOOP_OUT, topology.LOOP_MACS[1]) for hop in topology.LOOP_HOPS}
     owners: dict[str, str] = {}
     for eni in interfaces:
         owners |= {str(a): eni.eni_id for a in (*eni.ipv4, *eni.ipv6)} | {link(eni.number): eni.eni_id}
     for eni in plugged.values():
         neighbours |= {Neighbour(a, link(eni.number), eni.mac) for a in _addresses(eni)}
+    joins = {name for id in peers for name in peer_links(id)}
+    neighbours |= {Neighbour(ip_address(hop), name, topology.PEER_MAC) for name in joins for hop in topology.PEER_HOPS}
     own = {f"{a}/32" for a in topology.SERVICES4} | {f"{a}/128" for a in topology.SERVICES6}
     own |= topology.router_addresses(vpc, subnets)
     addresses = {("lo", each) for each in own}
     if gateway:
         addresses.add((GATEWAY, f"{topology.GATEWAY_LINK[0]}/30"))
     guests = {link(eni.number) for eni in plugged.values()}
-    links = frozenset({"lo", LOOP_OUT, LOOP_IN, *([GATEWAY] if gateway else []), *guests})
+    links = frozenset({"lo", LOOP_OUT, LOOP_IN, *([GATEWAY] if gateway else []), *joins, *guests})
     return Place(
         component=vpc.vpc_id, tables=tuple(tables), routes=frozenset(routes), rules=frozenset(rules),
         neighbours=frozenset(neighbours), addresses=frozenset(addresses),
         links=links, groups={name: group for name in links if (group := link_group(name))},
         settings=topology.ROUTER_SYSCTLS, owners=owners, guests=frozenset(guests),
-        table_names={kernel_table(table.number): table.table_id for table in route_tables},
+        table_names={kernel_table(table.number + n): table.table_id for table in route_tables for n in (0, RELAY)},
     )  # fmt: skip
 
 
