@@ -199,7 +199,7 @@ class Installation:
             log.info("imported %s: %s", settings.imported, _imported(network))
         self.events = EventStore(self.data / "events.db", durable=not settings.ephemeral)
         end.callback(self.events.close)
-        self.flow_store = FlowStore(self.data / "flows.db")
+        self.flow_store = FlowStore(self.data / "flows.db", sealer=self.sealer)
         end.callback(self.flow_store.close)
         self.flow_history = flow_history.FlowHistory(self.flow_store)
         self.root = root_of(settings, self.data)

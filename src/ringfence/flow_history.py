@@ -112,6 +112,8 @@ def answer(history: FlowHistory, store: FlowStore, request: dict[str, Any]) -> d
             found = {"flows": [view(flow) for flow in flows], "last": flows[-1].number if flows else after}
     except ValueError as problem:
         return {"error": str(problem), "status": 2}
+    except OSError as problem:
+        return {"error": f"{problem}: --since TIME leaves it out"}
     return {**found, "counting": history.counting}
 
 
@@ -142,6 +144,8 @@ def suggestions(world: World, store: FlowStore, request: dict[str, Any]) -> dict
         found = suggest(world, openings(_observed(store, wanted, counted)), groups or None)
     except ValueError as problem:
         return {"error": str(problem), "status": 2}
+    except OSError as problem:
+        return {"error": f"{problem}: --since TIME leaves it out"}
     return {
         "observed": counted, "rules": [_use_view(use) for use in found.uses],
         "proof": {

@@ -11,7 +11,8 @@ import sqlite3
 import threading
 
 from ringfence.store import sealed
-from ringfence.store.sealed import Damaged, DataKey, Opener, Run, Sealer
+from ringfence.store.own_keys import OwnKeys
+from ringfence.store.sealed import Damaged, Sealer
 
 log = logging.getLogger("ringfence.store")
 
@@ -20,9 +21,8 @@ class Bodies:
     """sqlite3.Error when the data key of this process cannot be written down."""
 
     def __init__(self, db: sqlite3.Connection, sealer: Sealer | None) -> None:
-        self._sealer, self._run = sealer, None if sealer is None else _new_run(db, sealer)
-        self._keys: dict[int, bytes] = dict(db.execute("select id, sealed from audit_key"))
-        self._opener, self._lock = Opener(self._secret), threading.Lock()
+        keys = OwnKeys(db, sealer, "audit_key", "audit records")
+        self._run, self._opener, self._lock = keys.run, keys.opener, threading.Lock()
 
     def kept(self, number: int, record: bytes) -> bytes:
         """Only inside a transaction: nothing else is sealed meanwhile."""
@@ -45,25 +45,6 @@ class Bodies:
             return self.opened(number, kept)
         except Damaged:
             return None
-
-    def _secret(self, id: int) -> bytes:
-        if id not in self._keys or self._sealer is None:
-            raise Damaged("its key is not here")
-        try:
-            return self._sealer.open(self._keys[id], _purpose(id))
-        except ValueError as problem:
-            raise Damaged(str(problem)) from None
-
-
-def _new_run(db: sqlite3.Connection, sealer: Sealer) -> Run:
-    (last,) = db.execute("select coalesce(max(id), 0) from audit_key").fetchone()
-    key = DataKey(last + 1, sealed.new_key())
-    db.execute("insert into audit_key values (?, ?)", (key.id, sealer.seal(key.secret, _purpose(key.id))))
-    return Run(key)
-
-
-def _purpose(id: int) -> str:
-    return f"audit records, data key {id}"
 
 
 def _place(number: int) -> bytes:

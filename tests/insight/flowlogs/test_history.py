@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -182,7 +183,7 @@ def test_the_oldest_go_first(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fails_is_said_and_let_go(lab: History, caplog: pytest.LogCaptureFixture) -> None:
-    lab.store._db.execute("create trigger full before insert on flow begin select raise(abort, 'full'); end")
+    lab.store._db.execute("create trigger full before insert on part begin select raise(abort, 'full'); end")
     lab.count(refused(lab, "sg-ingress"))
     assert "flows are not kept" in caplog.text
     lab.store._db.execute("drop trigger full")
@@ -197,11 +198,13 @@ def test_interfaces_nobody_knows_are_left_out(lab: History) -> None:
 
 
 @given(st.lists(st.ip_addresses(), min_size=1, max_size=20), st.data())
-def test_a_block_is_a_span_of_addresses(addresses: list[Any], data: st.DataObject) -> None:
+def test_a_block_is_a_span_of_addresses(
+    tmp_path_factory: pytest.TempPathFactory, addresses: list[Any], data: st.DataObject
+) -> None:
     held = data.draw(st.sampled_from(addresses))
     prefix = data.draw(st.integers(0, held.max_prefixlen))
     block = ip_network(f"{held}/{prefix}", strict=False)
-    store = _memory()
+    store = FlowStore(Path(mkdtemp(dir=tmp_path_factory.getbasetemp())) / "flows.db")
     flow = Flow(
         first=0, last=0, account="1", region="r", vpc="v", subnet="s", interface="e", direction="ingress", accepted=True,
         source=held, destination=ip_address("192.0.2.1"), protocol=6, packets=1, octets=1,
@@ -212,16 +215,9 @@ def test_a_block_is_a_span_of_addresses(addresses: list[Any], data: st.DataObjec
     store.close()
 
 
-def _memory() -> FlowStore:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        return FlowStore(Path(folder) / "flows.db")
-
-
 def test_the_file_is_private(lab: History, tmp_path: Path) -> None:
     assert (tmp_path / "flows.db").stat().st_mode & 0o777 == 0o600
-    assert sqlite3.connect(tmp_path / "flows.db").execute("select count(*) from flow").fetchone() == (0,)
+    assert sqlite3.connect(tmp_path / "flows.db").execute("select count(*) from part").fetchone() == (0,)
 
 
 def test_suggestions_from_what_is_kept(lab: History) -> None:
