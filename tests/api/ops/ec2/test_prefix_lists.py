@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ringfence.model.aws_prefix_lists import service_list
 from ringfence.model.endpoints import S3_BLOCKS
@@ -200,3 +202,23 @@ def test_lists_of_aws_are_seen_by_all_and_changed_by_nobody(api: Api) -> None:
     assert api.error("GetManagedPrefixListEntries", PrefixListId=S3, TargetVersion=1) == "InvalidParameterValue"
     assert api.error("CreateTags", Resources=[S3], Tags=[{"Key": "a", "Value": "b"}]) == "OperationNotPermitted"
     assert api.error("DescribePrefixLists", PrefixListIds=[made(api)]) == "InvalidPrefixListID.NotFound"
+
+
+@given(st.lists(st.sets(st.integers(0, 5), min_size=1, max_size=4), max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_every_version_stays_what_it_was(steps: list[set[int]]) -> None:
+    """PL-03, PL-07: each step adds the blocks that are not there and removes those that are; then every version is restored."""
+    api = Api()
+    id, held, history = made(api, size=6), set[str](), [set[str]()]
+    for step in steps:
+        named = {f"10.{n}.0.0/16" for n in step}
+        gone, came = [{"Cidr": block} for block in named & held], [{"Cidr": block} for block in named - held]
+        now = modify(api, id, CurrentVersion=len(history), AddEntries=came, RemoveEntries=gone)
+        held = held ^ named
+        history.append(held)
+        assert now["Version"] == len(history)
+    assert [set(blocks(api, id, TargetVersion=n)) for n in range(1, len(history) + 1)] == history
+    for n in range(1, len(history) + 1):
+        current = {"PreviousVersion": n, "CurrentVersion": len(history) + n - 1}
+        api.call("RestoreManagedPrefixListVersion", PrefixListId=id, **current)
+        assert set(blocks(api, id)) == history[n - 1]
