@@ -73,6 +73,20 @@ def test_vpe_01_and_07_an_endpoint_and_its_routes_come_and_go_together(api: Api)
     assert shown(api) == []
 
 
+def test_vpe_01_the_route_of_an_endpoint_is_shown_and_cannot_be_edited(api: Api) -> None:
+    vpc = api.vpc()
+    one = table(api, vpc)
+    id = endpoint(api, vpc, one)
+    (row,) = api.call("DescribeRouteTables", RouteTableIds=[one])["RouteTables"]
+    assert row["Routes"][-1] == {
+        "DestinationPrefixListId": LISTED.id, "GatewayId": id, "Origin": "CreateRoute", "State": "active",
+    }  # fmt: skip
+    route = {"RouteTableId": one, "DestinationPrefixListId": LISTED.id}
+    assert api.error("DeleteRoute", **route) == "InvalidParameterValue"
+    assert api.error("ReplaceRoute", GatewayId=api.gateway(vpc), **route) == "InvalidParameterValue"
+    assert led(api, one) == [id]
+
+
 def test_vpe_02_one_endpoint_of_a_service_for_a_table_and_several_for_a_vpc(api: Api) -> None:
     vpc = api.vpc()
     one, two = table(api, vpc), table(api, vpc)

@@ -53,6 +53,8 @@ def route_state(world: World, table: RouteTable, route: Route | ListRoute) -> st
     if route.target is RouteTarget.PEERING_CONNECTION:
         connection = world.find(PEERING_CONNECTION, route.target_id)
         return "active" if connection is not None and connection.status is PeeringStatus.ACTIVE else "blackhole"
+    if route.target is RouteTarget.GATEWAY_ENDPOINT:
+        return "active" if world.find(VPC_ENDPOINT, route.target_id) is not None else "blackhole"
     return "blackhole" if route.target is RouteTarget.UNMODELLED else "active"
 
 
@@ -74,7 +76,7 @@ def _route_view(world: World, table: RouteTable, route: Route | ListRoute) -> di
     out: dict[str, Any] = {**_destination_view(route), "Origin": route.origin}
     if route.target is RouteTarget.LOCAL:
         out["GatewayId"] = "local"
-    elif route.target is RouteTarget.INTERNET_GATEWAY:
+    elif route.target in (RouteTarget.INTERNET_GATEWAY, RouteTarget.GATEWAY_ENDPOINT):
         out["GatewayId"] = route.target_id
     elif route.target is RouteTarget.PEERING_CONNECTION:
         out["VpcPeeringConnectionId"] = route.target_id

@@ -199,6 +199,13 @@ def _name(destination: Destination) -> str:
     return destination.id if isinstance(destination, PrefixList) else str(destination)
 
 
+def _check_editable(table: RouteTable, old: AnyRoute | None) -> None:
+    """VPE-01: the route of a gateway endpoint goes with the endpoint's association and by nothing else."""
+    if old is not None and old.target is RouteTarget.GATEWAY_ENDPOINT:
+        text = f"cannot remove or replace the VPC endpoint route of {old.target_id} in route table {table.id}"
+        raise fault("InvalidParameterValue", message=text)
+
+
 def with_route(table: RouteTable, route: AnyRoute, old: AnyRoute | None = None) -> RouteTable:
     """The table with the route in place of the old one, or at the end."""
     if isinstance(route, ListRoute):
@@ -243,6 +250,7 @@ def replace_route(call: Call, world: World, params: Params) -> Outcome:
     destination = _destination(call, world, params)
     route = _target(call, world, table, params, destination)
     old = _find(table, destination)
+    _check_editable(table, old)
     if old is None and not _local(world, table, destination):
         raise fault(
             "InvalidParameterValue",
@@ -264,6 +272,7 @@ def delete_route(call: Call, world: World, params: Params) -> Outcome:
         (route for route in table.listed if route.prefix_list_id == params.get("DestinationPrefixListId")), None
     )
     if named is not None:
+        _check_editable(table, named)
         _one(params, _DESTINATIONS, "destination")
         return Outcome({}, put(ROUTE_TABLE, _without(table, named)))
     destination = _destination(call, world, params)
