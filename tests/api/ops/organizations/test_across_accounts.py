@@ -139,7 +139,7 @@ def test_nothing_of_another_account_is_seen(estate: Estate) -> None:
     world = estate.front.store.world
     row = world.find(SUBNET, subnet)
     assert row is not None
-    assert SUBNET.noun in SHAREABLE
+    assert SUBNET.noun not in SHAREABLE
     assert not shared_with(world, SUBNET, row, ACCOUNT)
 
 
