@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from ringfence.model.kinds import VPC_ENDPOINT
 from ringfence.model.world import World
 from ringfence.policy import evaluate
 from ringfence.policy.compile import Compiler
@@ -61,6 +62,10 @@ class Run:
     def change(self) -> None:
         generator.change(self.api.call, self.chance, self.site)
 
+    def is_there(self, source: str) -> bool:
+        """May it still send? An endpoint may have gone meanwhile."""
+        return not source.startswith("vpce-") or self.rows.find(VPC_ENDPOINT, source) is not None
+
     def _compiled(self) -> Ir:
         if self.world is not self.rows or self.ir is None:
             self.world, self.ir = self.rows, self.compiler.compile(self.rows)
@@ -85,8 +90,9 @@ class Run:
         """Random packets, most of them answered, with a change now and then; old packets come again after changes."""
         sent: list[tuple[str, Packet]] = []
         for _ in range(packets):
-            if sent and self.chance.random() < 0.3:
-                source, packet = self.chance.choice(sent)
+            again = [old for old in sent if self.is_there(old[0])] if self.chance.random() < 0.3 else []
+            if again:
+                source, packet = self.chance.choice(again)
             else:
                 source, packet = self.packet()
             answer = self.step(source, packet, tally)

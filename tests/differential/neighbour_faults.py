@@ -18,7 +18,7 @@ from ringfence.model.nouns.routing import ListRoute, Route, RouteTable, RouteTar
 from ringfence.model.nouns.security_group import SecurityGroup
 from ringfence.model.row import Row
 from ringfence.model.world import World
-from ringfence.policy import ir
+from ringfence.policy import evaluate, ir
 from ringfence.policy.compile import Compiler
 from tests.builders import ANY, ANY6, changed, ident
 
@@ -265,3 +265,25 @@ def endpoint_serves_peers(world: World) -> Iterable[Row]:
 def _to_guest(world: World, route: Route, pcx: PeeringConnection, endpoint_id: str, list_id: str) -> Route:
     leads = route.target_id == pcx.id and any(_inside(block, route.destination) for block in blocks(world, list_id))
     return replace(route, target=RouteTarget.GATEWAY_ENDPOINT, target_id=endpoint_id) if leads else route
+
+
+def endpoint_passes_everything(patch: Any) -> None:
+    """VPE-06."""
+    patch.setattr(evaluate, "asks_service", lambda _packet: True)
+
+
+def endpoint_serves_anybody(patch: Any) -> None:
+    """VPE-04: also who has no interface in the VPC."""
+    patch.setattr(evaluate.Index, "has_address", lambda *_: True)
+
+
+def answers_of_endpoints_are_not_filtered(patch: Any) -> None:
+    def wrong(self: Any, endpoint: ir.Endpoint, packet: Any) -> Any:
+        owner = self.index.owner(endpoint.vpc_id, packet.dst)
+        return self._end(owner.eni_id if owner is not None else None, packet)
+
+    patch.setattr(evaluate._Journey, "from_endpoint", wrong)
+
+
+for seed in (endpoint_passes_everything, endpoint_serves_anybody, answers_of_endpoints_are_not_filtered):
+    SEEDS["endpoints"][seed.__name__.replace("_", "-")] = seed
