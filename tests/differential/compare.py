@@ -15,7 +15,7 @@ from ringfence.policy.ir import Ir
 from ringfence.policy.packet import Packet
 from ringfence.policy.spec import verdict as spec
 from tests.api.ops.harness import Api
-from tests.differential import generator, neighbours
+from tests.differential import directed, generator, neighbours
 
 
 @dataclass
@@ -102,6 +102,23 @@ class Run:
                 sent.append(answer)
             if self.chance.random() < 0.08:
                 self.change()
+
+
+class Listed(Run):
+    """With prefix lists, by the operations."""
+
+    def build(self, seed: int) -> None:
+        super().build(seed)
+        directed.listed(self.api.call, self.chance, self.site)
+
+
+class Peered(Run):
+    """With a second VPC that is peered, by the operations."""
+
+    def build(self, seed: int) -> None:
+        super().build(seed)
+        directed.peered(self.api.call, self.chance, self.site)
+        self.api.settle()
 
 
 class Neighbours(Run):

@@ -63,6 +63,7 @@ class Site:
     instances: list[str] = field(default_factory=list)
     interfaces: list[dict[str, Any]] = field(default_factory=list)
     gateway: str = ""
+    peers: list[str] = field(default_factory=list)  # VPCs that were joined to it
 
     @property
     def addresses(self) -> list[Address]:
@@ -97,7 +98,7 @@ def build(call: Call, chance: random.Random, *, image: str, hostile: bool = True
 
 def refresh(call: Call, site: Site) -> None:
     """Read the interfaces again: addresses may have come or gone."""
-    only = [{"Name": "vpc-id", "Values": [site.vpc]}]
+    only = [{"Name": "vpc-id", "Values": [site.vpc, *site.peers]}]
     site.interfaces = call("DescribeNetworkInterfaces", Filters=only)["NetworkInterfaces"]
 
 
@@ -243,7 +244,8 @@ def change(call: Call, chance: random.Random, site: Site) -> None:
     elif kind == 2 and site.acls:
         tolerant(call, "CreateNetworkAclEntry", NetworkAclId=chance.choice(site.acls), **acl_entry(chance, site))
     elif kind == 3:
-        eni = chance.choice(site.interfaces)["NetworkInterfaceId"]
+        own = [eni for eni in site.interfaces if eni["VpcId"] == site.vpc]
+        eni = chance.choice(own)["NetworkInterfaceId"]
         call(
             "ModifyNetworkInterfaceAttribute",
             NetworkInterfaceId=eni,
