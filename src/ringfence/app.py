@@ -305,7 +305,10 @@ class Installation:
             sinks[FIREHOSE] = FirehoseSink(self.streams, clock)
         counts = PlaneCounts(ask, lambda: self.store.world, since)
         folder = self.data / "flows"
-        return FlowDeliverer(self.store, counts, sinks, folder, clock, seen=self.flow_history.seen)
+        return FlowDeliverer(
+            self.store, counts, sinks, folder, clock, services=tuple((block, "S3") for block in endpoints.S3_BLOCKS.values()),
+            seen=self.flow_history.seen,
+        )  # fmt: skip
 
     def _publish_digest_key(self, call: Call, world: World) -> Change | None:
         """The public half of the digest key, before the first call of CloudTrail."""
@@ -336,7 +339,7 @@ class Installation:
 
         door = self._instance_door()
         try:
-            front = Front(self.gate.ca.read_text(), door.listen)
+            front = Front(self.gate.ca.read_text(), door.listen, door.keep)
             plane = start_plane(
                 self.store, self.run_directory, self._roles(), front, ephemeral=self.settings.ephemeral
             )  # fmt: skip

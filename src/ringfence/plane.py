@@ -50,7 +50,8 @@ class Front:
     """How instances reach the AWS APIs: whose certificates they trust, and who answers on the sockets that listen there."""
 
     authority: str
-    listen: Callable[[Sequence[socket.socket]], None]
+    listen: Callable[[Sequence[socket.socket], str | None], None]  # the sockets; the gateway endpoint they are for
+    keep: Callable[[Sequence[str]], None]  # the endpoints there are
 
 
 class PlaneUnavailable(Exception):
@@ -321,7 +322,9 @@ class NftablesPlane:
         elif kind == "roles":
             self._send({"do": "roles", "id": event["id"], "documents": self._documents(event)})
         elif kind == "listening":
-            self._front.listen([socket.socket(fileno=number) for number in descriptors])
+            self._front.listen([socket.socket(fileno=number) for number in descriptors], event.get("endpoint"))
+        elif kind == "endpoints":
+            self._front.keep(event["there"])
         elif kind == "answer":
             box = self._answers.get(event["id"])
             if box is not None:

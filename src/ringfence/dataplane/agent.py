@@ -114,9 +114,9 @@ class Agent:
         finally:
             del self._asked[number]
 
-    def _announce(self, sockets: Sequence[socket.socket]) -> None:
+    def _announce(self, sockets: Sequence[socket.socket], endpoint: str | None = None) -> None:
         """The API process answers on these: they stay in the namespace they were made in, whoever holds them."""
-        self.say({"event": "listening"}, [sock.fileno() for sock in sockets])
+        self.say({"event": "listening", "endpoint": endpoint}, [sock.fileno() for sock in sockets])
 
     def say(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         """To the API process."""

@@ -17,7 +17,7 @@ from ringfence.policy.ir import Delta
 
 _KINDS: tuple[Any, ...] = (
     ir.Group, ir.GroupMembers, ir.Acl, ir.Subnet, ir.RouteTable, ir.Interface, ir.Edge, ir.Vpc, ir.Names, ir.Machine,
-    ir.Gap, ir.Peering, ir.PeerMembers,
+    ir.Gap, ir.Peering, ir.PeerMembers, ir.Endpoint,
 )  # fmt: skip
 FRAGMENTS: dict[str, Any] = {kind.__name__: kind for kind in _KINDS}
 

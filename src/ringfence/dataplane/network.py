@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
 from ringfence.dataplane import leases, linux, offloads, topology
+from ringfence.dataplane.gateway_endpoints import Announce, GatewayEndpoints, listening
 from ringfence.dataplane.guests import Guests
 from ringfence.dataplane.nftables import conntrack
 from ringfence.dataplane.nftables.apply import Filter, Sealed
@@ -27,8 +27,10 @@ from ringfence.dataplane.plan import (
     PEER,
     RELAY,
     RELAYED,
+    SERVICE,
     TABLE_BITS,
     edge_ns,
+    endpoint_ns,
     eni_ns,
     guest_ns,
     kernel_table,
@@ -55,10 +57,7 @@ from ringfence.policy import ir as nodes
 from ringfence.policy.ir import Edge, Interface, Ir, Machine, Subnet, Vpc
 
 log = logging.getLogger("ringfence.network")
-BACKLOG = 128
 Machines = dict[str, Machine]
-#: gives the sockets that listen on the APIs' addresses away
-Announce = Callable[[Sequence[socket.socket]], None]
 
 
 @dataclass
@@ -100,13 +99,15 @@ class Network:
     """The whole data plane of a host."""
 
     def __init__(
-        self, guests: Guests, roles: Roles = lambda _instance, _version: {}, announce: Announce = lambda _sockets: None
-    ) -> None:
+        self, guests: Guests, roles: Roles = lambda _instance, _version: {},
+        announce: Announce = lambda _sockets, _endpoint: None,
+    ) -> None:  # fmt: skip
         self.guests = guests
         self._announce = announce
         self._roles = roles
         self._routers: dict[str, Router] = {}
         self._edges: dict[str, EdgeState] = {}
+        self._endpoints = GatewayEndpoints(announce)
         self._internet: Routes | None = None
         self._internet_netns = -1
         self._internet_filter: Filter | None = None
@@ -137,6 +138,10 @@ class Network:
                 router.laid = None
                 self._unplug(vpc_id, part, machines)
         self._edges_down(wanted)
+        for vpc_id, link_name in self._endpoints.down(wanted.values()):
+            if vpc_id in self._routers:
+                for routes in self._routers[vpc_id].routes.values():
+                    routes.link_gone(link_name)
         self.ir = ir
         for vpc_id, part in wanted.items():
             self._cut(self._routers[vpc_id], part)
@@ -151,6 +156,7 @@ class Network:
         if self._first:
             self._sweep(wanted, machines)
             self._first = False
+        yield {"event": "endpoints", "there": self._endpoints.ids()}
         self._guests_left = bool(machines)
         yield {"event": "guests", "running": sorted(running & machines.keys()), "wanted": sorted(machines)}
         if failures:
@@ -175,6 +181,7 @@ class Network:
         self._plug(vpc_id, part, machines)
         if part.edge is not None:
             self._edge_up(part)
+        self._endpoints.up(part)
         self._route(vpc_id, part)
         self._resolve(vpc_id, part)
         router = self._routers[vpc_id]
@@ -185,9 +192,10 @@ class Network:
         """What an earlier agent left and nobody wants."""
         keep = {vpc_ns(id) for id in wanted} | {INTERNET_NS} | {guest_ns(id) for id in machines} | self._hosts
         keep |= {edge_ns(part.edge.gateway_id) for part in wanted.values() if part.edge}
+        keep |= {endpoint_ns(each.endpoint_id) for part in wanted.values() for each in part.endpoints}
         keep |= {eni_ns(e.eni_id) for part in wanted.values() for e in part.interfaces if e.instance_id is None}
         for name in topology.namespaces() - keep:
-            if name.startswith(("vpc-", "edge-", "i-", "eni-")):
+            if name.startswith(("vpc-", "edge-", "i-", "eni-", "svc-")):
                 topology.drop_namespace(name)
 
     # ------------------------------------------------------------------ routers
@@ -338,11 +346,12 @@ class Network:
         for table in part.tables:
             wanted |= {
                 str(kernel_table(number)): topology.table_routes(
-                    table, plugged, gateway=part.edge is not None, peers=router.peers, relayed=number >= RELAY
+                    table, plugged, gateway=part.edge is not None, peers=router.peers, relayed=number >= RELAY,
+                    endpoints=part.endpoints,
                 )
                 for number in (table.number, table.number + RELAY)
                 if number in numbers
-            }
+            }  # fmt: skip
         for table_name in [*wanted, *(set(router.routes) - wanted.keys())]:
             held = router.routes.setdefault(table_name, Routes(name, table_name, set() if router.fresh else None))
             held.sync(wanted.get(table_name, set()))
@@ -511,6 +520,8 @@ class Network:
                 wanted.add((edge_ns(part.edge.gateway_id), EDGE_VPC))
             far = {way.peering_id: way.far_vpc_id for way in part.peerings if way.peering_id in router.peers}
             wanted |= {(vpc_ns(vpc_id), name) for id, vpc_id in far.items() for name in peer_links(id)}
+            there = self._endpoints.ids()
+            wanted |= {(endpoint_ns(e.endpoint_id), SERVICE) for e in part.endpoints if e.endpoint_id in there}
         for place, link_name in wanted - router.cut:
             _cut_link(place, link_name, cut=True)
         for place, link_name in router.cut - wanted:
@@ -589,9 +600,9 @@ class Network:
     def _offer_apis(self, netns: int) -> None:
         """Listen where the AWS APIs are reached, and give the sockets to who answers there: nothing here reads them."""
         with linux.inside(netns):
-            sockets = [_listening(address) for address in endpoints.SERVED_AT]
+            sockets = [listening(str(address)) for address in endpoints.SERVED_AT]
         try:
-            self._announce(sockets)
+            self._announce(sockets, None)
         finally:
             for sock in sockets:
                 sock.close()
@@ -701,15 +712,9 @@ class Network:
             key = (id(part), router.peers, tuple(map(id, plugged.values())))
             if router.place is None or router.place[0] != key:
                 place = wanted.vpc(
-                    (),
-                    part.vpc,
-                    part.subnets,
-                    part.tables,
-                    plugged,
-                    part.interfaces,
-                    gateway=part.edge is not None,
-                    peers=router.peers,
-                )
+                    (), part.vpc, part.subnets, part.tables, plugged, part.interfaces, part.endpoints,
+                    gateway=part.edge is not None, peers=router.peers,
+                )  # fmt: skip
                 router.place = key, place, (part, plugged)
             place = router.place[1]
             fragments = tuple(self._slices.filtered[router.vpc_id].values())
@@ -720,6 +725,7 @@ class Network:
                 place = wanted.edge((), held.edge, part.vpc)
                 name = edge_ns(held.edge.gateway_id)
                 yield Location(place, name, held.netns, held.filter, (held.edge, part.vpc))
+        yield from self._endpoints.locations()
         if self._internet is not None and self._internet_filter is not None:
             with self._hosts_lock:
                 edges = [held.edge for held in self._edges.values()]
@@ -769,16 +775,6 @@ def _stands(router: Router, part: VpcSlice, machines: Machines, present: set[str
     if laid is None or laid[0] is not part or laid[1] is not machines:
         return False
     return all(place in present for _, place in router.plugged.values())
-
-
-def _listening(address: Address) -> socket.socket:
-    """A socket at an API's address. An earlier agent's may still be open in the process that answers: they share it."""
-    sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.bind((str(address), endpoints.PORT))
-    sock.listen(BACKLOG)
-    return sock
 
 
 def device(eni: Interface) -> str:

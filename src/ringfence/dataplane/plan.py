@@ -26,6 +26,8 @@ PEER, RELAYED = (
     "q",
 )  # begin the names of links to peer VPCs: what interfaces send themselves, what appliances pass on
 EDGE_VPC, EDGE_INTERNET = "v0", "i0"  # edge namespace → VPC, → internet
+ENDPOINTS = "s"  # VPC namespace → a gateway endpoint's; with the end of its id
+SERVICE = "c0"  # a gateway endpoint's namespace → VPC
 LOOP_TABLE, TABLE_BASE = 900, 1000
 INTERNET_NS = "inet"
 
@@ -41,6 +43,16 @@ def vpc_ns(vpc_id: str) -> str:
 
 def edge_ns(gateway_id: str) -> str:
     return f"edge-{suffix(gateway_id)}"
+
+
+def endpoint_ns(endpoint_id: str) -> str:
+    """The namespace of a gateway endpoint, where its service listens."""
+    return f"svc-{suffix(endpoint_id)}"
+
+
+def endpoint_link(endpoint_id: str) -> str:
+    """The VPC's end of a gateway endpoint."""
+    return f"{ENDPOINTS}{suffix(endpoint_id)}"
 
 
 def eni_ns(eni_id: str) -> str:
@@ -63,7 +75,7 @@ def peer_links(peering_id: str) -> tuple[str, str]:
     return PEER + suffix(peering_id), RELAYED + suffix(peering_id)
 
 
-_GROUPS = {LOOP_OUT: 1 << 16 | 1, LOOP_IN: 1 << 16 | 2, GATEWAY: 1 << 16 | 3, PEER: 1 << 16 | 4}
+_GROUPS = {LOOP_OUT: 1 << 16 | 1, LOOP_IN: 1 << 16 | 2, GATEWAY: 1 << 16 | 3, PEER: 1 << 16 | 4, ENDPOINTS: 1 << 16 | 5}
 
 
 def link_group(name: str) -> int:
@@ -71,6 +83,8 @@ def link_group(name: str) -> int:
     by, as a number is compared and hashed sooner than a name. 0, a link's group from birth, is nobody's."""
     if name[:1] in (PEER, RELAYED):  # one for all of them; where it matters which, rules ask for the name
         return _GROUPS[PEER]
+    if name.startswith(ENDPOINTS):  # likewise: each packet leaves by the one that its route names
+        return _GROUPS[ENDPOINTS]
     number = name.removeprefix("e")
     return _GROUPS.get(name) or (int(number) if number.isdigit() else 0)
 

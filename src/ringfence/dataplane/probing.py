@@ -7,10 +7,12 @@ sockets tell whether packets arrived whatever the listener did with them.
 from __future__ import annotations
 
 import collections
+import contextlib
 import errno
 import os
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -25,6 +27,7 @@ from dnslib import DNSRecord
 from ringfence.dataplane import linux, topology
 from ringfence.dataplane.network import Network
 from ringfence.dataplane.services import dhcp, ntp
+from ringfence.model import endpoints
 from ringfence.model.net import Address, parse_address
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
@@ -33,6 +36,17 @@ _ETH_P_ALL = 3
 EVERYONE = IPv4Address("255.255.255.255")
 #: made now: an agent that has given up its privileges may be unable to read the codecs of Python any more
 _QUERY: bytes = DNSRecord.question("ringfence.probe").pack()
+
+
+def _hello() -> bytes:
+    """What a client of TLS says first."""
+    heard, said = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(heard, said, server_hostname="s3.amazonaws.com").do_handshake()
+    return said.read()
+
+
+_HELLO: bytes = _hello()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +155,12 @@ class Capture:
     def settle(self, outcome: Outcome, answering: bool) -> None:
         """Read what was captured; waits a little for the last packets."""
         spec = self._spec
-        needs_reply = spec.protocol not in (TCP, UDP) and answering
+        pings = spec.service and spec.protocol == ICMP  # only an answer shows that a service heard it
+        needs_reply = spec.protocol not in (TCP, UDP) and (answering or pings)
         deadline = time.monotonic() + (spec.timeout if needs_reply or outcome.sent else 0)
         while True:
             self._drain()
-            if needs_reply and self.forward and self.back:
+            if needs_reply and (self.forward or pings) and self.back:
                 outcome.name, outcome.received = "ok", min(self.back, outcome.sent)
             done = outcome.name in ("ok", "refused", "no-route")
             if done or time.monotonic() > deadline:
@@ -355,6 +370,8 @@ def _question(spec: Spec, number: int) -> bytes:
         return dhcp.inform(spec.source)
     if spec.service and spec.protocol == UDP and spec.port == ntp.PORT:
         return ntp.question()
+    if spec.service and spec.port == endpoints.PORT and spec.protocol == TCP:
+        return _HELLO
     if spec.service and spec.port == 80 and spec.protocol == TCP:
         return b"GET /latest/meta-data/ HTTP/1.0\r\nHost: metadata\r\n\r\n"
     return number.to_bytes(4, "big")[: spec.size].ljust(spec.size, b"r")

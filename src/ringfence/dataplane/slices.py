@@ -8,6 +8,7 @@ from ringfence.policy import ir as nodes
 from ringfence.policy.compile import differences
 from ringfence.policy.ir import (
     Edge,
+    Endpoint,
     Fragment,
     Interface,
     Ir,
@@ -22,7 +23,7 @@ from ringfence.policy.ir import (
 )
 
 _RULES = (nodes.Group, nodes.GroupMembers, nodes.PeerMembers, nodes.Acl)  # nothing but the packet filter looks at these
-_FILTERED = (*_RULES, Interface, Subnet, RouteTable, Edge, Peering, Vpc)
+_FILTERED = (*_RULES, Interface, Subnet, RouteTable, Edge, Endpoint, Peering, Vpc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class VpcSlice:
     subnets: tuple[Subnet, ...]
     tables: tuple[RouteTable, ...]
     edge: Edge | None
+    endpoints: tuple[Endpoint, ...]
     vpc: Vpc
     names: Names | None
     peerings: tuple[Peering, ...] = ()
@@ -88,6 +90,7 @@ def _slice(held: dict[Key, Fragment]) -> VpcSlice | None:
         subnets=tuple(each for each in held.values() if isinstance(each, Subnet)),
         tables=tuple(each for each in held.values() if isinstance(each, RouteTable)),
         edge=next((each for each in held.values() if isinstance(each, Edge)), None),
+        endpoints=tuple(each for each in held.values() if isinstance(each, Endpoint)),
         vpc=vpc,
         names=next((each for each in held.values() if isinstance(each, Names)), None),
         peerings=tuple(each for each in held.values() if isinstance(each, Peering)),

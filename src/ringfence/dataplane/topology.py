@@ -22,6 +22,7 @@ from ringfence.dataplane import linux
 from ringfence.dataplane.plan import (
     EDGE_INTERNET,
     EDGE_VPC,
+    ENDPOINTS,
     GATEWAY,
     INTERNET_NS,
     LOOP_IN,
@@ -29,7 +30,10 @@ from ringfence.dataplane.plan import (
     LOOP_TABLE,
     OWNED,
     PASS_ONE,
+    SERVICE,
     edge_ns,
+    endpoint_link,
+    endpoint_ns,
     link,
     link_group,
     peer_links,
@@ -37,7 +41,7 @@ from ringfence.dataplane.plan import (
 )
 from ringfence.model import endpoints
 from ringfence.model.net import Address
-from ringfence.policy.ir import Edge, Interface, Route, RouteTable, Subnet, Via, Vpc
+from ringfence.policy.ir import Edge, Endpoint, Interface, Route, RouteTable, Subnet, Via, Vpc
 
 NETNS = Path("/run/netns")
 MTU, INTERNET_MTU = 9001, 1500  # IGW-09
@@ -49,6 +53,8 @@ GATEWAY_LINK = ("169.254.254.1", "169.254.254.2")  # VPC side, edge side
 INTERNET_LINK = ("169.254.253.1", "169.254.253.2")  # internet side, edge side
 EDGE_SPEAKS6 = "fd00:ec2::fffe"  # errors of the gateway need a source that routers pass on: "packet too big" (IGW-09)
 PEER_HOPS, PEER_MAC = ("169.254.252.1", "fe80::fffd"), "02:52:46:00:00:03"  # of links between peer VPCs, either end
+ENDPOINT_LINK = ("169.254.251.1", "169.254.251.2")  # VPC side, service's side: next hops without addresses
+ENDPOINT_MACS = ("02:52:46:00:00:04", "02:52:46:00:00:05")
 HOST_MAC = "02:52:46:00:00:02"  # of every outside host's own end
 #: the end of every table: what no route leads to is dropped silently
 NOWHERE_ELSE = {"blackhole 0.0.0.0/0 metric 20000", "blackhole ::/0 metric 20000"}
@@ -80,6 +86,16 @@ GUEST_SYSCTLS = {
     "net/ipv6/conf/default/accept_dad": "0",
     "net/ipv6/conf/default/accept_ra": "0",
     "net/ipv6/conf/all/accept_ra": "0",
+}
+
+
+#: of a gateway endpoint's namespace: it hears only those whom a route leads back to, and only by IPv4 (VPE-04)
+SERVICE_SYSCTLS = {
+    "net/ipv4/ip_forward": "0",
+    "net/ipv4/conf/all/rp_filter": "1",
+    "net/ipv4/conf/default/rp_filter": "1",
+    "net/ipv6/conf/all/disable_ipv6": "1",
+    "net/ipv6/conf/default/disable_ipv6": "1",
 }
 
 
@@ -237,6 +253,7 @@ def table_routes(
     gateway: bool,
     peers: Collection[str] = (),
     relayed: bool = False,
+    endpoints: Iterable[Endpoint] = (),
 ) -> set[str]:
     """One route table as kernel routes of its table (RT-05, RT-12). `peers`: the connections that have their links;
     `relayed`: for what appliances pass on."""
@@ -246,10 +263,11 @@ def table_routes(
         for route in table.routes
         if route.via is Via.INTERFACE or route.via is Via.PEERING
     }
+    there = frozenset(each.endpoint_id for each in endpoints)
     kernel = {
         _peer_route(route, relayed=relayed)
         if route.via is Via.PEERING and route.target in peers
-        else _kernel_route(route, plugged, gateway=gateway)
+        else _kernel_route(route, plugged, there, gateway=gateway)
         for route in table.routes
     }
     return kernel | behind | NOWHERE_ELSE
@@ -285,13 +303,15 @@ def peer_up(peering_id: str) -> list[str]:
     return out
 
 
-def _kernel_route(route: Route, plugged: dict[str, Interface], *, gateway: bool) -> str:
+def _kernel_route(route: Route, plugged: dict[str, Interface], there: frozenset[str], *, gateway: bool) -> str:
     destination = route.destination
     if route.via is Via.LOCAL:
         return f"throw {destination}"
     if route.via is Via.GATEWAY and gateway:
         hop = f"{GATEWAY_LINK[1]} dev {GATEWAY} onlink" if destination.version == 4 else f"fe80::2 dev {GATEWAY}"
         return f"{destination} via {hop}"
+    if route.via is Via.ENDPOINT and route.target in there and destination.version == 4:
+        return f"{destination} via {ENDPOINT_LINK[1]} dev {endpoint_link(route.target or '')} onlink"
     if route.via is Via.INTERFACE and route.target in plugged:
         eni = plugged[route.target]
         hops: tuple[Address, ...] = eni.ipv4 if destination.version == 4 else eni.ipv6
@@ -374,6 +394,42 @@ def edge_routes(edge: Edge, vpc: Vpc) -> set[str]:
         f"0.0.0.0/0 via {INTERNET_LINK[0]} dev {EDGE_INTERNET} onlink",
         f"::/0 via fe80::1 dev {EDGE_INTERNET}",
     }
+
+
+def endpoint_base(endpoint: Endpoint) -> tuple[list[str], list[str]]:
+    """Commands for a new gateway endpoint: in the VPC's namespace, in its own. Neither side ever asks who the other is."""
+    name, place = endpoint_link(endpoint.endpoint_id), endpoint_ns(endpoint.endpoint_id)
+    vpc = [
+        f"link add {name} group {link_group(ENDPOINTS)} mtu {MTU} address {ENDPOINT_MACS[0]} type veth "
+        f"peer name {SERVICE} mtu {MTU} address {ENDPOINT_MACS[1]} netns {place}",
+        f"neigh replace {ENDPOINT_LINK[1]} lladdr {ENDPOINT_MACS[1]} dev {name} nud permanent",
+        f"link set {name} group {link_group(ENDPOINTS)} up",
+    ]
+    itself = [
+        "link set lo up",
+        *(f"addr replace {each} dev lo" for each in sorted(endpoint_addresses(endpoint))),
+        f"neigh replace {ENDPOINT_LINK[0]} lladdr {ENDPOINT_MACS[0]} dev {SERVICE} nud permanent",
+        f"link set {SERVICE} up",
+    ]
+    return vpc, itself
+
+
+def endpoint_addresses(endpoint: Endpoint) -> set[str]:
+    """Where its service listens: at every address of its list."""
+    return {f"{address}/32" for block in endpoint.blocks for address in block}
+
+
+def endpoint_is_whole(endpoint_id: str, vpc_namespace: str) -> bool:
+    """Did an earlier agent come to the end of `endpoint_base`? Each side ends by raising its link."""
+    inside = listed(vpc_namespace, "link", "show", "dev", endpoint_link(endpoint_id))
+    itself = listed(endpoint_ns(endpoint_id), "link", "show", "dev", SERVICE)
+    return all(link and "UP" in link[0]["flags"] for link in (inside, itself))
+
+
+def endpoint_routes(interfaces: Iterable[Interface]) -> set[str]:
+    """Back to the VPC's own interfaces, and to nobody else."""
+    back = f"via {ENDPOINT_LINK[0]} dev {SERVICE} onlink"
+    return {f"{address}/32 {back}" for eni in interfaces for address in eni.ipv4} | {"blackhole 0.0.0.0/0 metric 20000"}
 
 
 def internet_base() -> list[str]:

@@ -18,6 +18,7 @@ from ringfence.policy.ir import (
     Acl,
     Allow,
     Edge,
+    Endpoint,
     Group,
     GroupMembers,
     Interface,
@@ -38,9 +39,10 @@ F = TypeVar("F")
 
 #: the internet as an endpoint; every other endpoint is an ENI id
 INTERNET = "internet"
-#: where a packet for the resolver or the metadata service ends
+#: where a packet for the resolver, the metadata service or the service behind a gateway endpoint ends
 SERVICE = "service"
 MAX_APPLIANCES = 8
+SERVICE_PORT, ECHO = 443, 8  # of what answers behind a gateway endpoint
 
 #: where no router forwards to (NET-13, RFC 4291)
 UNROUTED = (
@@ -94,6 +96,10 @@ class Index:
         """The interface of a VPC that has an address and can receive."""
         found = self._owners.get((vpc_id, address))
         return found if found is not None and self.running(found) else None
+
+    def has_address(self, vpc_id: str, address: Address) -> bool:
+        """Is it an address of some interface of the VPC?"""
+        return (vpc_id, address) in self._owners
 
     @cached_property
     def _members(self) -> dict[tuple[str, str], frozenset[Address]]:
@@ -273,7 +279,8 @@ def longest(routes: Iterable[Route], address: Address) -> Route | None:
 class Arrival:
     """Where a packet ended and how it looked there. `at`: an ENI id, INTERNET, SERVICE, or None when dropped.
 
-    `through`: the appliances that passed it on. `flows`: the connection tables after it.
+    `through`: the appliances that passed it on. `flows`: the connection tables after it. `endpoint`: the one by which it
+    reached a service, that answers from there.
     """
 
     at: str | None
@@ -281,6 +288,7 @@ class Arrival:
     hops: tuple[Hop, ...]
     flows: Flows
     through: tuple[str, ...] = ()
+    endpoint: str | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -294,6 +302,7 @@ class _Journey:
         self.index, self.flows, self.now, self.reply, self.forward = index, flows, now, reply, forward
         self.hops: list[Hop] = []
         self.through: list[str] = []
+        self.endpoint: str | None = None
 
     def _hop(
         self, layer: Layer, allowed: bool, by: RuleRef, eni: str | None = None, tracked: bool | None = None
@@ -302,7 +311,7 @@ class _Journey:
         return allowed
 
     def _end(self, at: str | None, packet: Packet) -> Arrival:
-        return Arrival(at, packet, tuple(self.hops), self.flows, tuple(self.through))
+        return Arrival(at, packet, tuple(self.hops), self.flows, tuple(self.through), self.endpoint)
 
     # ------------------------------------------------------------------ from an interface
     def from_interface(self, sender: Interface, packet: Packet) -> Arrival:
@@ -324,6 +333,8 @@ class _Journey:
             return self._to_internet(target, packet)
         if isinstance(target, Peering):
             return self._to_peer(target, packet, direct=direct)
+        if isinstance(target, Endpoint):
+            return self._to_endpoint(target, packet)
         return self._arrive(target, packet, direct=direct, inside=inside)
 
     def _to_router(self, sender: Interface, packet: Packet) -> Arrival:
@@ -360,17 +371,19 @@ class _Journey:
         self._hop(Layer.NO_ROUTE, owner is not None, RuleRef(component=table_id, rule=rule))
         return owner
 
-    def _route(self, table: RouteTable, packet: Packet) -> Interface | Edge | Peering | None:
+    def _route(self, table: RouteTable, packet: Packet) -> Interface | Edge | Peering | Endpoint | None:
         """Where a table leads; None when the packet is dropped."""
         route = None if within(packet.dst, UNROUTED) else longest(table.routes, packet.dst)
         rule = None if route is None else str(route.destination)
         if route is not None and route.via is Via.LOCAL:
             return self._local(table.vpc_id, table.table_id, packet, str(route.destination))
-        target: Interface | Edge | Peering | None = None
+        target: Interface | Edge | Peering | Endpoint | None = None
         if route is not None and route.via is Via.PEERING and route.target is not None:
             target = self.index.find(Peering, associated_key(route.target, table.vpc_id))
         if route is not None and route.via is Via.GATEWAY:
             target = self.index.edges.get(table.vpc_id)
+        if route is not None and route.via is Via.ENDPOINT and route.target is not None:
+            target = self.index.find(Endpoint, route.target)
         if route is not None and route.via is Via.INTERFACE and route.target is not None:
             appliance = self.index.find(Interface, route.target)
             target = appliance if appliance is not None and self.index.running(appliance) else None
@@ -419,6 +432,22 @@ class _Journey:
             return self._end(None, packet)
         owner = self._local(way.far_vpc_id, way.peering_id, packet, way.far_vpc_id)
         return self._arrive(owner, packet, direct=direct, inside=False, over=way.peering_id)
+
+    # ------------------------------------------------------------------ gateway endpoints
+    def _to_endpoint(self, endpoint: Endpoint, packet: Packet) -> Arrival:
+        """The service hears the VPC's own interfaces, on its port and by ping (VPE-04, VPE-06)."""
+        ours = self.index.has_address(endpoint.vpc_id, packet.src)
+        served = within(packet.dst, endpoint.blocks) and asks_service(packet)
+        why = "to the service" if ours and served else "not served" if ours else "foreign source"
+        if not self._hop(Layer.ENDPOINT, ours and served, RuleRef(component=endpoint.endpoint_id, rule=why)):
+            return self._end(None, packet)
+        self.endpoint = endpoint.endpoint_id
+        return self._end(SERVICE, packet)
+
+    def from_endpoint(self, endpoint: Endpoint, packet: Packet) -> Arrival:
+        """What the service answers, to the private address that asked: judged as any packet that enters (VPE-05)."""
+        owner = self._local(endpoint.vpc_id, endpoint.vpc_id, packet)
+        return self._arrive(owner, packet, direct=False, inside=False)
 
     # ------------------------------------------------------------------ the internet gateway
     def _gateway(self, allowed: bool, edge: Edge, why: str) -> bool:
@@ -469,7 +498,7 @@ class _Journey:
         if edge.table_id is None:
             return self._arrive(self._local(edge.vpc_id, edge.vpc_id, packet), packet, direct=False, inside=False)
         target = self._route(self.index.get(RouteTable, edge.table_id), packet)
-        if isinstance(target, Edge | Peering):  # the API refuses such routes (RT-13, PCX-07)
+        if isinstance(target, Edge | Peering | Endpoint):  # the API refuses such routes (RT-13, PCX-07, PL-12)
             self._hop(Layer.NO_ROUTE, False, RuleRef(component=edge.table_id, rule="back to a gateway"))
             target = None
         return self._arrive(target, packet, direct=False, inside=False)
@@ -478,6 +507,13 @@ class _Journey:
 def _asks_dhcp(packet: Packet) -> bool:
     """A DHCP client asks everyone; only the VPC's server hears it (UF-02)."""
     return packet.dst == EVERYONE and packet.protocol == Protocol.UDP and packet.dport == 67
+
+
+def asks_service(packet: Packet) -> bool:
+    """What the service behind a gateway endpoint answers (VPE-06)."""
+    if packet.protocol == Protocol.ICMP:
+        return packet.icmp_type == ECHO
+    return packet.protocol == Protocol.TCP and packet.dport == SERVICE_PORT
 
 
 def _public(address: Address) -> bool:
@@ -511,13 +547,16 @@ def judge(
     ir: Ir | Index, flows: Flows, packet: Packet, source: str, *, now: float = 0.0, reply: bool = False,
     forward: bool = True,
 ) -> Arrival:  # fmt: skip
-    """One packet sent by an interface, or by the INTERNET, at a time. CannotSend: see `sender_of`.
+    """One packet sent by an interface, by the INTERNET, or by the service behind an endpoint, at a time. CannotSend: see `sender_of`.
 
     `forward`: appliances pass packets on unchanged; without it the packet's journey ends at the first one.
     """
     journey = _Journey(Index.of(ir), flows, now, reply=reply, forward=forward)
     if source == INTERNET:
         return journey.from_internet(packet)
+    endpoint = journey.index.find(Endpoint, source)
+    if endpoint is not None:
+        return journey.from_endpoint(endpoint, packet)
     return journey.from_interface(sender_of(ir, source), packet)
 
 
@@ -539,9 +578,9 @@ def exchange(ir: Ir | Index, packet: Packet, source: str, flows: Flows | None = 
     """A packet and its answer, sent at once; allowed when both arrive. Hops of both ways, in order."""
     index = Index.of(ir)
     there = judge(index, flows or Flows(), packet, source, now=now)
-    if there.at is None or there.at == SERVICE:
+    if there.at is None or (there.at == SERVICE and there.endpoint is None):
         return Exchange(there.verdict, there, None)
-    back = judge(index, there.flows, there.packet.reply(), there.at, now=now, reply=True)
+    back = judge(index, there.flows, there.packet.reply(), there.endpoint or there.at, now=now, reply=True)
     home = back.at == source and back.packet.dst == packet.src and back.packet.src == packet.dst
     hops = (*there.hops, *back.hops)
     if not home and back.at is not None:

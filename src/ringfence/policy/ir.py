@@ -138,6 +138,7 @@ class Via(enum.StrEnum):
     LOCAL = "local"  # to the ENI that owns the destination address; dropped when none does
     GATEWAY = "gateway"  # the VPC's internet gateway (`Edge`)
     PEERING = "peering"  # `target`: a connection; to the ENI of its far VPC that owns the address (`Peering`)
+    ENDPOINT = "endpoint"  # `target`: a gateway endpoint (`Endpoint`), where a service answers
     INTERFACE = "interface"  # `target`: an ENI, whatever the destination
     BLACKHOLE = "blackhole"  # dropped (RT-12)
     UNMODELLED = "unmodelled"  # `target`: an element of an imported network; enforced as BLACKHOLE, answered as unknown
@@ -253,6 +254,16 @@ class PeerMembers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A gateway endpoint: behind it a service answers at every address of `blocks`, on TCP port 443 and to pings, but only to the
+    VPC's own interfaces (VPE-04, VPE-06). The answers come from nobody's interface."""
+
+    endpoint_id: str
+    vpc_id: str
+    blocks: tuple[IPv4Network, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vpc:
     """A VPC: its blocks, resolver settings and DHCP options."""
 
@@ -309,6 +320,7 @@ Fragment = (
     | RouteTable
     | Interface
     | Edge
+    | Endpoint
     | Peering
     | PeerMembers
     | Vpc
@@ -347,6 +359,7 @@ _ID_FIELD: dict[type, str] = {
     Edge: "gateway_id",
     Peering: "peering_id",
     PeerMembers: "peering_id",
+    Endpoint: "endpoint_id",
     Vpc: "vpc_id",
     Names: "vpc_id",
     Machine: "instance_id",

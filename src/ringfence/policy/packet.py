@@ -57,6 +57,7 @@ class Layer(enum.StrEnum):
     NACL_IN = "nacl-in"
     SG_INGRESS = "sg-ingress"
     DEST_CHECK = "dest-check"
+    ENDPOINT = "endpoint"  # gateway endpoint: not for its service, or not from an interface of the VPC (VPE-04, VPE-06)
     GATEWAY = "gateway"  # internet gateway: no public address, RFC 1918/6598 on the far side, spoofed (IGW-03..08)
 
 

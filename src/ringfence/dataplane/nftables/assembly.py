@@ -10,6 +10,7 @@ from ringfence.dataplane.nftables import edge as gateway
 from ringfence.dataplane.nftables.base import arp_table, inet_table, internet_table
 from ringfence.dataplane.nftables.counting import Asked, Epoch, Room
 from ringfence.dataplane.nftables.pieces import EMPTY, Desired, Piece, TableChange
+from ringfence.dataplane.nftables.service import service_table
 from ringfence.dataplane.plan import link
 from ringfence.policy.ir import (
     Acl,
@@ -272,4 +273,11 @@ class InternetTables:
         return iter(())
 
 
-Tables = VpcTables | EdgeTables | InternetTables
+class ServiceTables(InternetTables):
+    """The filter of a gateway endpoint's namespace: the same for all, and never changes."""
+
+    def __init__(self) -> None:
+        self.desired = Desired(service_table())
+
+
+Tables = VpcTables | EdgeTables | InternetTables | ServiceTables

@@ -84,6 +84,7 @@ from ringfence.dataplane.nftables.terms import (
 )
 from ringfence.dataplane.plan import (
     COUNTED,
+    ENDPOINTS,
     GATEWAY,
     LOOP_IN,
     LOOP_OUT,
@@ -186,6 +187,7 @@ _FORWARD: tuple[Rule, ...] = (
     (Is(IIFGROUP, LOOP_IN), goto("in")),
     (Is(IIFGROUP, GATEWAY), goto("in")),
     (Is(IIFGROUP, PEER), goto("in")),  # the far VPC let it pass `to-peer`
+    (Is(IIFGROUP, ENDPOINTS), goto("in")),
     (goto("refuse-router"),),
 )
 #: a new flow gets the idle times of its ENI (CT-13..15); comes back
@@ -211,6 +213,7 @@ _OUT_ASK: tuple[Rule, ...] = (
 _IN_ASK: tuple[Rule, ...] = (
     (Is(IIFGROUP, LOOP_IN), Is(OIFGROUP, GATEWAY), goto("done")),
     (Is(IIFGROUP, LOOP_IN), Is(OIFGROUP, PEER), goto("to-peer")),
+    (Is(IIFGROUP, LOOP_IN), Is(OIFGROUP, ENDPOINTS), goto("done")),
     (_OTHER_ZONE, goto("refuse-router")),  # owners and routes differ for the moment of a change
     (Bits(META_MARK, SAME_SUBNET, some=False), Dispatch((OIFGROUP,), ACL_IN.name)),  # comes back when the ACL allows
     *_state("in", SG_IN_ACCEPTS),

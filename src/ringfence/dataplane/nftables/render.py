@@ -64,6 +64,7 @@ from ringfence.dataplane.nftables.terms import (
 from ringfence.dataplane.plan import (
     COUNTS_PASSED,
     COUNTS_REFUSED,
+    ENDPOINTS,
     GATEWAY,
     OWN_SOURCE,
     OWNED,
@@ -536,6 +537,8 @@ def services_piece(vpc: Vpc) -> Piece:
         out.put(listen, *(Element(entry) for entry in mine))
     out.own(base.near_chain((*vpc.ipv4, *vpc.ipv6)))
     out.put(base.GATES, Element((PEER,), data=PLAIN_TABLE))
+    # what services behind gateway endpoints answer is led by the VPC's own addresses alone
+    out.put(base.GATES, Element((ENDPOINTS,), data=PLAIN_TABLE))
     out.put(base.SERVICES6, Element((base.ALL_DHCP6_SERVERS,)))  # untracked; the base chains let its port in
     return out.piece()
 

@@ -20,6 +20,7 @@ from ringfence.policy.ir import (
     Acl,
     Allow,
     Edge,
+    Endpoint,
     Fragment,
     Group,
     GroupMembers,
@@ -27,6 +28,7 @@ from ringfence.policy.ir import (
     Match,
     Peering,
     PeerMembers,
+    Route,
     RouteTable,
     Subnet,
     Via,
@@ -118,6 +120,10 @@ class Model:
     @cached_property
     def peerings(self) -> list[Peering]:
         return self.all(Peering)
+
+    @cached_property
+    def endpoints(self) -> frozenset[str]:
+        return frozenset(each.endpoint_id for each in self.all(Endpoint))
 
     @cached_property
     def interfaces(self) -> list[Interface]:
@@ -254,7 +260,7 @@ class Model:
 
     # ------------------------------------------------------------------ routes
     def road(self, table_id: str | None) -> Mapping[str, int]:
-        """Interface id, "gateway" or one of the other places → packets led there; None: by the VPC's own addresses only."""
+        """Interface id, endpoint id, "gateway" or one of the other places → packets led there; None: by the VPC's own addresses only."""
         found = self._roads.get(table_id)
         if found is None:
             found = self._roads[table_id] = self._lead(table_id)
@@ -301,9 +307,15 @@ class Model:
                     target = "gateway"
                 elif route is not None and route.via is Via.PEERING and route.target in self.joined:
                     target = f"peer {route.target}"
-                elif route is not None and route.via is Via.INTERFACE and self._appliance(route.target, version):
+                elif route is not None and (self._served(route, version) or self._passed_on(route, version)):
                     target = str(route.target)
                 yield target, p.box({p.FAMILY: p.family(version), p.DESTINATION: (first, last)})
+
+    def _served(self, route: Route, version: int) -> bool:
+        return route.via is Via.ENDPOINT and route.target in self.endpoints and version == 4
+
+    def _passed_on(self, route: Route, version: int) -> bool:
+        return route.via is Via.INTERFACE and self._appliance(route.target, version)
 
     def _appliance(self, eni_id: str | None, version: int) -> bool:
         eni = next((each for each in self.interfaces if each.eni_id == eni_id), None)

@@ -22,6 +22,7 @@ from ringfence.dataplane.plan import (
     PASS_ONE,
     SAME_SUBNET,
     TABLE_BITS,
+    endpoint_link,
     link,
     peer_links,
 )
@@ -178,6 +179,7 @@ class _Vpc:
         self.generation = self._generation()
         self.marks: dict[int, dict[str, int]] = {}  # mark → zones' interfaces that give it → packets by destination
         self.arriving: dict[tuple[str, int], None] = {}  # (link, mark) in front of an interface
+        self.ways = {endpoint_link(id): id for id in sorted(model.endpoints)}  # link → gateway endpoint
 
     def _generation(self) -> int:
         held = self.content.sets.get("generation")
@@ -200,6 +202,8 @@ class _Vpc:
         for id in sorted(self.model.joined):
             for name in peer_links(id):
                 self._lead(name, 0, Meaning(False, False, 0), p.ALL)
+        for way in self.ways:  # what a service answers: the VPC's addresses alone lead it
+            self._lead(way, 0, Meaning(False, False, 0), p.ALL)
         for eni in self.model.interfaces:
             self._in(eni)
             p.forget()
@@ -278,7 +282,7 @@ class _Vpc:
         gate = Gate(link(eni.number), LOOP_OUT, mark, eni.number)
         ask = Asked(OUT, eni, meaning, name, before=p.ALL, after=acl, judged=self._judged(OUT, inside=False))
         self._state_and_rules(ask, self.machine.base("forward", gate))
-        for way in (GATEWAY, _STRANGER):  # not into the loop: past the second pass
+        for way in (GATEWAY, *self.ways, _STRANGER):  # not into the loop: past the second pass
             straight = self._sorted(
                 self.machine.base("forward", Gate(gate.iif, way, mark, eni.number)), "way", eni.eni_id, name
             )
@@ -380,6 +384,9 @@ class _Vpc:
                     self.arriving[iif, after] = None
                 elif eni is not None and effects.zone is None:
                     self.proof.none(part, "zone", eni.eni_id, name, "it arrives outside its connection table")
+                elif place in self.ways:
+                    served = self.ways[place]
+                    got[served] = p.either(got.get(served, p.NONE), part)
                 elif place == GATEWAY:
                     got["gateway"] = p.either(got.get("gateway", p.NONE), part)
                 elif (id := self._peer_by(place)) is not None:
@@ -444,19 +451,15 @@ class _Vpc:
         return next((id for id in self.model.joined if iif == peer_links(id)[0]), None)
 
     def _gateway_out(self) -> None:
-        """What leaves by the gateway has been judged in the first pass."""
-        if self.model.edge is None:
-            return
-        accepted = self._sorted(
-            self.machine.base("forward", Gate(LOOP_IN, GATEWAY)), "gateway", self.proof.place, "forward"
-        )
-        self.proof.equal(p.union(some for _, some in accepted), p.ALL, "gateway", self.proof.place, "forward")
-        back = self._sorted(
-            self.machine.base("forward", Gate(GATEWAY, GATEWAY)), "gateway", self.proof.place, "forward"
-        )
-        self.proof.none(
-            p.union(some for _, some in back), "gateway", self.proof.place, "forward", "back to the gateway"
-        )
+        """What leaves by the gateway, or by a gateway endpoint, has been judged in the first pass."""
+        place, ways = self.proof.place, [*([GATEWAY] if self.model.edge is not None else []), *self.ways]
+        for way in ways:
+            accepted = self._sorted(self.machine.base("forward", Gate(LOOP_IN, way)), "gateway", place, "forward")
+            self.proof.equal(p.union(some for _, some in accepted), p.ALL, "gateway", place, "forward")
+            for other in ways:
+                back = self._sorted(self.machine.base("forward", Gate(other, way)), "gateway", place, "forward")
+                some = p.union(some for _, some in back)
+                self.proof.none(some, "gateway", place, "forward", f"from {other} back by {way}")
 
     def _peers_out(self) -> None:
         """Between the blocks of two peer VPCs, straight over their connection (PCX-05..PCX-07)."""
@@ -476,7 +479,7 @@ class _Vpc:
     def _itself(self) -> None:
         """What the router takes for itself and what it says."""
         model, place = self.model, self.proof.place
-        for iif in (_STRANGER, LOOP_IN, GATEWAY):
+        for iif in (_STRANGER, LOOP_IN, GATEWAY, *self.ways):
             for mark in (0, OWN_SOURCE):
                 asked = p.either(m.ASKS_FOR_ADDRESS, m.DISCOVERY if iif == GATEWAY or mark else p.NONE)
                 if mark:

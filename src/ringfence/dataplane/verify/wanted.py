@@ -23,6 +23,8 @@ from ringfence.dataplane.plan import (
     OWNED,
     PASS_ONE,
     RELAY,
+    SERVICE,
+    endpoint_link,
     kernel_table,
     link,
     link_group,
@@ -33,7 +35,7 @@ from ringfence.dataplane.plan import (
 from ringfence.dataplane.verify.rtnetlink import Neighbour, PolicyRule, Route
 from ringfence.model import endpoints
 from ringfence.model.net import Address, Network
-from ringfence.policy.ir import Edge, Fragment, Interface, RouteTable, Subnet, Vpc
+from ringfence.policy.ir import Edge, Endpoint, Fragment, Interface, RouteTable, Subnet, Vpc
 
 TABLES = {"local": 255, "main": 254, "default": 253}
 DEFAULT_METRIC = {4: 0, 6: 1024}
@@ -114,12 +116,13 @@ def vpc(
     route_tables: Iterable[RouteTable],
     plugged: Mapping[str, Interface],
     interfaces: Iterable[Interface],
+    endpoints: Iterable[Endpoint] = (),
     *,
     gateway: bool,
     peers: Collection[str] = (),
 ) -> Place:
     """A VPC's router. `peers`: the peering connections that have their links."""
-    subnets, route_tables = tuple(subnets), tuple(route_tables)
+    subnets, route_tables, endpoints = tuple(subnets), tuple(route_tables), tuple(endpoints)
     routes = set(_routes(topology.main_routes(vpc, plugged.values()), TABLES["main"]))
     rules = {rule for rule in _STANDARD if rule.priority}
     for version, hop in ((4, topology.LOOP_HOP4), (6, topology.LOOP_HOP6)):
@@ -130,7 +133,9 @@ def vpc(
         rules.add(PolicyRule(version, topology.LOCAL_RULE[version], 0, 0, TABLES["local"]))
     for table in route_tables:
         for number in (table.number, *([table.number + RELAY] if topology.leads_to_peers(table) else [])):
-            words = topology.table_routes(table, dict(plugged), gateway=gateway, peers=peers, relayed=number >= RELAY)
+            words = topology.table_routes(
+                table, dict(plugged), gateway=gateway, peers=peers, relayed=number >= RELAY, endpoints=endpoints
+            )
             routes |= set(_routes(words, kernel_table(number)))
             preference, mark, mask = policy_rule(number)
             rules |= {PolicyRule(version, preference, mark, mask, kernel_table(number)) for version in (4, 6)}
@@ -147,8 +152,10 @@ def vpc(
     addresses = {("lo", each) for each in own}
     if gateway:
         addresses.add((GATEWAY, f"{topology.GATEWAY_LINK[0]}/30"))
+    ways = {endpoint_link(each.endpoint_id) for each in endpoints}
+    neighbours |= {Neighbour(ip_address(topology.ENDPOINT_LINK[1]), way, topology.ENDPOINT_MACS[1]) for way in ways}
     guests = {link(eni.number) for eni in plugged.values()}
-    links = frozenset({"lo", LOOP_OUT, LOOP_IN, *([GATEWAY] if gateway else []), *joins, *guests})
+    links = frozenset({"lo", LOOP_OUT, LOOP_IN, *([GATEWAY] if gateway else []), *joins, *ways, *guests})
     return Place(
         component=vpc.vpc_id, tables=tuple(tables), routes=frozenset(routes), rules=frozenset(rules),
         neighbours=frozenset(neighbours), addresses=frozenset(addresses),
@@ -170,6 +177,18 @@ def edge(tables: Iterable[Table], edge: Edge, vpc: Vpc) -> Place:
         links=frozenset({"lo", EDGE_VPC, EDGE_INTERNET}),
         settings=topology.ROUTER_SYSCTLS | {"net/ipv4/conf/default/proxy_arp": "0"},
         owners={str(private): edge.gateway_id for _, private in edge.nat},
+    )  # fmt: skip
+
+
+def endpoint(tables: Iterable[Table], endpoint: Endpoint, interfaces: Iterable[Interface]) -> Place:
+    """A gateway endpoint's namespace."""
+    hop, mac = ip_address(topology.ENDPOINT_LINK[0]), topology.ENDPOINT_MACS[0]
+    return Place(
+        component=endpoint.endpoint_id, tables=tuple(tables),
+        addresses=frozenset(("lo", each) for each in topology.endpoint_addresses(endpoint)),
+        routes=frozenset(_routes(topology.endpoint_routes(interfaces), TABLES["main"])),
+        neighbours=frozenset({Neighbour(hop, SERVICE, mac)}), links=frozenset({"lo", SERVICE}),
+        settings=topology.SERVICE_SYSCTLS,
     )  # fmt: skip
 
 

@@ -359,6 +359,14 @@ class Explainer:
                     "PacketField": field.replace("_address", "-address"),
                 }  # fmt: skip
 
+    def endpoint(self, moment: _Moment) -> Iterator[View]:
+        """VPCE_GATEWAY_PROTOCOL_RESTRICTION; AWS has no code for what is no address of the VPC's."""
+        shown = views.component(self.world, moment.step.component[0])
+        if moment.step.lets:
+            yield {"ExplanationCode": "VPCE_GATEWAY_PROTOCOL_RESTRICTION", "VpcEndpoint": shown}
+        else:
+            yield {"ExplanationCode": "NO_PATH", "Component": shown}
+
     def _no_path(self) -> View:
         """Every element lets it through, and yet it ends elsewhere: the answer takes another way home."""
         arrives = self.blocked.answer.arrives
@@ -375,7 +383,7 @@ class Explainer:
 _EXPLAIN: dict[Layer, Callable[[Explainer, _Moment], Iterator[View]]] = {
     Layer.SG_EGRESS: Explainer.groups, Layer.SG_INGRESS: Explainer.groups,
     Layer.NACL_OUT: Explainer.acl, Layer.NACL_IN: Explainer.acl,
-    Layer.NO_ROUTE: Explainer.route, Layer.GATEWAY: Explainer.gateway,
+    Layer.NO_ROUTE: Explainer.route, Layer.GATEWAY: Explainer.gateway, Layer.ENDPOINT: Explainer.endpoint,
     Layer.SOURCE_CHECK: Explainer.source_check, Layer.DEST_CHECK: Explainer.destination_check,
 }  # fmt: skip
 

@@ -97,10 +97,10 @@ class Walk:
             shown = self._hop(hop)
             if shown is not None:
                 out.append(shown)
-        if at == SERVICE:
+        if at == SERVICE and self.hops[-1].layer is not Layer.ENDPOINT:  # of the router
             vpc = self.engine.places.ports[self.hops[0].interface or ""].vpc_id
             out.append({"Component": views.component(self.world, vpc), "InboundHeader": self.header.view})
-        elif at not in (None, INTERNET):
+        elif at not in (None, INTERNET, SERVICE):
             out += [self._interface(at or "", "InboundHeader"), *self._named(end, "InboundHeader")]
         return [{"SequenceNumber": n, **each} for n, each in enumerate(out, 1)]
 
@@ -123,6 +123,8 @@ class Walk:
             return self._interface(hop.by.component, "OutboundHeader")
         if hop.layer is Layer.GATEWAY:
             return self._gateway(hop.by.component)
+        if hop.layer is Layer.ENDPOINT:
+            return {"Component": views.component(self.world, hop.by.component), "InboundHeader": self.header.view}
         if hop.layer in _GROUPS:
             rule = views.find_group_rule(self.world, hop.by.component, hop.by.rule)
             if rule is None:  # admitted by state: no rule was asked

@@ -16,7 +16,7 @@ from ringfence.policy.packet import Hop, Layer, Packet
 _SAID = {
     Layer.SG_EGRESS: "{rule} of {component} lets it out", Layer.SG_INGRESS: "{rule} of {component} lets it in",
     Layer.NACL_OUT: "entry {rule} of {component} lets it out", Layer.NACL_IN: "entry {rule} of {component} lets it in",
-    Layer.NO_ROUTE: "route {rule} of {component}",
+    Layer.NO_ROUTE: "route {rule} of {component}", Layer.ENDPOINT: "{component} leads it {rule}",
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from ringfence.policy.compile.routing import route_table
 from ringfence.policy.ir import Route, Via
 
 #: traffic-path (FL-37)
-SAME_VPC, INTERNET_GATEWAY = 1, 8
+SAME_VPC, GATEWAY_ENDPOINT, INTERNET_GATEWAY = 1, 7, 8
 
 _RESOLVER = frozenset({ip_address("169.254.169.253"), ip_address("fd00:ec2::253")})
 _SERVICES = frozenset(
@@ -117,6 +117,8 @@ def way(world: World, facts: Facts, seen: Observation) -> tuple[int | None, Next
         return None, None
     if route.via is Via.GATEWAY:
         return INTERNET_GATEWAY, None
+    if route.via is Via.ENDPOINT:
+        return GATEWAY_ENDPOINT, None
     if route.via is Via.INTERFACE:
         return SAME_VPC, _hop(world, world.find(NETWORK_INTERFACE, route.target))
     at = world.by(NETWORK_INTERFACE, "address", f"{facts.vpc_id}/{seen.destination}")

@@ -24,6 +24,7 @@ from ringfence.model.kinds import (
     SUBNET,
     SUBNET_CIDR_RESERVATION,
     VPC,
+    VPC_ENDPOINT,
     Kind,
 )
 from ringfence.model.world import World, world_of
@@ -32,7 +33,7 @@ FORMAT, VERSION = "ringfence-snapshot", 1
 #: what makes a network, and nothing secret: an instance goes without its user data
 KINDS: tuple[Kind[Any], ...] = (
     PREFIX_LIST, VPC, DHCP_OPTIONS, SUBNET, SUBNET_CIDR_RESERVATION, SECURITY_GROUP, GROUP_ASSOCIATION, NETWORK_ACL, INTERNET_GATEWAY,
-    ROUTE_TABLE, INSTANCE, NETWORK_INTERFACE, ELASTIC_IP, GAP,
+    ROUTE_TABLE, VPC_ENDPOINT, INSTANCE, NETWORK_INTERFACE, ELASTIC_IP, GAP,
 )  # fmt: skip
 _BY_NOUN = {kind.noun: kind for kind in KINDS}
 
@@ -86,7 +87,8 @@ def to_world(document: dict[str, Any]) -> World:
 _NAMED: tuple[tuple[Kind[Any], str, Kind[Any], bool], ...] = (
     (VPC, "main_route_table_id", ROUTE_TABLE, True), (SUBNET, "vpc_id", VPC, False),
     (SUBNET, "network_acl_id", NETWORK_ACL, True), (SECURITY_GROUP, "vpc_id", VPC, False), (NETWORK_ACL, "vpc_id", VPC, False),
-    (ROUTE_TABLE, "vpc_id", VPC, False), (INTERNET_GATEWAY, "vpc_id", VPC, False), (INSTANCE, "vpc_id", VPC, False),
+    (ROUTE_TABLE, "vpc_id", VPC, False), (VPC_ENDPOINT, "vpc_id", VPC, False),
+    (INTERNET_GATEWAY, "vpc_id", VPC, False), (INSTANCE, "vpc_id", VPC, False),
     (INSTANCE, "subnet_id", SUBNET, False), (NETWORK_INTERFACE, "vpc_id", VPC, False),
     (NETWORK_INTERFACE, "subnet_id", SUBNET, False), (GROUP_ASSOCIATION, "group_id", SECURITY_GROUP, False),
     (GROUP_ASSOCIATION, "vpc_id", VPC, False), (ELASTIC_IP, "network_interface_id", NETWORK_INTERFACE, False),

@@ -208,7 +208,8 @@ def _ways(table: RouteTable) -> list[Route | ListRoute]:
 
 def _targets(world: World, vpc: Vpc) -> list[str]:
     tables = world.by(ROUTE_TABLE, "vpc", vpc.id)
-    found = (r.target_id for t in tables for r in _ways(t) if r.target is RouteTarget.UNMODELLED and r.target_id)
+    shown = (RouteTarget.UNMODELLED, RouteTarget.GATEWAY_ENDPOINT)
+    found = (r.target_id for t in tables for r in _ways(t) if r.target in shown and r.target_id)
     return list(dict.fromkeys(found))
 
 

@@ -23,12 +23,13 @@ from ringfence.insight.reach.places import STRUCTURE, WIDTH, Places, public
 from ringfence.insight.reach.routes import Routes
 from ringfence.insight.reach.space import Space
 from ringfence.insight.reach.walk import Walk
-from ringfence.model.net import IPV6_POOL, UNROUTABLE, Address, Network
+from ringfence.model.net import IPV6_POOL, UNROUTABLE, Address, Network, PortRange, Protocol
 from ringfence.model.nouns.gap import OUTSIDE
-from ringfence.policy.evaluate import INTERNET, SERVICE, UNROUTED, Index
+from ringfence.policy.evaluate import ECHO, INTERNET, SERVICE, SERVICE_PORT, UNROUTED, Index
 from ringfence.policy.ir import (
     Acl,
     Edge,
+    Endpoint,
     Fragment,
     Gap,
     Group,
@@ -48,7 +49,7 @@ from ringfence.policy.packet import Packet
 
 #: what the engine understands; any other kind of fragment makes answers about its VPC unknown
 MODELLED: frozenset[type] = frozenset(
-    (Acl, Edge, Group, GroupMembers, Interface, Machine, Names, RouteTable, Subnet, Vpc)
+    (Acl, Edge, Endpoint, Group, GroupMembers, Interface, Machine, Names, RouteTable, Subnet, Vpc)
 )
 
 
@@ -310,9 +311,12 @@ class Engine:
         if end is None:
             return Answer(source, src, dst, nothing, None, tuple(there.steps), tuple(walk.through))
         back = Back.of(there)
-        if end != SERVICE:
+        if end != SERVICE or walk.endpoint is not None:
             home = Walk(self, back, src.version, walk.dst, walk.src)
-            at = home.from_internet() if end == INTERNET else home.from_interface(self.places.ports[end])
+            if walk.endpoint is not None:
+                at = home.from_endpoint(walk.endpoint)
+            else:
+                at = home.from_internet() if end == INTERNET else home.from_interface(self.places.ports[end])
             if (at, home.dst, home.src) != (source, int(src), int(dst)):
                 return Answer(source, src, dst, nothing, end, tuple(there.steps), tuple(walk.through))
         space = Space.of(self.services, back.ports, back.plain)
@@ -366,6 +370,10 @@ def _matches(fragment: Any) -> Iterator[Match]:
     if isinstance(fragment, Group):
         for unread in fragment.unread:
             yield unread.match
+    if isinstance(fragment, Endpoint):  # what its service answers, and where
+        for block in fragment.blocks:
+            yield Match(remote=block, protocol=Protocol.TCP, ports=PortRange(SERVICE_PORT, SERVICE_PORT))
+            yield Match(remote=block, protocol=Protocol.ICMP, icmp_type=ECHO)
 
 
 def _cuts(fragments: Iterable[Fragment]) -> set[int]:

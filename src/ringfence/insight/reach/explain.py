@@ -264,13 +264,26 @@ def _publish(world: World, refusal: Refusal) -> list[str]:
     return ["use public addresses on both sides of the gateway"]
 
 
+def _served(_: World, refusal: Refusal) -> str:
+    id, packet = refusal.component[0], refusal.packet
+    if refusal.rule == "foreign source":
+        return f"{id} hears the interfaces of its VPC only, and {packet.src} is none of their addresses"
+    return f"the service behind {id} hears TCP on port 443 and pings, not {service(packet)} to {packet.dst}"
+
+
+def _ask_service(_: World, refusal: Refusal) -> list[str]:
+    return [f"ask {refusal.component[0]} for TCP port 443 from an interface of its VPC"]
+
+
 _Say = Callable[[World, Refusal], str]
 _Do = Callable[[World, Refusal], list[str]]
 _REASONS: dict[Layer, _Say] = {
     Layer.SOURCE_CHECK: _source, Layer.DEST_CHECK: _destination, Layer.SG_EGRESS: _no_rule, Layer.SG_INGRESS: _no_rule,
     Layer.NACL_OUT: _entry, Layer.NACL_IN: _entry, Layer.NO_ROUTE: _route, Layer.GATEWAY: _exchange,
+    Layer.ENDPOINT: _served,
 }  # fmt: skip
 _REMEDIES: dict[Layer, _Do] = {
     Layer.SOURCE_CHECK: _uncheck, Layer.DEST_CHECK: _uncheck, Layer.SG_EGRESS: _authorize, Layer.SG_INGRESS: _authorize,
     Layer.NACL_OUT: _allow, Layer.NACL_IN: _allow, Layer.NO_ROUTE: _add_route, Layer.GATEWAY: _publish,
+    Layer.ENDPOINT: _ask_service,
 }  # fmt: skip

@@ -12,13 +12,13 @@ from typing import Any
 from ringfence.insight.reach.atoms import code_of
 from ringfence.model.net import IPV6_POOL, UNROUTABLE, Address, Network
 from ringfence.policy.evaluate import EVERYONE, METADATA, RESOLVERS, TIME, UNROUTED
-from ringfence.policy.ir import Edge, Interface, Ir, Machine, Subnet, Vpc
+from ringfence.policy.ir import Edge, Endpoint, Interface, Ir, Machine, Subnet, Vpc
 
 WIDTH = {4: 32, 6: 128}
 FAMILIES = (4, 6)
 Codes = dict[int, tuple[int, ...]]  # blocks of each family
 #: the fragments that this module reads; when none of them changes, Places stay as they are
-STRUCTURE: tuple[type, ...] = (Edge, Interface, Machine, Subnet, Vpc)
+STRUCTURE: tuple[type, ...] = (Edge, Endpoint, Interface, Machine, Subnet, Vpc)
 
 
 def codes(blocks: Iterable[Network | None]) -> Codes:
@@ -84,6 +84,15 @@ class Gateway:
 
 
 @dataclass(slots=True, eq=False)
+class ServiceGate:
+    """A gateway endpoint, and the addresses at which its service answers."""
+
+    endpoint_id: str
+    vpc_id: str
+    blocks: Codes
+
+
+@dataclass(slots=True, eq=False)
 class Place:
     """A VPC: whose address is whose, and what its router keeps for itself."""
 
@@ -126,6 +135,9 @@ class Places:
             gateway = _gateway(edge, blocks[edge.vpc_id])
             self.vpcs[edge.vpc_id].gateway = gateway
             self.gateways.append(gateway)
+        self.endpoints: dict[str, ServiceGate] = {
+            each.endpoint_id: ServiceGate(each.endpoint_id, each.vpc_id, codes(each.blocks)) for each in kinds[Endpoint]
+        }
         #: public IPv4 address -> its gateway
         self.published = {outside: gateway for gateway in self.gateways for outside in gateway.inward}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ringfence.insight.reach.atoms import BASES, DHCP, DNS, METADATA, TIME, Services
 from ringfence.insight.reach.places import EVERYBODY, METADATA_AT, TIME_AT, Place
 from ringfence.model.net import Protocol
+from ringfence.policy.evaluate import ECHO, SERVICE_PORT
 
 
 def keeps(place: Place, family: int, address: int) -> bool:
@@ -24,6 +25,12 @@ def served(services: Services, place: Place, family: int, address: int) -> int:
     if family == 4 and (address == EVERYBODY or address in place.firsts):
         out |= _at(services, Protocol.UDP, DHCP)
     return out
+
+
+def behind_endpoint(services: Services) -> int:
+    """What the service behind a gateway endpoint answers (VPE-06)."""
+    pings = BASES[Protocol.ICMP] + (ECHO << 8)
+    return _at(services, Protocol.TCP, SERVICE_PORT) | services.mask(pings, pings + 255)
 
 
 def _at(services: Services, protocol: int, port: int) -> int:

@@ -9,7 +9,7 @@ from ringfence.insight.reach.acls import AclTable
 from ringfence.insight.reach.atoms import Services
 from ringfence.insight.reach.groups import GroupSet
 from ringfence.insight.reach.journey import INWARD, OUTWARD, Phase, Unmodelled
-from ringfence.insight.reach.places import UNROUTED_CODES, WIDTH, Gateway, Place, Places, Port, inside
+from ringfence.insight.reach.places import UNROUTED_CODES, WIDTH, Gateway, Place, Places, Port, ServiceGate, inside
 from ringfence.insight.reach.routes import Routes
 from ringfence.policy.evaluate import INTERNET, MAX_APPLIANCES, SERVICE
 from ringfence.policy.ir import Via
@@ -44,6 +44,7 @@ class Walk:
         self.src, self.dst = src, dst
         self.hops = 0
         self.through: list[str] = []
+        self.endpoint: ServiceGate | None = None  # by which it reached a service, that answers from there
 
     # ------------------------------------------------------------------ elements
     def _nothing(self, layer: Layer, component: str, eni: str | None = None) -> None:
@@ -93,6 +94,8 @@ class Walk:
         target = self._local(place, port.net.table_id) if within else self._route(place, port.net.table_id)
         if isinstance(target, Gateway):
             return self._to_internet(target)
+        if isinstance(target, ServiceGate):
+            return self._to_endpoint(place, target)
         return None if target is None else self._arrive(target, direct=direct, within=within)
 
     # ------------------------------------------------------------------ routes
@@ -103,7 +106,7 @@ class Walk:
             return None
         return owner
 
-    def _route(self, place: Place, table_id: str) -> Port | Gateway | None:
+    def _route(self, place: Place, table_id: str) -> Port | Gateway | ServiceGate | None:
         """Where a table leads (RT-01..RT-12)."""
         route = None
         if not inside(UNROUTED_CODES[self.family], WIDTH[self.family], self.dst):
@@ -111,11 +114,13 @@ class Walk:
             route = routes.to(self.family, self.tables.atom(self.family, self.dst))
             routes.refuse_unread(route)
         via = Via.BLACKHOLE if route is None else route.via
-        target: Port | Gateway | None = None
+        target: Port | Gateway | ServiceGate | None = None
         if via is Via.LOCAL:
             return self._local(place, table_id)
         if via is Via.GATEWAY:
             target = place.gateway
+        elif via is Via.ENDPOINT and route is not None and route.target is not None:
+            target = self.tables.places.endpoints.get(route.target)
         elif via is Via.INTERFACE and route is not None and route.target is not None:
             appliance = self.tables.places.ports.get(route.target)
             target = appliance if appliance is not None and appliance.running else None
@@ -143,6 +148,22 @@ class Walk:
             return None
         self.through.append(port.eni_id)
         return self.from_interface(port)
+
+    # ------------------------------------------------------------------ gateway endpoints
+    def _to_endpoint(self, place: Place, gate: ServiceGate) -> str | None:
+        """The service hears the VPC's own interfaces (VPE-04, VPE-06)."""
+        ours = self.src in place.owners[self.family]
+        if not ours or not inside(gate.blocks[self.family], WIDTH[self.family], self.dst):
+            self._nothing(Layer.ENDPOINT, gate.endpoint_id)
+            return None
+        self.phase.filter(Layer.ENDPOINT, (gate.endpoint_id,), router.behind_endpoint(self.tables.services))
+        self.endpoint = gate
+        return SERVICE
+
+    def from_endpoint(self, gate: ServiceGate) -> str | None:
+        """What the service answers, judged as any packet that enters (VPE-05)."""
+        target = self._local(self.tables.places.vpcs[gate.vpc_id], gate.vpc_id)
+        return None if target is None else self._arrive(target, direct=False, within=False)
 
     # ------------------------------------------------------------------ the internet gateway
     def _to_internet(self, gate: Gateway) -> str | None:
@@ -180,10 +201,10 @@ class Walk:
         self.dst = target_address
         place = self.tables.places.vpcs[gate.vpc_id]
         if gate.table_id is None:
-            target: Port | Gateway | None = self._local(place, gate.vpc_id)
+            target: Port | Gateway | ServiceGate | None = self._local(place, gate.vpc_id)
         else:
             target = self._route(place, gate.table_id)
-        if isinstance(target, Gateway):  # the API refuses such a route (RT-13)
+        if isinstance(target, Gateway | ServiceGate):  # the API refuses such a route (RT-13, PL-12)
             self._nothing(Layer.NO_ROUTE, gate.table_id or gate.vpc_id)
             return None
         return None if target is None else self._arrive(target, direct=False, within=False)

@@ -15,6 +15,7 @@ from ringfence.model.kinds import KINDS
 from ringfence.model.world import Place, World
 from ringfence.policy.compile import (
     edge,
+    endpoints,
     gaps,
     interfaces,
     machines,
@@ -33,6 +34,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "subnet": (routing.subnet,),
     "route-table": (routing.route_table,),
     "internet-gateway": (edge.edge,),
+    "vpc-endpoint": (endpoints.endpoint,),
     "security-group": (security_groups.group, security_groups.members),
     "security-group-vpc-association": (security_groups.associated_group, security_groups.associated_members),
     "network-acl": (network_acls.acl,),

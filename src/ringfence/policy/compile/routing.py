@@ -13,6 +13,7 @@ from ringfence.model.kinds import (
     PEERING_CONNECTION,
     ROUTE_TABLE,
     VPC,
+    VPC_ENDPOINT,
 )
 from ringfence.model.net import Network, contains
 from ringfence.model.nouns.instance import RUNNABLE
@@ -132,6 +133,8 @@ def _leads(rows: Rows, table: RouteTableRow, route: RouteRow | ListRoute) -> tup
         return Via.INTERFACE, route.target_id
     if route.target is RouteTarget.PEERING_CONNECTION and _joins(rows, table, route.target_id):
         return Via.PEERING, route.target_id
+    if route.target is RouteTarget.GATEWAY_ENDPOINT and _serves(rows, table, route.target_id):
+        return Via.ENDPOINT, route.target_id
     if route.target is RouteTarget.UNMODELLED:
         return Via.UNMODELLED, route.target_id
     return Via.BLACKHOLE, None
@@ -147,6 +150,11 @@ def _joins(rows: Rows, table: RouteTableRow, connection_id: str | None) -> bool:
     if found is None or found.status is not PeeringStatus.ACTIVE:
         return False
     return table.vpc_id in (found.requester.vpc_id, found.accepter.vpc_id)
+
+
+def _serves(rows: Rows, table: RouteTableRow, endpoint_id: str | None) -> bool:
+    endpoint = rows.find(VPC_ENDPOINT, endpoint_id)
+    return endpoint is not None and endpoint.vpc_id == table.vpc_id
 
 
 def _forwards(rows: Rows, table: RouteTableRow, eni_id: str | None) -> bool:

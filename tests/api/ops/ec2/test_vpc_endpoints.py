@@ -105,6 +105,55 @@ def test_vpe_02_one_endpoint_of_a_service_for_a_table_and_several_for_a_vpc(api:
     ]  # fmt: skip
 
 
+def test_vpe_01_no_route_operation_touches_the_route(api: Api) -> None:
+    assert LISTED is not None
+    vpc = api.vpc()
+    held = table(api, vpc)
+    id, gateway = endpoint(api, vpc, held), api.gateway(vpc)
+    to_list = {"RouteTableId": held, "DestinationPrefixListId": LISTED.id}
+    assert api.error("CreateRoute", **to_list, GatewayId=gateway) == "RouteAlreadyExists"
+    assert api.error("ReplaceRoute", **to_list, GatewayId=gateway) == "InvalidParameterValue"
+    assert api.error("DeleteRoute", **to_list) == "InvalidParameterValue"
+    assert (
+        api.error("CreateRoute", **{**to_list, "RouteTableId": table(api, vpc)}, VpcEndpointId=id)
+        == "UnsupportedOperation"
+    )
+    shown = api.call("DescribeRouteTables", RouteTableIds=[held])["RouteTables"][0]["Routes"]
+    assert {"DestinationPrefixListId": LISTED.id, "GatewayId": id, "Origin": "CreateRoute", "State": "active"} in shown
+    by = [{"Name": "route.gateway-id", "Values": [id]}]
+    assert [row["RouteTableId"] for row in api.call("DescribeRouteTables", Filters=by)["RouteTables"]] == [held]
+
+
+def test_an_analysis_shows_the_endpoint(api: Api) -> None:
+    """MON-17: as a component of the way there, and by AWS's code when it refuses."""
+    vpc = api.vpc()
+    subnet, held = api.subnet(vpc), table(api, vpc)
+    api.call("AssociateRouteTable", RouteTableId=held, SubnetId=subnet)
+    id = endpoint(api, vpc, held)
+    eni = api.interface(subnet, api.group(vpc))
+
+    def analysed(protocol: str, **port: int) -> Any:
+        path = api.call("CreateNetworkInsightsPath", Source=eni, DestinationIp="198.18.0.65", Protocol=protocol, **port)
+        begun = api.call(
+            "StartNetworkInsightsAnalysis", NetworkInsightsPathId=path["NetworkInsightsPath"]["NetworkInsightsPathId"]
+        )
+        wanted = [begun["NetworkInsightsAnalysis"]["NetworkInsightsAnalysisId"]]
+        return api.call("DescribeNetworkInsightsAnalyses", NetworkInsightsAnalysisIds=wanted)[
+            "NetworkInsightsAnalyses"
+        ][0]
+
+    there = analysed("tcp", DestinationPort=443)
+    assert there["NetworkPathFound"] is True
+    last = there["ForwardPathComponents"][-1]
+    assert last["Component"]["Id"] == id
+    assert last["InboundHeader"]["DestinationAddresses"] == ["198.18.0.65/32"]
+    assert there["ReturnPathComponents"]
+    refused = analysed("tcp", DestinationPort=80)
+    assert refused["NetworkPathFound"] is False
+    assert [each["ExplanationCode"] for each in refused["Explanations"]] == ["VPCE_GATEWAY_PROTOCOL_RESTRICTION"]
+    assert refused["Explanations"][0]["VpcEndpoint"]["Id"] == id
+
+
 def test_vpe_07_policies(api: Api) -> None:
     vpc = api.vpc()
     text = json.dumps({"Statement": [ONE]})
