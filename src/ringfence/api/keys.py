@@ -19,6 +19,9 @@ from ringfence.model.world import Change, World, put
 
 ALIAS = "alias/"
 DAY, YEAR = 86_400.0, 365  # seconds; days between automatic rotations, where none are given
+#: AWS KMS Developer Guide, "Aliases": predefined ones; such a one gets its AWS managed key on first use
+PREDEFINED = frozenset({"acm", "backup", "dynamodb", "ebs", "elasticfilesystem", "es", "fsx", "kinesis", "kinesisvideo", "lambda", "rds",
+                        "redshift", "s3", "secretsmanager", "sns", "sqs", "ssm", "xray"})  # fmt: skip
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _ARN = re.compile(r"arn:aws:kms:([a-z0-9-]*):([0-9]{12}):((?:key|alias)/.+)")
 

@@ -95,6 +95,10 @@ class Measured(Protocol):
     def text(self) -> str: ...
 
 
+#: what reads here uses permissions, objects and keys, rather than looking at resources
+_SENSITIVE = frozenset({"kms", "s3"})
+
+
 @dataclass
 class Pipeline:
     """Everything a request meets. `handle` never raises."""
@@ -197,7 +201,7 @@ class Pipeline:
         try:
             if begun.dry_run:
                 self._rehearse(begun)
-            if begun.protocol == "s3" and not begun.mutating:  # no write of the World looks at it once more
+            if begun.call.service in _SENSITIVE and not begun.mutating:  # no write of the World looks at it once more
                 self._permitted_still(begun, self.store.world)
             if begun.protocol == "s3" and self.objects is not None and not begun.operation.read_only:
                 with self.objects.lock:

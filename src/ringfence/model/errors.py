@@ -355,6 +355,7 @@ _KMS: dict[str, ErrorKind] = {
     "InvalidMarkerException": _bad("Could not deserialize marker"),
     "KMSInternalException": _bad("{message}", 500),
     "KMSInvalidStateException": _bad("{message}"),
+    "NotAuthorizedException": _bad(""),  # AWS: without a word
     "NotFoundException": _bad("{message}"),
     "TagException": _bad("{message}"),
     "KMS.DisabledException": _bad("{message}"),

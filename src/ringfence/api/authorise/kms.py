@@ -264,7 +264,7 @@ def not_reachable() -> ApiError:
 # ---------------------------------------------------------------------- grants
 def _retire(call: Call, world: World, params: Params) -> Ask:
     """By the grant's token, or by its key and id."""
-    grant = retired(world, params)
+    grant = retired(call, world, params)
     if grant is None:
         arn = _named(call, params.get("KeyId") or f"{keys.start_of(call.region, call.account_id)}key/*")
     else:
@@ -283,10 +283,11 @@ def _kinds(grant: KmsGrant) -> tuple[str, ...]:
     return tuple(name for name, value in held if value is not None)
 
 
-def retired(world: World, params: Params) -> KmsGrant | None:
-    """The grant that a RetireGrant names."""
+def retired(call: Call, world: World, params: Params) -> KmsGrant | None:
+    """The grant that a RetireGrant names, if it is of this Region."""
     id = params.get("GrantId") or grant_of_token(str(params.get("GrantToken") or ""))
-    return world.find(KMS_GRANT, str(id)) if id else None
+    found = world.find(KMS_GRANT, str(id)) if id else None
+    return found if found is not None and found.region == call.region else None
 
 
 def grant_of_token(token: str) -> str:

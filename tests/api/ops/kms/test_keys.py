@@ -325,13 +325,13 @@ def test_aliases_name_keys(kms: Any) -> None:
 @pytest.mark.parametrize(
     ("action", "params", "expected"),
     [
-        ("create_alias", {"AliasName": "nothing"}, "InvalidAliasNameException"),
+        ("create_alias", {"AliasName": "nothing"}, "ValidationException"),
         ("create_alias", {"AliasName": "alias/"}, "InvalidAliasNameException"),
-        ("create_alias", {"AliasName": "alias/aws/mine"}, "InvalidAliasNameException"),
+        ("create_alias", {"AliasName": "alias/aws/mine"}, "NotAuthorizedException"),
         ("create_alias", {"AliasName": "alias/a b"}, "ValidationException"),
         ("create_alias", {"AliasName": "alias/taken"}, "AlreadyExistsException"),
         ("create_alias", {"AliasName": "alias/x", "TargetKeyId": MISSING}, "NotFoundException"),
-        ("create_alias", {"AliasName": "alias/x", "TargetKeyId": "alias/taken"}, "NotFoundException"),
+        ("create_alias", {"AliasName": "alias/x", "TargetKeyId": "alias/taken"}, "ValidationException"),
         ("update_alias", {"AliasName": "alias/none"}, "NotFoundException"),
     ],
 )
@@ -339,6 +339,24 @@ def test_names_that_no_alias_can_have(kms: Any, action: str, params: dict[str, A
     key = new(kms)
     code(kms.create_alias, AliasName="alias/taken", TargetKeyId=key)
     assert code(getattr(kms, action), **{"TargetKeyId": key} | params) == expected
+
+
+def test_a_predefined_alias_gets_its_key_when_it_is_asked_about(front: Front) -> None:
+    """ListAliases shows it before, without a key; DescribeKey makes the key."""
+    kms = front.client("kms", region="eu-west-1")
+
+    def target() -> list[Any]:
+        return [
+            a.get("TargetKeyId") for a in kms.list_aliases(Limit=100)["Aliases"] if a["AliasName"] == "alias/aws/ebs"
+        ]
+
+    assert target() == [None]
+    assert code(kms.describe_key, KeyId="alias/aws/nothing-known") == "NotFoundException"
+    made = kms.describe_key(KeyId="alias/aws/ebs")["KeyMetadata"]
+    assert (made["KeyManager"], target()) == ("AWS", [made["KeyId"]])
+    assert kms.describe_key(KeyId="alias/aws/ebs")["KeyMetadata"]["KeyId"] == made["KeyId"]
+    foreign = front.client("kms", key=OTHER_KEY, region="eu-west-1")
+    assert code(foreign.list_aliases, KeyId=made["Arn"]) == "NotFoundException"
 
 
 def test_limits() -> None:
@@ -375,7 +393,9 @@ def test_lists_come_in_pages() -> None:
         for page in kms.get_paginator("list_aliases").paginate(PaginationConfig={"PageSize": 2})
         for a in page["Aliases"]
     ]
-    assert names == [f"alias/{n}" for n in range(5)]
+    assert names[:5] == [f"alias/{n}" for n in range(5)]
+    assert all(name.startswith("alias/aws/") for name in names[5:])
+    assert len(set(names)) == len(names)
     for marker in ("x", "bnVsbA==", "é"):
         assert code(kms.list_keys, Marker=marker) == "InvalidMarkerException"
     assert code(kms.list_aliases, Limit=101) == "ValidationException"

@@ -7,7 +7,7 @@ from typing import Any
 
 from ringfence.api import keys
 from ringfence.api.ops.context import Call, Outcome, Params
-from ringfence.api.ops.kms.serve import key_itself, kms, page
+from ringfence.api.ops.kms.serve import invalid, key_itself, kms, page
 from ringfence.model.errors import fault
 from ringfence.model.kinds import KMS_ALIAS
 from ringfence.model.nouns.kms import KmsAlias, KmsKey
@@ -43,13 +43,19 @@ def delete_alias(call: Call, world: World, params: Params) -> Outcome:
 
 @kms("ListAliases", changes_world=False)
 def list_aliases(call: Call, world: World, params: Params) -> Outcome:
-    """All of them, or those of one key."""
-    mine = call.mine(world, KMS_ALIAS)
+    """All of them, or those of one key. AWS: a predefined one that has not been used yet is listed without a key."""
+    views = {alias.name: _view(alias) for alias in call.mine(world, KMS_ALIAS)}
     if params.get("KeyId"):
         key = key_itself(call, world, params["KeyId"])
-        mine = [alias for alias in mine if alias.key == key.id]
-    shown, rest = page(mine, lambda alias: alias.name, params, default=50, most=100)
-    return Outcome({"Aliases": [_view(alias) for alias in shown], **rest})
+        if key.owner_id != call.account_id:
+            raise keys.absent(key.id)
+        views = {alias.name: _view(alias) for alias in keys.aliases(world, key)}
+    else:
+        start = keys.start_of(call.region, call.account_id)
+        names = [f"{keys.ALIAS}aws/{service}" for service in keys.PREDEFINED]
+        views = {name: {"AliasName": name, "AliasArn": start + name} for name in names} | views
+    shown, rest = page(list(views), str, params, default=50, most=100)
+    return Outcome({"Aliases": [views[name] for name in shown], **rest})
 
 
 def _view(alias: KmsAlias) -> dict[str, Any]:
@@ -60,16 +66,17 @@ def _view(alias: KmsAlias) -> dict[str, Any]:
 
 
 def _arn(call: Call, params: Params) -> str:
-    """ApiError InvalidAliasNameException for a name that is none, or AWS's."""
-    name = params["AliasName"]
-    if not name.startswith(keys.ALIAS) or name == keys.ALIAS:
-        raise fault("InvalidAliasNameException", message="Alias must start with the prefix \"alias/\". Please see "
-                    "https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html")  # fmt: skip
+    """ApiError for a name that is none, or AWS's. The codes and words are those that AWS was seen to give."""
+    name = str(params["AliasName"])
+    if not name.startswith(keys.ALIAS):
+        raise invalid("Invalid identifier")
+    if name == keys.ALIAS:
+        raise fault("InvalidAliasNameException", message="The alias has no name.")
     if name.startswith("alias/aws/"):
-        raise fault("InvalidAliasNameException", message="Aliases cannot begin with alias/aws/: they are AWS's.")
+        raise fault("NotAuthorizedException")
     if ":" in name:
-        raise fault("InvalidAliasNameException", message=f"{name} contains invalid characters for an alias")
-    return keys.start_of(call.region, call.account_id) + str(name)
+        raise invalid(f"{name} contains invalid characters for an alias")
+    return keys.start_of(call.region, call.account_id) + name
 
 
 def _held(call: Call, world: World, params: Params) -> KmsAlias:
@@ -81,7 +88,10 @@ def _held(call: Call, world: World, params: Params) -> KmsAlias:
 
 
 def _target(call: Call, world: World, params: Params) -> KmsKey:
-    key = keys.must_stay(key_itself(call, world, params["TargetKeyId"]))
+    ref = str(params["TargetKeyId"])
+    if keys.alias_of(keys.whole(ref, call.region, call.account_id)) is not None:
+        raise invalid("Aliases must refer to keys. Not aliases")
+    key = keys.must_stay(key_itself(call, world, ref))
     held = len([alias for alias in keys.aliases(world, key) if alias.name != params["AliasName"]])
     call.check_quota("kms-aliases-per-key", held + 1)
     return key

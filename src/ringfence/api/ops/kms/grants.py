@@ -179,14 +179,14 @@ def retire_grant(call: Call, world: World, params: Params) -> Outcome:
     if params.get("GrantToken"):
         if params.get("KeyId") or params.get("GrantId"):
             raise invalid("Either GrantToken, or KeyId and GrantId, must be given.")
-        grant = authorise.retired(world, params)
+        grant = authorise.retired(call, world, params)
         if grant is None:
             raise fault("InvalidGrantTokenException", message="The grant token is not valid.")
         return Outcome({}, delete(KMS_GRANT, grant.id), touched=(grant.key,))
     if not params.get("KeyId") or not params.get("GrantId"):
         raise invalid("Either GrantToken, or KeyId and GrantId, must be given.")
     key = any_key(call, world, params["KeyId"])
-    return _ended(authorise.retired(world, params), key, params["GrantId"])
+    return _ended(authorise.retired(call, world, params), key, params["GrantId"])
 
 
 def _ended(grant: KmsGrant | None, key: KmsKey, id: str) -> Outcome:

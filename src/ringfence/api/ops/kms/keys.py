@@ -22,9 +22,6 @@ from ringfence.model.world import Change, World, delete, put
 
 SPEC, USAGE, ORIGIN = "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "AWS_KMS"
 SHORTEST, LONGEST = 7, 30  # days before a key is deleted
-#: AWS KMS Developer Guide, "Aliases": predefined ones; asked about, such a one gets its AWS managed key
-PREDEFINED = frozenset({"acm", "backup", "dynamodb", "ebs", "elasticfilesystem", "es", "fsx", "kinesis", "kinesisvideo", "lambda", "rds",
-                        "redshift", "s3", "secretsmanager", "sns", "sqs", "ssm", "xray"})  # fmt: skip
 
 
 @kms("CreateKey", changes_world=True)
@@ -73,7 +70,7 @@ def describe_key(call: Call, world: World, params: Params) -> Outcome:
     ref = params["KeyId"]
     service = ref.removeprefix(keys.start_of(call.region, call.account_id)).removeprefix("alias/aws/")
     alias = f"{keys.start_of(call.region, call.account_id)}alias/aws/{service}"
-    if service in PREDEFINED and ref.endswith(f"alias/aws/{service}") and world.find(KMS_ALIAS, alias) is None:
+    if service in keys.PREDEFINED and ref.endswith(f"alias/aws/{service}") and world.find(KMS_ALIAS, alias) is None:
         world = call.commit(lambda now: data_keys.first_use(call, now, service))
     key = any_key(call, world, ref)
     return Outcome({"KeyMetadata": view(key)}, touched=(key.id,))
