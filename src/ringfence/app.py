@@ -74,7 +74,7 @@ from ringfence.model.errors import ApiError
 from ringfence.model.ids import RandomIds
 from ringfence.model.kinds import DIGEST_KEY
 from ringfence.model.nouns.flow_log import CLOUD_WATCH, FIREHOSE, S3
-from ringfence.model.nouns.trail import DigestKey
+from ringfence.model.nouns.trail import BucketEncryption, DigestKey
 from ringfence.model.quotas import LAB, Limits
 from ringfence.model.world import Change, World, put
 from ringfence.settings import Root, Settings, SettingsError, root_of
@@ -208,7 +208,8 @@ class Installation:
         self.door: InstanceDoor | None = None
         self.uses = Uses()
         self.free_texts = FreeTextWarner()
-        self.buckets = BucketFiles(self.data / "buckets", self.sealer)
+        default = BucketEncryption(algorithm="AES256") if settings.encrypt_buckets else None
+        self.buckets = BucketFiles(self.data / "buckets", self.sealer, default=default)
         self.deliverer = self._make_deliverer()
         self.note = notes.Note(
             endpoint=settings.endpoint, pid=os.getpid(), run=str(self.run_directory), region=settings.region,
@@ -285,7 +286,7 @@ class Installation:
 
     def _service_keys(self) -> ServiceKeys:
         """What services ask KMS with."""
-        return ServiceKeys(self.sealer, RandomIds(), SystemClock(), self.store.audit)
+        return ServiceKeys(self.sealer, RandomIds(), SystemClock(), self.store.audit, self.buckets.default)
 
     def _flow_deliverer(self) -> FlowDeliverer | None:
         """Flow logs of what the data plane counts; None without one."""

@@ -33,6 +33,7 @@ class Settings:
     quotas: dict[str, int] = field(default_factory=dict)
     lab: bool = False
     fips: bool = False  # algorithms that FIPS approves only
+    encrypt_buckets: bool = False  # objects whose request and bucket say nothing are sealed too
     rate_factor: float | None = 1.0  # of AWS's request rates; None = no limit
     images: tuple[Path, ...] = ()  # directories that hold images; none given: `images` in the data directory
     metrics_token: Path | None = None  # the file with the token that the measurements ask for

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,7 @@ def test_an_object_of_a_key_is_told_and_asked_for(lab: Lab, bucket_key: bool) ->
         bucket_key,
     )
     assert json.loads(base64.b64decode(made["SSEKMSEncryptionContext"])) == whole
+    assert made["ETag"].strip('"') != hashlib.md5(TEXT).hexdigest()  # AWS: it tells nothing of what is inside
     assert TEXT not in lab.raw()
     got = lab.s3.get_object(Bucket="logs", Key="k", Range="bytes=3-5")
     assert (got["Body"].read(), got["ETag"], got["SSEKMSKeyId"]) == (TEXT[3:6], made["ETag"], arn)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from ringfence.api.bucket_sealing import Deliverer
 from ringfence.identity.sealing import Sealer, new_key
+from ringfence.model.nouns.trail import BucketEncryption
 from ringfence.store.buckets import BucketFiles
 from tests.api.front import USER_KEY, USER_SECRET, Front
 
@@ -85,6 +88,20 @@ def test_a_buckets_default_holds_for_what_is_written_from_then_on(lab: Lab) -> N
     same = {"Bucket": "logs", "Key": "before", "CopySource": "logs/before"}
     assert refused(lab.s3.copy_object, **same) == "InvalidRequest"
     assert lab.s3.copy_object(**same, ServerSideEncryption="AES256")["ServerSideEncryption"] == "AES256"
+
+
+def test_an_installation_may_seal_every_bucket(lab: Lab) -> None:
+    """`up --encrypt-buckets`: as Amazon S3 does; GetBucketEncryption says so, and deliveries do so too."""
+    lab.files.default = BucketEncryption(algorithm="AES256")
+    assert lab.s3.put_object(Bucket="logs", Key="k", Body=TEXT)["ServerSideEncryption"] == "AES256"
+    assert lab.s3.create_multipart_upload(Bucket="logs", Key="j")["ServerSideEncryption"] == "AES256"
+    assert TEXT not in lab.raw()
+    (rule,) = lab.s3.get_bucket_encryption(Bucket="logs")["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    keys = replace(lab.front.service_keys(lab.front.clock), default=lab.files.default)
+    made = keys.sealing(lab.front.store.world, "logs", "k", Deliverer("cloudtrail.amazonaws.com", "arn", "1"))
+    assert made is not None
+    assert made.encryption.algorithm == "AES256"
 
 
 def test_uploads_in_parts_are_sealed_from_their_first_part_on(lab: Lab) -> None:

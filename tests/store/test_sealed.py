@@ -183,6 +183,13 @@ def test_parts_of_an_upload_are_sealed(tmp_path: Path, sealing: Sealing) -> None
         files.uploads.parts(id)
 
 
+def test_without_its_data_key_nothing_is_sealed_with_another(tmp_path: Path) -> None:
+    files = BucketFiles(tmp_path, _SEALER)
+    with pytest.raises(PermissionError):
+        files.put("logs", "k", TEXT, sealing=Sealing(BY_KEY.encryption, envelope=b"e"))
+    assert list(files.keys("logs")) == []
+
+
 def test_older_sealing_keys_open_what_they_sealed_and_others_nothing(tmp_path: Path) -> None:
     old, new = new_key(), new_key()
     BucketFiles(tmp_path, Sealer([old])).put("logs", "k", TEXT, sealing=AES)

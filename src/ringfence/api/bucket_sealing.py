@@ -74,12 +74,13 @@ class Deliverer:
 
 @dataclass(frozen=True, slots=True)
 class ServiceKeys:
-    """Asks KMS in the name of services. `audit` takes KMS's events."""
+    """Asks KMS in the name of services. `audit` takes KMS's events. `default`: for buckets that say nothing."""
 
     sealer: Sealer
     ids: IdSource
     clock: Clock
     audit: Callable[[bytes], None]
+    default: BucketEncryption | None = None
 
     def sealing(
         self, world: World, bucket_name: str, key: str, who: Deliverer, key_named: str | None = None
@@ -88,7 +89,7 @@ class ServiceKeys:
         bucket = world.find(BUCKET, bucket_name)
         if bucket is None:
             return None
-        how = BucketEncryption(algorithm=KMS, key=key_named) if key_named else bucket.encryption
+        how = BucketEncryption(algorithm=KMS, key=key_named) if key_named else bucket.encryption or self.default
         if how is None or how.algorithm != KMS:
             return None if how is None else Sealing(Encryption(how.algorithm))
         asker = data_keys.for_service(

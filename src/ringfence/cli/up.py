@@ -62,6 +62,11 @@ def add(commands: Any) -> None:
         help="how often flow logs are delivered (300)",
     )
     p.add_argument(
+        "--encrypt-buckets",
+        action="store_true",
+        help="seal objects of every bucket, as Amazon S3 does (default: plain files where neither request nor bucket asks)",
+    )
+    p.add_argument(
         "--fips",
         action="store_true",
         help="use algorithms that FIPS approves only; says whether a validated module computes them",
@@ -194,6 +199,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         trail_seconds=args.trail_interval, flow_seconds=args.flow_log_interval, metrics_token=args.metrics_token_file,
         streams=_streams(args.firehose, args.firehose_key_file),
         fips=args.fips,
+        encrypt_buckets=args.encrypt_buckets,
         imported=args.imported, assume_defaults=args.assume_defaults,
     )  # fmt: skip
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from ringfence.model.nouns.trail import BucketEncryption
 from ringfence.store import containers
 from ringfence.store.containers import Encryption, Held, Sealing, SecretOf, no_key
 from ringfence.store.sealed import Damaged, Sealer
@@ -61,8 +62,9 @@ class BucketFiles:
     exists until it is done: an object never outlives its bucket.
     """
 
-    def __init__(self, root: Path, sealer: Sealer | None = None) -> None:
+    def __init__(self, root: Path, sealer: Sealer | None = None, *, default: BucketEncryption | None = None) -> None:
         self._root, self._sealer = root, sealer
+        self.default = default  # how objects are sealed whose request and bucket say nothing of it; None: not at all
         self.lock = threading.RLock()
         self.uploads = Uploads(root / _UPLOADS, sealer)
 

@@ -53,6 +53,10 @@ def pieces(
 ) -> Iterator[bytes]:
     """A sealed file, in pieces. `sealing` None: a plain body that looks like a sealed one."""
     kept: dict[str, Any]
+    if sealing is not None and sealing.encryption.algorithm == KMS and not sealing.secret:
+        raise PermissionError(
+            "the data key was not asked for"
+        )  # never in its stead with a key that nobody is asked for
     if sealing is not None and sealing.secret:
         salt = secrets.token_bytes(SALT)
         key = sealed.derived(sealing.secret, salt, purpose)

@@ -21,7 +21,7 @@ PAGE = 50
 GLOBAL_HOME = "us-east-1"
 
 
-@operation("cloudtrail:LookupEvents", mutating=False)
+@operation("cloudtrail:LookupEvents", mutating=False, aside=True)
 def lookup_events(call: Call, world: World, params: Params) -> Outcome:
     """One attribute at most. InvalidLookupAttributesException, InvalidTimeRangeException, InvalidNextTokenException."""
     if params.get("EventCategory"):

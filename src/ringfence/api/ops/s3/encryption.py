@@ -1,7 +1,7 @@
 """Encryption at rest (Amazon S3 User Guide, "Protecting data with encryption"; API Reference: PutBucketEncryption …; DATA-05).
 
-Amazon S3 seals every object since 2023; here an object is a plain file unless its request or its bucket asks for encryption
-(docs/adr/0014), and replies and GetBucketEncryption say which it is.
+Amazon S3 seals every object since 2023; here an object is a plain file unless its request, its bucket or the installation asks for
+encryption (docs/adr/0014), and replies and GetBucketEncryption say which it is.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def put_bucket_encryption(call: Call, world: World, params: Params) -> Outcome:
 @operation("s3:GetBucketEncryption")
 def get_bucket_encryption(call: Call, world: World, params: Params) -> Outcome:
     """ApiError ServerSideEncryptionConfigurationNotFoundError: objects are plain unless their request asks otherwise."""
-    held = bucket_of(call, world, params).encryption
+    held = bucket_of(call, world, params).encryption or files_of(call).default
     if held is None:
         raise fault("ServerSideEncryptionConfigurationNotFoundError")
     default = {"SSEAlgorithm": held.algorithm, "KMSMasterKeyID": held.key}
@@ -80,7 +80,8 @@ def sealing(call: Call, world: World, bucket: Bucket, key: str, params: Params) 
 
     ApiError InvalidArgument, NotImplemented; AccessDenied and `KMS.…` when the caller may not use the key, or it cannot be used.
     """
-    asked = _asked(params, bucket.encryption) or bucket.encryption
+    default = bucket.encryption or files_of(call).default
+    asked = _asked(params, default) or default
     if asked is None:
         return None
     if not files_of(call).seals:
