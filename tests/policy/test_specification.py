@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from ringfence.insight.reach.engine import Engine
 from ringfence.model.invariants import check
 from ringfence.model.kinds import PEERING_CONNECTION, VPC_ENDPOINT
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.nouns.peering import PeeringConnection, PeeringStatus
 from ringfence.model.world import World
+from ringfence.policy.compile import compile_world
 from ringfence.policy.packet import Packet
 from ringfence.policy.spec import verdict as spec
 from tests.builders import (
@@ -58,6 +60,7 @@ def said(made: World, source: str, sent: Packet, tables: spec.Tables | None = No
     expected = spec.converse(made, sent, source if source == spec.INTERNET else ident("eni", source), tables)
     if made.all(PEERING_CONNECTION) and not made.all(VPC_ENDPOINT) and not check(made):
         assert dropped(made, source, sent) == expected
+        assert Engine(compile_world(made)).ask(ident("eni", source), sent) is (expected == "ok")
     return expected
 
 

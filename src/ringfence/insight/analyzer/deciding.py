@@ -70,11 +70,12 @@ class Deciding:
         self._acls: dict[tuple[str, bool], _Filed] = {}
 
     def gates(self, path: Path) -> tuple[Gate, ...] | None:
-        """The elements of a path in order; None when appliances are on the way, which only the evaluator follows."""
-        if path.way.through:
-            return None
+        """The elements of a path in order; None when appliances or peering are on the way, which only the evaluator follows."""
         ports = self.engine.places.ports
         sender, target = ports.get(path.source), ports.get(path.end)
+        peers = sender is not None and target is not None and sender.vpc_id != target.vpc_id
+        if path.way.through or peers:
+            return None
         out: list[Gate] = []
         if sender is not None:
             out += self._sent(path, sender, target)

@@ -23,7 +23,7 @@ from ringfence.insight.reach.journey import Step
 from ringfence.insight.reach.places import Port, inside
 from ringfence.insight.reach.routes import Routes
 from ringfence.model.aws_prefix_lists import find_list
-from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE, ROUTE_TABLE, VPC
+from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE, PEERING_CONNECTION, ROUTE_TABLE, VPC
 from ringfence.model.net import Address, Network
 from ringfence.model.nouns.routing import Route, RouteTable
 from ringfence.model.world import World
@@ -171,10 +171,30 @@ class Explainer:
             yield self._no_such_public(moment)
         elif isinstance(table, Table):
             yield from self._table(moment, table)
+        elif id.startswith(PEERING_CONNECTION.prefix):
+            yield self._peering(moment, id)
         elif id in self.engine.places.vpcs and not self._from_gateway(moment):
             yield self._not_served(moment, id)
         else:
             yield self._nobody(moment, {"Component": views.component(self.world, id)})
+
+    def _peering(self, moment: _Moment, id: str) -> View:
+        """PCX_REQUIRES_ADDRESS_IN_VPC_CIDR, or nobody has the address in the far VPC."""
+        packet, around = moment.packet, {"VpcPeeringConnection": views.component(self.world, id)}
+        vpc_id = moment.port.vpc_id if moment.port is not None else ""
+        way = self.engine.places.vpcs[vpc_id].crossings[id]
+        near, width = self.engine.places.vpcs[vpc_id].blocks[packet.family], packet.src.max_prefixlen
+        for address, blocks, vpc in (
+            (packet.src, near, vpc_id), (packet.dst, way.blocks[packet.family], way.far_vpc_id),
+        ):  # fmt: skip
+            if not inside(blocks, width, int(address)):
+                code = "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR"
+                return {"ExplanationCode": code, "Address": str(views.host(address)),
+                        "Vpc": views.component(self.world, vpc), **around}  # fmt: skip
+        owner = self.engine.places.vpcs[way.far_vpc_id].owners[packet.family].get(int(packet.dst))
+        if owner is not None and not owner.running:
+            return self._bad_state(owner)
+        return {"ExplanationCode": "NO_POSSIBLE_DESTINATION", "Address": str(views.host(packet.dst)), **around}
 
     def _not_served(self, moment: _Moment, vpc_id: str) -> View:
         """The router's own address; `Protocols` and `PortRanges` are those of its services there (UF-01 … UF-07)."""
@@ -280,11 +300,15 @@ class Explainer:
             yield "GATEWAY_REJECTS_SPOOFED_TRAFFIC", packet.src
 
     # ------------------------------------------------------------------ both ends
+    def _peered(self, source: Port, end: Port) -> bool:
+        crossings = self.engine.places.vpcs[source.vpc_id].crossings.values()
+        return any(way.far_vpc_id == end.vpc_id for way in crossings)
+
     def _ends(self) -> Iterator[View]:
         """What follows from where the packet should have gone."""
         candidate, question = self.blocked.candidate, self.question
         source, end = self.engine.places.ports.get(candidate.source), self.engine.places.ports.get(candidate.end or "")
-        if source is not None and end is not None and source.vpc_id != end.vpc_id:
+        if source is not None and end is not None and source.vpc_id != end.vpc_id and not self._peered(source, end):
             yield {
                 "ExplanationCode": "DISCONNECTED_VPCS", "SourceVpc": views.component(self.world, source.vpc_id),
                 "DestinationVpc": views.component(self.world, end.vpc_id),

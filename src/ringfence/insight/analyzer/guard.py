@@ -15,7 +15,7 @@ from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
 from ringfence.insight.reach.space import Space
 from ringfence.insight.reach.words import brief
 from ringfence.model.world import World
-from ringfence.policy.ir import Acl, Fragment, Group, GroupMembers, Interface, Machine, Names, RouteTable
+from ringfence.policy.ir import Acl, Fragment, Group, GroupMembers, Interface, Machine, Names, PeerMembers, RouteTable
 from ringfence.policy.packet import Hop, Layer
 
 _SAID = {
@@ -70,7 +70,9 @@ def _touched(before: Engine, after: Engine) -> frozenset[str]:
     for fragment in changed:
         if isinstance(fragment, Interface) and fragment.eni_id not in before.appliances | after.appliances:
             out.add(fragment.eni_id)
-        elif not isinstance(fragment, GroupMembers | Names):  # members and names change with their interfaces
+        elif not isinstance(
+            fragment, GroupMembers | PeerMembers | Names
+        ):  # members and names change with their interfaces
             whole |= _vpc_of(fragment, before, after)
             out |= _near(fragment, before) | _near(fragment, after)
     for engine in (before, after):
@@ -121,7 +123,7 @@ def _described(scope: Scope, path: Path) -> str:
 def _rules(scope: Scope, path: Path) -> list[str]:
     gates = Deciding(scope).gates(path)
     if gates is None:
-        return [f"the way through {', '.join(path.way.through)}"]
+        return [f"the way through {', '.join(path.way.through)}" if path.way.through else "a peering connection"]
     (first, _), _ = next(path.space.ranges())
     hops: list[Hop] = [gate.at(first) for gate in gates]
     found = (

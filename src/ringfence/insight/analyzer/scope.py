@@ -16,6 +16,7 @@ from ringfence.insight.reach.atoms import BASES, END, OTHER, code_of
 from ringfence.insight.reach.classes import Endpoints, classes
 from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
 from ringfence.insight.reach.journey import Unmodelled
+from ringfence.insight.reach.peers import joined, leads
 from ringfence.insight.reach.places import WIDTH, Gateway, Port, public
 from ringfence.insight.reach.space import Space
 from ringfence.model.kinds import NETWORK_INTERFACE
@@ -105,6 +106,7 @@ class Scope:
     def paths(self) -> Iterator[Path]:
         """Every path that matches, in the order of their ends."""
         yield from self._among_interfaces()
+        yield from self._among_peers()
         for port in self.ports.values():
             if not self._looked(port.eni_id):
                 continue
@@ -161,6 +163,20 @@ class Scope:
                 if first:
                     for other, last, there in zip(everyone, ends, looked, strict=True):
                         if (here or there) and first & last and self._may(one, other):
+                            yield from self._between(one, other)
+
+    def _among_peers(self) -> Iterator[Path]:
+        """Between interfaces of peer VPCs."""
+        here = {port.vpc_id for port in self.ports.values()}
+        ways = [way for way in joined(self.engine) if here.issuperset(way)]
+        found = classes(self.engine, only=here) if ways else {}
+        for near, far in ways:
+            for family in (4, 6):
+                for one in found.get((near, family), ()):
+                    for other in found.get((far, family), ()):
+                        if self._some(one, source=True) & self._some(other, source=False) and leads(
+                            self.engine, one, other
+                        ):
                             yield from self._between(one, other)
 
     def _may(self, one: Endpoints, other: Endpoints) -> bool:

@@ -13,6 +13,7 @@ from ringfence.model.kinds import (
     KINDS,
     NETWORK_ACL,
     NETWORK_INTERFACE,
+    PEERING_CONNECTION,
     ROUTE_TABLE,
     SECURITY_GROUP,
     SUBNET,
@@ -31,7 +32,17 @@ from ringfence.policy.compile.routing import named_by
 View = dict[str, Any]
 _BY_PREFIX: dict[str, Kind[Any]] = {
     kind.prefix: kind
-    for kind in (INSTANCE, INTERNET_GATEWAY, NETWORK_ACL, NETWORK_INTERFACE, ROUTE_TABLE, SECURITY_GROUP, SUBNET, VPC)
+    for kind in (
+        INSTANCE,
+        INTERNET_GATEWAY,
+        NETWORK_ACL,
+        NETWORK_INTERFACE,
+        PEERING_CONNECTION,
+        ROUTE_TABLE,
+        SECURITY_GROUP,
+        SUBNET,
+        VPC,
+    )
 }
 
 
@@ -125,6 +136,8 @@ def route_view(route: Route | ListRoute, *, active: bool) -> View:
     out: View = {**to, "Origin": route.origin, "State": "active" if active else "blackhole"}
     if route.target is RouteTarget.NETWORK_INTERFACE:
         return out | {"NetworkInterfaceId": route.target_id}
+    if route.target is RouteTarget.PEERING_CONNECTION:
+        return out | {"VpcPeeringConnectionId": route.target_id}
     return out | {"GatewayId": "local" if route.target is RouteTarget.LOCAL else route.target_id}
 
 

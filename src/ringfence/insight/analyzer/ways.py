@@ -21,7 +21,7 @@ from ringfence.insight.reach.engine import Engine
 from ringfence.insight.reach.exposure import block_of
 from ringfence.insight.reach.journey import Step
 from ringfence.insight.reach.places import WIDTH
-from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE
+from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE, PEERING_CONNECTION
 from ringfence.model.net import PORTED, Network, PortRange
 from ringfence.model.world import World
 from ringfence.policy.evaluate import INTERNET, SERVICE, Exchange, exchange
@@ -139,6 +139,9 @@ class Walk:
         # inside one subnet and behind a gateway without a table no route is asked
         if hop.layer is not Layer.NO_ROUTE or hop.by.rule in (None, "local"):
             return None
+        if hop.by.component.startswith(PEERING_CONNECTION.prefix):
+            shown = {"InboundHeader": self.header.view, "OutboundHeader": self.header.view}
+            return {"Component": views.component(self.world, hop.by.component), **shown}
         route = views.find_route(self.world, hop.by.component, hop.by.rule or "")
         return {"Component": views.component(self.world, hop.by.component), "RouteTableRoute": route}
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from ringfence.insight.flowlogs.records import Address, Direction, Facts, NextHop, Observation
-from ringfence.model.kinds import FLOW_LOG, INSTANCE, NETWORK_INTERFACE, ROUTE_TABLE, SUBNET, VPC
+from ringfence.model.kinds import FLOW_LOG, INSTANCE, NETWORK_INTERFACE, PEERING_CONNECTION, ROUTE_TABLE, SUBNET, VPC
 from ringfence.model.nouns.flow_log import FlowLog
 from ringfence.model.nouns.network_interface import NetworkInterface
 from ringfence.model.world import World
@@ -17,7 +17,7 @@ from ringfence.policy.compile.routing import route_table
 from ringfence.policy.ir import Route, Via
 
 #: traffic-path (FL-37)
-SAME_VPC, GATEWAY_ENDPOINT, INTERNET_GATEWAY = 1, 7, 8
+SAME_VPC, INTRA_REGION, INTER_REGION, GATEWAY_ENDPOINT, INTERNET_GATEWAY = 1, 4, 5, 7, 8
 
 _RESOLVER = frozenset({ip_address("169.254.169.253"), ip_address("fd00:ec2::253")})
 _SERVICES = frozenset(
@@ -119,6 +119,9 @@ def way(world: World, facts: Facts, seen: Observation) -> tuple[int | None, Next
         return INTERNET_GATEWAY, None
     if route.via is Via.ENDPOINT:
         return GATEWAY_ENDPOINT, None
+    if route.via is Via.PEERING:
+        connection = world.find(PEERING_CONNECTION, route.target)
+        return (INTRA_REGION if connection is not None and connection.same_region else INTER_REGION), None
     if route.via is Via.INTERFACE:
         return SAME_VPC, _hop(world, world.find(NETWORK_INTERFACE, route.target))
     at = world.by(NETWORK_INTERFACE, "address", f"{facts.vpc_id}/{seen.destination}")

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from ringfence.insight.reach.engine import Engine, Unknown
 from ringfence.insight.reach.exposure import exposure
 from ringfence.insight.reach.matrix import all_pairs
+from ringfence.insight.reach.peers import across
 from ringfence.insight.reach.space import Space
 from ringfence.insight.reach.words import brief
 from ringfence.model.kinds import (
@@ -95,8 +97,8 @@ def graph(world: World, vpc_id: str | None = None) -> Graph:
     tiers = _tiers(world, vpc_id)
     letters = {key: tier.letter for key, tier in tiers.items()}
     told = _Told(engine)
-    for cell in all_pairs(engine):
-        ends = [letters.get((cell.source.vpc_id, end.groups)) for end in (cell.source, cell.destination)]
+    for cell in chain(all_pairs(engine), across(engine)):
+        ends = [letters.get((end.vpc_id, end.groups)) for end in (cell.source, cell.destination)]
         if None not in ends and cell.source.pairs(cell.destination):
             told.add((str(ends[0]), str(ends[1])), cell.conversations(engine.services), cell.unknown)
     _internet(engine, world, letters, told)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ringfence.insight.reach.classes import Cell, Endpoints, classes
 from ringfence.insight.reach.engine import Engine, Unknown, number_to_address, replaced
 from ringfence.insight.reach.matrix import Grid
+from ringfence.insight.reach.peers import cell_between, joined
 from ringfence.insight.reach.space import Space
 from ringfence.policy.ir import Acl, Group, RouteTable, key_of
 from ringfence.policy.packet import Packet
@@ -54,7 +55,7 @@ class _Changed:
 
 
 def diff(before: Engine, after: Engine) -> Iterator[Shift]:
-    """Every difference between interfaces of one VPC, in private and IPv6 addresses."""
+    """Every difference between interfaces of one VPC or of peer VPCs, in private and IPv6 addresses."""
     services = after.services.with_cuts(set(before.services.starts))
     prefixes = {family: after.prefixes[family].with_codes(set(before.prefixes[family].codes)) for family in (4, 6)}
     after = after.on(services, prefixes)
@@ -65,6 +66,30 @@ def diff(before: Engine, after: Engine) -> Iterator[Shift]:
     old = new if before.places is after.places else classes(before, alone, changed.vpcs)
     for key in dict.fromkeys((*old, *new)):
         yield from _within(before, after, changed, old.get(key, []), new.get(key, []))
+    yield from _across(before, after, changed, alone)
+
+
+def _across(before: Engine, after: Engine, changed: _Changed, alone: frozenset[str]) -> Iterator[Shift]:
+    """Between peer VPCs, where anything of either differs."""
+    ways = dict.fromkeys((*joined(before), *joined(after)))
+    asked = [way for way in ways if not changed.vpcs.isdisjoint(way)]
+    only = {vpc_id for way in asked for vpc_id in way}
+    old, new = (classes(engine, alone, only) if asked else {} for engine in (before, after))
+    memo: Memo = {}
+    for near, far in asked:
+        for family in (4, 6):
+            sources, ends = (
+                _joint(old.get((vpc_id, family), []), new.get((vpc_id, family), [])) for vpc_id in (near, far)
+            )
+            for source in sources:
+                for end in ends:
+                    was, now = (
+                        cell_between(engine, a, b) if a is not None and b is not None else None
+                        for engine, a, b in ((before, source[0], end[0]), (after, source[1], end[1]))
+                    )
+                    shift = _shift(after, memo, was, now) if was or now else None
+                    if shift is not None:
+                        yield shift
 
 
 def _changed(before: Engine, after: Engine) -> _Changed:

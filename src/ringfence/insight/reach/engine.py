@@ -17,9 +17,9 @@ from typing import Any
 from ringfence.insight.reach import local
 from ringfence.insight.reach.acls import AclTable
 from ringfence.insight.reach.atoms import END, Prefixes, Services, code_of, interval, point
-from ringfence.insight.reach.groups import GroupSet, GroupTable, Move
+from ringfence.insight.reach.groups import GroupSet, GroupTable, Move, far_name
 from ringfence.insight.reach.journey import Back, Step, There, Unmodelled
-from ringfence.insight.reach.places import STRUCTURE, WIDTH, Places, public
+from ringfence.insight.reach.places import STRUCTURE, WIDTH, Crossing, Places, public
 from ringfence.insight.reach.routes import Routes
 from ringfence.insight.reach.space import Space
 from ringfence.insight.reach.walk import Walk
@@ -39,6 +39,8 @@ from ringfence.policy.ir import (
     Machine,
     Match,
     Names,
+    Peering,
+    PeerMembers,
     RouteTable,
     Subnet,
     Vpc,
@@ -49,7 +51,7 @@ from ringfence.policy.packet import Packet
 
 #: what the engine understands; any other kind of fragment makes answers about its VPC unknown
 MODELLED: frozenset[type] = frozenset(
-    (Acl, Edge, Endpoint, Group, GroupMembers, Interface, Machine, Names, RouteTable, Subnet, Vpc)
+    (Acl, Edge, Endpoint, Group, GroupMembers, Interface, Machine, Names, Peering, PeerMembers, RouteTable, Subnet, Vpc)
 )
 
 
@@ -263,6 +265,13 @@ class Engine:
         """The groups carried by the interface of a VPC that has an address, running or not (SG-67)."""
         owner = self.places.vpcs[vpc_id].owners[family].get(address)
         return () if owner is None else owner.groups
+
+    def carried_there(self, way: Crossing, family: int, address: int) -> tuple[str, ...]:
+        """The same in a peer VPC, as rules of this one name them (SG-52, PCX-09)."""
+        if not way.same_region:
+            return ()
+        carried = self.carried(way.far_vpc_id, family, address)
+        return tuple(far_name(group, way.far_vpc_id) for group in carried)
 
     def has_unknown(self, vpc_id: str) -> bool:
         """Has the VPC an element the engine does not know?"""

@@ -11,6 +11,11 @@ FAMILIES = (4, 6)
 Move = Callable[[int], int]  # `Services.finer`
 
 
+def far_name(group_id: str, vpc_id: str) -> str:
+    """A group of a peer VPC, as rules that name one mean it there (SG-52)."""
+    return f"{group_id}@{vpc_id}"
+
+
 class Way:
     """One direction of one group: services by remote block and by remote group, for each family."""
 
@@ -36,6 +41,9 @@ class Way:
             if match.group is not None:
                 named = self.groups[family]
                 named[match.group] = named.get(match.group, 0) | mask
+                if match.peer is not None:
+                    far = far_name(match.group, match.peer)
+                    named[far] = named.get(far, 0) | mask
             elif match.remote is None or match.remote.version == family:
                 blocks, code = self.blocks[family], 1 if match.remote is None else code_of(match.remote)
                 blocks[code] = blocks.get(code, 0) | mask

@@ -12,13 +12,13 @@ from typing import Any
 from ringfence.insight.reach.atoms import code_of
 from ringfence.model.net import IPV6_POOL, UNROUTABLE, Address, Network
 from ringfence.policy.evaluate import EVERYONE, METADATA, RESOLVERS, TIME, UNROUTED
-from ringfence.policy.ir import Edge, Endpoint, Interface, Ir, Machine, Subnet, Vpc
+from ringfence.policy.ir import Edge, Endpoint, Interface, Ir, Machine, Peering, Subnet, Vpc
 
 WIDTH = {4: 32, 6: 128}
 FAMILIES = (4, 6)
 Codes = dict[int, tuple[int, ...]]  # blocks of each family
 #: the fragments that this module reads; when none of them changes, Places stay as they are
-STRUCTURE: tuple[type, ...] = (Edge, Endpoint, Interface, Machine, Subnet, Vpc)
+STRUCTURE: tuple[type, ...] = (Edge, Endpoint, Interface, Machine, Peering, Subnet, Vpc)
 
 
 def codes(blocks: Iterable[Network | None]) -> Codes:
@@ -93,6 +93,17 @@ class ServiceGate:
 
 
 @dataclass(slots=True, eq=False)
+class Crossing:
+    """An active peering connection, as one of its VPCs sees it: the way to the far one's blocks."""
+
+    peering_id: str
+    vpc_id: str
+    far_vpc_id: str
+    blocks: Codes
+    same_region: bool
+
+
+@dataclass(slots=True, eq=False)
 class Place:
     """A VPC: whose address is whose, and what its router keeps for itself."""
 
@@ -102,6 +113,8 @@ class Place:
     firsts: set[int] = field(default_factory=set)
     resolvers: dict[int, set[int]] = field(default_factory=lambda: {4: set(), 6: set()})
     gateway: Gateway | None = None
+    blocks: Codes = field(default_factory=lambda: {4: (), 6: ()})
+    crossings: dict[str, Crossing] = field(default_factory=dict)  # by connection
 
 
 def numbers(addresses: Iterable[Address]) -> dict[int, frozenset[int]]:
@@ -129,6 +142,11 @@ class Places:
         self.by_vpc: dict[str, list[Port]] = {}
         for port in self.ports.values():
             self.by_vpc.setdefault(port.vpc_id, []).append(port)
+        for way in kinds[Peering]:
+            far = codes((*way.ipv4, *way.ipv6))
+            self.vpcs[way.vpc_id].crossings[way.peering_id] = Crossing(
+                way.peering_id, way.vpc_id, way.far_vpc_id, far, way.same_region
+            )
         self.gateways: list[Gateway] = []
         blocks = {vpc.vpc_id: vpc.ipv4 for vpc in kinds[Vpc]}
         for edge in kinds[Edge]:
@@ -176,7 +194,7 @@ class Places:
 
 
 def _place(vpc: Vpc) -> Place:
-    place = Place(vpc.vpc_id)
+    place = Place(vpc.vpc_id, blocks=codes((*vpc.ipv4, *vpc.ipv6)))
     own = {int(block.network_address) + 2 for block in vpc.ipv4}
     place.routers[4] |= own
     for family in FAMILIES:

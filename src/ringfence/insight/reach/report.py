@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from ipaddress import ip_network
+from itertools import chain
 from typing import Any
 
 from ringfence.insight.reach.engine import Engine, number_to_address
 from ringfence.insight.reach.exposure import exposure
 from ringfence.insight.reach.matrix import all_pairs
+from ringfence.insight.reach.peers import across
 from ringfence.insight.reach.space import Space, readable
 from ringfence.insight.reach.trace import describe_packet
 from ringfence.insight.reach.words import brief
@@ -35,13 +37,22 @@ class Reporter:
         """Who may say what to whom, by the groups they carry. `vpc`: of one VPC only."""
         engine, wanted = self._of(world), request.get("vpc")
         rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for cell in all_pairs(engine):
+        for cell in chain(all_pairs(engine), across(engine)):
             source, there = cell.source, cell.destination
             pair = source.two(there)
-            if pair is None or wanted not in (None, source.vpc_id):
+            if pair is None or wanted not in (None, source.vpc_id, there.vpc_id):
                 continue
             space = cell.conversations(engine.services)
-            key = (source.vpc_id, source.family, source.groups, there.groups, space.ports, space.plain, cell.unknown)
+            key = (
+                source.vpc_id,
+                there.vpc_id,
+                source.family,
+                source.groups,
+                there.groups,
+                space.ports,
+                space.plain,
+                cell.unknown,
+            )
             row = rows.get(key)
             if row is None:
                 (_, src), (_, dst) = pair
@@ -49,6 +60,7 @@ class Reporter:
                 row = rows[key] = {
                     "vpc": source.vpc_id, "family": source.family, "from_groups": list(source.groups),
                     "to_groups": list(there.groups), "pairs": 0, **_set(space, packet, cell.unknown),
+                    **({"to_vpc": there.vpc_id} if there.vpc_id != source.vpc_id else {}),
                 }  # fmt: skip
             row["pairs"] += source.pairs(there)
         return {"rows": list(rows.values())}

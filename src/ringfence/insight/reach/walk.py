@@ -9,7 +9,17 @@ from ringfence.insight.reach.acls import AclTable
 from ringfence.insight.reach.atoms import Services
 from ringfence.insight.reach.groups import GroupSet
 from ringfence.insight.reach.journey import INWARD, OUTWARD, Phase, Unmodelled
-from ringfence.insight.reach.places import UNROUTED_CODES, WIDTH, Gateway, Place, Places, Port, ServiceGate, inside
+from ringfence.insight.reach.places import (
+    UNROUTED_CODES,
+    WIDTH,
+    Crossing,
+    Gateway,
+    Place,
+    Places,
+    Port,
+    ServiceGate,
+    inside,
+)
 from ringfence.insight.reach.routes import Routes
 from ringfence.policy.evaluate import INTERNET, MAX_APPLIANCES, SERVICE
 from ringfence.policy.ir import Via
@@ -27,6 +37,7 @@ class Tables(Protocol):
     def acl(self, acl_id: str) -> AclTable: ...
     def routes(self, table_id: str) -> Routes: ...
     def carried(self, vpc_id: str, family: int, address: int) -> tuple[str, ...]: ...
+    def carried_there(self, way: Crossing, family: int, address: int) -> tuple[str, ...]: ...
     def refuse_unknown(self, vpc_id: str) -> None: ...
     def refuse_unknown_outside(self, family: int, address: int) -> None: ...
 
@@ -56,13 +67,19 @@ class Walk:
         atom = self.tables.atom(self.family, self.dst if egress else self.src)
         self.phase.filter(layer, (port.net.acl_id,), table.allowed(egress, self.family, atom), port.eni_id)
 
-    def _groups(self, layer: Layer, port: Port, *, egress: bool, direct: bool) -> None:
+    def _groups(self, layer: Layer, port: Port, *, egress: bool, direct: bool, over: Crossing | None = None) -> None:
         """References to groups hold for what comes straight from an interface that carries them (SG-68, SG-78)."""
         remote = self.dst if egress else self.src
         family, tables = self.family, self.tables
         groups = tables.group_set(port.vpc_id, port.groups)
         rules = groups.by_block(egress, family, tables.atom(family, remote))
-        if egress or direct:
+        if egress:
+            for crossing in tables.places.vpcs[port.vpc_id].crossings.values():
+                rules |= groups.by_group(egress, family, tables.carried_there(crossing, family, remote))
+        if over is not None and direct:
+            back = tables.places.vpcs[port.vpc_id].crossings[over.peering_id]
+            rules |= groups.by_group(egress, family, tables.carried_there(back, family, remote))
+        elif egress or direct:
             rules |= groups.by_group(egress, family, tables.carried(port.vpc_id, family, remote))
         form, way = (port.eni_id, self.src, self.dst), OUTWARD if egress else INWARD
         for outward, services, list_id in groups.lists:
@@ -96,6 +113,8 @@ class Walk:
             return self._to_internet(target)
         if isinstance(target, ServiceGate):
             return self._to_endpoint(place, target)
+        if isinstance(target, Crossing):
+            return self._to_peer(target, direct=direct)
         return None if target is None else self._arrive(target, direct=direct, within=within)
 
     # ------------------------------------------------------------------ routes
@@ -106,7 +125,7 @@ class Walk:
             return None
         return owner
 
-    def _route(self, place: Place, table_id: str) -> Port | Gateway | ServiceGate | None:
+    def _route(self, place: Place, table_id: str) -> Port | Gateway | ServiceGate | Crossing | None:
         """Where a table leads (RT-01..RT-12)."""
         route = None
         if not inside(UNROUTED_CODES[self.family], WIDTH[self.family], self.dst):
@@ -114,13 +133,15 @@ class Walk:
             route = routes.to(self.family, self.tables.atom(self.family, self.dst))
             routes.refuse_unread(route)
         via = Via.BLACKHOLE if route is None else route.via
-        target: Port | Gateway | ServiceGate | None = None
+        target: Port | Gateway | ServiceGate | Crossing | None = None
         if via is Via.LOCAL:
             return self._local(place, table_id)
         if via is Via.GATEWAY:
             target = place.gateway
         elif via is Via.ENDPOINT and route is not None and route.target is not None:
             target = self.tables.places.endpoints.get(route.target)
+        elif via is Via.PEERING and route is not None and route.target is not None:
+            target = place.crossings.get(route.target)
         elif via is Via.INTERFACE and route is not None and route.target is not None:
             appliance = self.tables.places.ports.get(route.target)
             target = appliance if appliance is not None and appliance.running else None
@@ -131,12 +152,12 @@ class Walk:
         return target
 
     # ------------------------------------------------------------------ to an interface
-    def _arrive(self, port: Port, *, direct: bool, within: bool) -> str | None:
+    def _arrive(self, port: Port, *, direct: bool, within: bool, over: Crossing | None = None) -> str | None:
         """Into an interface; one that is not the destination is an appliance and passes the packet on unchanged."""
         _refuse_doubt(port)
         if not within:
             self._acl(Layer.NACL_IN, port, egress=False)
-        self._groups(Layer.SG_INGRESS, port, egress=False, direct=direct)
+        self._groups(Layer.SG_INGRESS, port, egress=False, direct=direct, over=over)
         if self.dst in port.addresses[self.family]:
             return port.eni_id
         if port.check:
@@ -164,6 +185,18 @@ class Walk:
         """What the service answers, judged as any packet that enters (VPE-05)."""
         target = self._local(self.tables.places.vpcs[gate.vpc_id], gate.vpc_id)
         return None if target is None else self._arrive(target, direct=False, within=False)
+
+    # ------------------------------------------------------------------ a peering connection
+    def _to_peer(self, way: Crossing, *, direct: bool) -> str | None:
+        """Between the blocks of the two VPCs, to the interface that has the address and nowhere else (PCX-05..PCX-07)."""
+        family, width = self.family, WIDTH[self.family]
+        near = self.tables.places.vpcs[way.vpc_id].blocks[family]
+        if not (inside(near, width, self.src) and inside(way.blocks[family], width, self.dst)):
+            self._nothing(Layer.NO_ROUTE, way.peering_id)
+            return None
+        self.tables.refuse_unknown(way.far_vpc_id)
+        owner = self._local(self.tables.places.vpcs[way.far_vpc_id], way.peering_id)
+        return None if owner is None else self._arrive(owner, direct=direct, within=False, over=way)
 
     # ------------------------------------------------------------------ the internet gateway
     def _to_internet(self, gate: Gateway) -> str | None:
@@ -201,10 +234,10 @@ class Walk:
         self.dst = target_address
         place = self.tables.places.vpcs[gate.vpc_id]
         if gate.table_id is None:
-            target: Port | Gateway | ServiceGate | None = self._local(place, gate.vpc_id)
+            target: Port | Gateway | ServiceGate | Crossing | None = self._local(place, gate.vpc_id)
         else:
             target = self._route(place, gate.table_id)
-        if isinstance(target, Gateway | ServiceGate):  # the API refuses such a route (RT-13, PL-12)
+        if isinstance(target, Gateway | ServiceGate | Crossing):  # the API refuses such routes (RT-13, PCX-07, PL-12)
             self._nothing(Layer.NO_ROUTE, gate.table_id or gate.vpc_id)
             return None
         return None if target is None else self._arrive(target, direct=False, within=False)
