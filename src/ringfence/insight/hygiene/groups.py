@@ -15,6 +15,7 @@ from ringfence.model.kinds import GAP, GROUP_ASSOCIATION, NETWORK_INTERFACE, SEC
 from ringfence.model.net import UNROUTABLE, Address, Network
 from ringfence.model.nouns.security_group import SecurityGroup, SecurityGroupRule
 from ringfence.model.world import World
+from ringfence.policy.compile.peering import is_stale
 from ringfence.policy.compile.security_groups import group as compiled
 from ringfence.policy.ir import Allow, Group
 from ringfence.policy.packet import Packet
@@ -114,10 +115,13 @@ class _Way:
         if peer is None:
             why = f"it names {rule.group.group_id} of account {rule.group.owner_id}, which is in no VPC here"
             return self._finding(Problem.NEVER_MATCHES, rule, why)
+        if is_stale(self.world, self.group, rule):
+            why = f"it names {peer.id} of {peer.vpc_id}, and no active peering connection joins the VPCs"
+            return self._finding(Problem.STALE, rule, why)
         carriers = self.world.by(NETWORK_INTERFACE, "group", peer.id)
         if peer is self.group and not carriers:
             return None  # a group that nobody carries may well name itself
-        if not any(eni.vpc_id in self._vpcs() for eni in carriers):
+        if not any(eni.vpc_id in {*self._vpcs(), rule.group.vpc_id} for eni in carriers):
             why = f"it names {peer.id}, which no interface of the VPC carries"
             return self._finding(Problem.NEVER_MATCHES, rule, why)
         return None

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from ringfence.insight.imports import hosts, networks, rules
+from ringfence.insight.imports import hosts, networks, peerings, rules
 from ringfence.insight.imports.draft import Archive, Draft
 from ringfence.model.world import World
 
 #: lists of EC2's API that are built into rows, in the order they need each other
 READ = (
     "PrefixLists", "VpcAttributes", "Vpcs", "DhcpOptions", "SecurityGroups", "SecurityGroupRules",
-    "SecurityGroupVpcAssociations", "NetworkAcls", "Subnets", "InternetGateways", "RouteTables", "Reservations", "Instances",
+    "SecurityGroupVpcAssociations", "NetworkAcls", "Subnets", "InternetGateways", "VpcPeeringConnections", "RouteTables",
+    "Reservations", "Instances",
     "NetworkInterfaces", "Addresses",
 )  # fmt: skip
 #: lists whose elements move packets and are not modelled: routes to them and interfaces of theirs are answered as unknown
 NOT_MODELLED: dict[str, str] = {
-    "NatGateways": "NatGatewayId", "VpcPeeringConnections": "VpcPeeringConnectionId", "TransitGateways": "TransitGatewayId",
+    "NatGateways": "NatGatewayId", "TransitGateways": "TransitGatewayId",
     "TransitGatewayAttachments": "TransitGatewayAttachmentId", "TransitGatewayVpcAttachments": "TransitGatewayAttachmentId",
     "TransitGatewayRouteTables": "TransitGatewayRouteTableId", "VpcEndpoints": "VpcEndpointId",
     "EgressOnlyInternetGateways": "EgressOnlyInternetGatewayId", "CarrierGateways": "CarrierGatewayId",
@@ -46,6 +47,7 @@ def build(archive: Archive) -> World:
     acl_of = rules.acls(draft)
     networks.subnets(draft, acl_of)
     networks.internet_gateways(draft)
+    peerings.connections(draft)
     networks.route_tables(draft, lists)
     hosts.instances(draft)
     hosts.interfaces(draft)

@@ -15,6 +15,7 @@ from ringfence.model.net import Network
 from ringfence.model.nouns.network import CidrAssociation, DhcpOptions, InternetGateway, Subnet, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl
 from ringfence.model.nouns.network_interface import NetworkInterface
+from ringfence.model.nouns.peering import PeeringConnection
 from ringfence.model.nouns.routing import ListRoute, Route, RouteTable, RouteTableAssociation, RouteTarget
 from ringfence.model.nouns.security_group import SecurityGroup
 from ringfence.model.regions import REGIONS
@@ -278,6 +279,8 @@ def _route(
     """One route of the record, to a block or to a prefix list; none for a VPC's own. Its destination."""
     record.ignore("State", "InstanceOwnerId", "InstanceId", "IpAddress")
     target, target_id = _target(record)
+    if target is RouteTarget.UNMODELLED and draft.find(PeeringConnection, target_id) is not None:
+        target = RouteTarget.PEERING_CONNECTION
     origin = record.text("Origin") or "CreateRoute"
     block = record.block("DestinationCidrBlock") or record.block("DestinationIpv6CidrBlock")
     list_id = record.text("DestinationPrefixListId")

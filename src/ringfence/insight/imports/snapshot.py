@@ -18,6 +18,7 @@ from ringfence.model.kinds import (
     INTERNET_GATEWAY,
     NETWORK_ACL,
     NETWORK_INTERFACE,
+    PEERING_CONNECTION,
     PREFIX_LIST,
     ROUTE_TABLE,
     SECURITY_GROUP,
@@ -33,7 +34,7 @@ FORMAT, VERSION = "ringfence-snapshot", 1
 #: what makes a network, and nothing secret: an instance goes without its user data
 KINDS: tuple[Kind[Any], ...] = (
     PREFIX_LIST, VPC, DHCP_OPTIONS, SUBNET, SUBNET_CIDR_RESERVATION, SECURITY_GROUP, GROUP_ASSOCIATION, NETWORK_ACL, INTERNET_GATEWAY,
-    ROUTE_TABLE, VPC_ENDPOINT, INSTANCE, NETWORK_INTERFACE, ELASTIC_IP, GAP,
+    PEERING_CONNECTION, ROUTE_TABLE, VPC_ENDPOINT, INSTANCE, NETWORK_INTERFACE, ELASTIC_IP, GAP,
 )  # fmt: skip
 _BY_NOUN = {kind.noun: kind for kind in KINDS}
 

@@ -70,6 +70,7 @@ _STEPS: tuple[tuple[Callable[[Plan, Thing], None], tuple[str, ...]], ...] = (
     (rules.acl_rule, ("aws_network_acl_rule",)),
     (rules.acl_association, ("aws_network_acl_association",)),
     (network.gateway, ("aws_internet_gateway",)),
+    (network.peering, ("aws_vpc_peering_connection",)),
     (network.table, ("aws_route_table", "aws_default_route_table")),
     (network.route, ("aws_route",)),
     (network.table_association, ("aws_route_table_association", "aws_main_route_table_association")),

@@ -106,6 +106,36 @@ def gateway(plan: Plan, thing: Thing) -> None:
     plan.add("InternetGateways", record, thing.id)
 
 
+def peering(plan: Plan, thing: Thing) -> None:
+    """`aws_vpc_peering_connection`, accepted by itself or by another resource, with the options of either side."""
+    near, far = plan.need(thing, "vpc_id"), plan.things.one(thing, "peer_vpc_id")
+    if far is None:
+        raise Damaged("the VPC it leads to is not in the document")
+    values, status = thing.values, thing.values.get("accept_status")
+    accepters = [t for t in plan.things.of_type("aws_vpc_peering_connection_accepter") if _about(plan, t, thing)]
+    accepted = bool(values.get("auto_accept")) or any(t.values.get("auto_accept") for t in accepters)
+    if not isinstance(status, str) or accepted:
+        status = "active" if accepted else "pending-acceptance"
+    options = [thing, *accepters]
+    options += [t for t in plan.things.of_type("aws_vpc_peering_connection_options") if _about(plan, t, thing)]
+    plan.add("VpcPeeringConnections", {
+        "VpcPeeringConnectionId": thing.id, "Status": {"Code": status}, "Tags": plan.tags(thing),
+        "RequesterVpcInfo": {"VpcId": near, "PeeringOptions": _resolves(options, "requester")},
+        "AccepterVpcInfo": {"VpcId": far, "OwnerId": values.get("peer_owner_id"), "Region": values.get("peer_region"),
+                            "PeeringOptions": _resolves(options, "accepter")},
+    }, thing.id)  # fmt: skip
+
+
+def _about(plan: Plan, thing: Thing, connection: Thing) -> bool:
+    return plan.things.one(thing, "vpc_peering_connection_id") == connection.id
+
+
+def _resolves(things: list[Thing], side: str) -> dict[str, Any]:
+    given = [block for thing in things for block in thing.values.get(side) or []]
+    allowed = any(block.get("allow_remote_vpc_dns_resolution") for block in given)
+    return {"AllowDnsResolutionFromRemoteVpc": allowed}
+
+
 def table(plan: Plan, thing: Thing) -> None:
     """`aws_route_table` with its routes inside; adopted main tables, too."""
     default = thing.type == "aws_default_route_table"
