@@ -26,6 +26,7 @@ from tests.builders import (
     host,
     ident,
     ingress,
+    peering,
     route,
     subnet,
     table,
@@ -35,6 +36,7 @@ from tests.builders import (
 )
 
 IGW, OTHER_IGW = ident("igw", "igw"), ident("igw", "far")
+PCX = ident("pcx", "p")
 V6 = "2001:db8:1"
 
 
@@ -74,6 +76,12 @@ def site() -> World:
         vpc("far", "10.9.0.0/16"), gateway("far", vpc="far"), subnet("far", "10.9.0.0/24", vpc="far"),
         host("far", "10.9.0.10", subnet="far", vpc="far"), gateway("loose", vpc=None),
         elastic_ip("198.18.0.77"),
+        subnet("near", "10.0.8.0/24"), table("near", route("10.8.0.0/15", PCX), subnets=["near"]),
+        host("near", "10.0.8.21", subnet="near", groups=["web"]),
+        vpc("peer", "10.8.0.0/16"), subnet("peer", "10.8.0.0/24", vpc="peer"), group("peer", ingress(ANY), *OPEN, vpc="peer"),
+        host("peer", "10.8.0.10", subnet="peer", vpc="peer", groups=["peer"]),
+        host("down", "10.8.0.11", subnet="peer", vpc="peer", groups=["peer"], state=InstanceState.STOPPED),
+        table("peer", route("10.0.0.0/16", PCX), vpc="peer"), peering("p", "main", "peer"),
     )  # fmt: skip
 
 
@@ -162,6 +170,11 @@ ROWS: list[tuple[str, str | None, dict[str, Any], list[str]]] = [
     (i("box"), i("plain"), {"SourceIp": "10.0.0.11", "DestinationPort": 80}, ["NO_PATH"]),  # the answer goes elsewhere
     (ident("igw", "loose"), i("open"), {}, ["UNASSOCIATED_COMPONENT"]),
     (i("open"), None, {"DestinationIp": "10.0.0.10"}, ["UNSUPPORTED_COMPONENT"]),
+    # peering
+    (i("near"), None, {"DestinationIp": "10.9.5.5"}, ["PCX_REQUIRES_ADDRESS_IN_VPC_CIDR"]),
+    (i("near"), None, {"DestinationIp": "10.8.0.99"}, ["NO_POSSIBLE_DESTINATION"]),
+    (i("near"), i("down"), {"DestinationPort": 80}, ["BAD_STATE"]),
+    (i("peer"), i("near"), {"DestinationPort": 22}, ["ENI_SG_RULES_MISMATCH"]),
     # filters
     (i("open"), i("private"), {"FilterInArns": [arn("internet-gateway", IGW)]}, ["COMPONENT_FILTER_RESTRICTION"]),
     (i("open"), i("private"), {"FilterOutArns": [arn("security-group", ident("sg", "web"))]},
@@ -217,6 +230,19 @@ def test_an_end_that_is_detached() -> None:
     id = made["NetworkInsightsPath"]["NetworkInsightsPathId"]
     done = api.call("StartNetworkInsightsAnalysis", NetworkInsightsPathId=id, ClientToken="c")
     assert codes(done["NetworkInsightsAnalysis"]) == ["UNASSOCIATED_COMPONENT"]
+
+
+def test_a_path_to_a_peer_shows_the_connection() -> None:
+    done = Analyser().analyse(i("near"), i("peer"), DestinationPort=80)
+    assert done["NetworkPathFound"]
+    for way, led_by in (("ForwardPathComponents", "near"), ("ReturnPathComponents", "peer")):
+        shown = [part["Component"]["Id"] for part in done[way]]
+        place = shown.index(PCX)
+        assert shown[place - 1] == ident("rtb", led_by)
+        part = done[way][place]
+        assert part["InboundHeader"] == part["OutboundHeader"]
+        (route_shown,) = (p["RouteTableRoute"] for p in done[way] if "RouteTableRoute" in p)
+        assert route_shown["VpcPeeringConnectionId"] == PCX
 
 
 def test_every_code_that_is_written_here_is_emitted_by_a_test() -> None:
