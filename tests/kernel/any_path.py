@@ -24,10 +24,14 @@ from ringfence.dataplane import topology
 from ringfence.dataplane.guests import Running
 from ringfence.dataplane.network import Network
 from ringfence.dataplane.plan import guest_ns
+from ringfence.insight.flowlogs.fields import DEFAULT
 from ringfence.model.ids import SeededIds
+from ringfence.model.kinds import FLOW_LOG
+from ringfence.model.nouns.flow_log import FlowLog
+from ringfence.model.world import delete, put
 from ringfence.policy.compile import compile_world
 from ringfence.policy.ir import Ir, Machine
-from tests.api.ops.harness import Api
+from tests.api.ops.harness import ACCOUNT, REGION, Api
 from tests.kernel.isolation import isolated
 from tests.kernel.readback import everything
 
@@ -204,6 +208,26 @@ def _revoke(group: str, port: int, peer: str) -> Callable[[Site], object]:
     return _rule(group, port, peer, "RevokeSecurityGroupIngress")
 
 
+def _log(name: str, kind: str, of: str, traffic: str, *fields: str) -> Callable[[Site], object]:
+    """A flow log as a row: calls need somewhere to deliver to."""
+
+    def run(site: Site) -> None:
+        log = FlowLog(
+            id=f"fl-{name}", owner_id=ACCOUNT, region=REGION, resource_id=site.ids[of], resource_type=kind, traffic_type=traffic,
+            destination_type="s3", destination="arn:aws:s3:::logs", fields=fields or DEFAULT, created=0.0,
+        )  # fmt: skip
+        site.api.world = site.api.world.apply(put(FLOW_LOG, log))
+
+    return run
+
+
+def _no_log(name: str) -> Callable[[Site], object]:
+    def run(site: Site) -> None:
+        site.api.world = site.api.world.apply(delete(FLOW_LOG, f"fl-{name}"))
+
+    return run
+
+
 STEPS = (
     Step("v1", (), _vpc("v1", "10.1.0.0/16")),
     Step("v2", (), _vpc("v2", "10.1.0.0/16")),
@@ -253,6 +277,14 @@ STEPS = (
     Step("acl in all", ("acl",), _entry(100, egress=False, allow=True, cidr="0.0.0.0/0")),
     Step("acl out", ("acl",), _entry(100, egress=True, allow=True, cidr="10.0.0.0/8")),
     Step("s2 uses the acl", ("acl", "s2"), _use_acl),
+    # counting: of all that v1 has; of refusals in v2, whose other logs pass
+    Step("log", ("v1",), _log("log", "VPC", "v1", "ALL")),
+    Step("log of a", ("a",), _log("a", "NetworkInterface", "a", "REJECT")),
+    Step("passing log of flags", ("s2",), _log("flags", "Subnet", "s2", "ACCEPT", "srcaddr", "tcp-flags")),
+    Step("passing log of flags gone", ("passing log of flags",), _no_log("flags")),
+    Step("log of refusals", ("s3",), _log("refusals", "Subnet", "s3", "REJECT", "srcaddr", "tcp-flags")),
+    Step("passing log of v2", ("v2",), _log("passing", "VPC", "v2", "ALL")),
+    Step("passing log of v2 gone", ("passing log of v2",), _no_log("passing")),
 )  # fmt: skip
 
 

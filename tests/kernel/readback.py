@@ -1,7 +1,8 @@
 """What the kernel holds in every namespace of a data plane, in words that do not depend on how it came about.
 
 Numbers of interfaces and of route tables are given out in the order of creation: they are replaced by ids. Handles, link
-indexes and the router's own random MACs say nothing and are left out.
+indexes and the router's own random MACs say nothing and are left out. So are epochs of flow logs: their names are times, closed
+ones wait for their reader, and an open one also remembers interfaces that are gone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ringfence.dataplane import topology
@@ -24,12 +25,26 @@ Say = Callable[[str, int], str]  # kind and number → id
 LINKED = frozenset(each.name for each in base.INET_SETS if each.key[0] is fields.LINK)
 MARKS = frozenset({"gates"})  # maps to packet marks
 UNDATED = 0x3F  # a connection mark without the generation of the rules
+EPOCH, GONE = re.compile(r"counts\.(\d+)\.\d+\.(\w+)"), re.compile(r"interface \d+")
+EXPIRES = re.compile(r'"expires": \d+, ')
 LINK, ZONE_CHAIN = re.compile(r"e(\d+)"), re.compile(r"(own4|own6|any|to|owned)-(\d+)")
 
 
 def everything(world: World) -> dict[str, list[str]]:
     """Namespace → its lines, sorted."""
-    return {name: sorted(_lines(name, _sayer(world, name))) for name in sorted(topology.namespaces())}
+    return {name: sorted(_timeless(_lines(name, _sayer(world, name)))) for name in sorted(topology.namespaces())}
+
+
+def _timeless(lines: Iterable[str]) -> Iterator[str]:
+    """Lines about the open epoch, without its name; none about others."""
+    held = list(lines)
+    newest = max((int(found[1]) for line in held for found in EPOCH.finditer(line)), default=0)
+    for line in held:
+        if any(int(found[1]) != newest for found in EPOCH.finditer(line)):
+            continue
+        if " holds " in line and GONE.search(line) and EPOCH.search(line):
+            continue
+        yield EXPIRES.sub("", EPOCH.sub(r"counts.\2", line))
 
 
 def _sayer(world: World, namespace: str) -> Say:
