@@ -149,7 +149,7 @@ class Scene:
         if self.maybe(0.4):
             entries = entries if self.maybe(0.8) else entries[: self.chance.randrange(4)]
             for number in range(self.chance.randrange(1, 4)):
-                block = self.chance.choice((*BLOCKS4, *BLOCKS6))
+                block = self.chance.choice((*BLOCKS4, *BLOCKS6, *S3_BLOCKS))
                 way, allow = self.maybe(0.5), self.maybe(0.4)
                 protocol = self.chance.choice(("tcp", "tcp", "udp", "-1"))
                 ports = self.chance.choice(RANGES)
@@ -262,6 +262,10 @@ class Scene:
         src = chance.choice(everyone) if self.maybe(strange) else chance.choice((own[0], own[0], *own))
         likely = self.near(sender) if sender is not None and self.maybe(0.7) else everyone
         dst = chance.choice([a for a in likely if a.version == src.version and a != src])
+        if str(dst) in S3 and self.maybe(0.6):
+            return self._sent(sender), Packet(
+                src=src, dst=dst, protocol=6, sport=chance.choice((40000, 1024, 443)), dport=443
+            )
         protocol = chance.choice((6, 6, 6, 6, 17, 1 if src.version == 4 else 58, 47))
         ported, icmp = protocol in (6, 17), protocol in (1, 58)
         kind = chance.choice((8, 8, 8, 0, 13)) if protocol == 1 else chance.choice((128, 128, 129)) if icmp else 0
@@ -269,7 +273,11 @@ class Scene:
             src=src, dst=dst, protocol=protocol, sport=chance.choice((40000, 1024, 443)) if ported else 0,
             dport=chance.choice(PORTS) if ported else 0, icmp_type=kind, icmp_code=chance.choice((0, 0, 0, 4)) if icmp else 0,
         )  # fmt: skip
-        return (spec.INTERNET if sender is None else sender.id), made
+        return self._sent(sender), made
+
+    @staticmethod
+    def _sent(sender: NetworkInterface | None) -> str:
+        return spec.INTERNET if sender is None else sender.id
 
     # ------------------------------------------------------------------ changing
     def change(self) -> None:

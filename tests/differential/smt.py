@@ -5,8 +5,8 @@ under proof. A pair's formula is over protocol, ports, ICMP type and code, all o
 packet between the two addresses. For the internet the outside address is free as well.
 
 What is encoded: security groups with references (over peering too) and prefix lists, tracking and its exception for open
-rules (CT-03), network ACLs in order, there and back; local routes and subnets, peering; route tables, gateway and public
-addresses for the internet. Pairs that an appliance stands between are left to the specification.
+rules (CT-03), network ACLs in order, there and back; local routes and subnets, peering, gateway endpoints; route tables,
+gateway and public addresses for the internet. Pairs that an appliance stands between are left to the specification.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ from ringfence.model.kinds import (
     SECURITY_GROUP,
     SUBNET,
     VPC,
+    VPC_ENDPOINT,
 )
 from ringfence.model.net import PUBLIC_POOL, Address
 from ringfence.model.nouns.network import Subnet
 from ringfence.model.nouns.network_interface import NetworkInterface
 from ringfence.model.nouns.peering import PeeringConnection
-from ringfence.model.nouns.routing import RouteTarget
+from ringfence.model.nouns.routing import RouteTable, RouteTarget
 from ringfence.model.world import World
 from ringfence.policy.spec import verdict as spec
 
@@ -227,13 +228,17 @@ def _joined(world: World, eni: NetworkInterface, to: Address, target: NetworkInt
     subnet = world.get(SUBNET, eni.subnet_id)
     if spec.in_subnet(subnet, to):
         return True
-    try:
-        hop = spec.next_hop(world, spec.table_of(world, subnet), to)
-    except spec.Dropped:
-        return False
+    hop = _hop(world, spec.table_of(world, subnet), to)
     if isinstance(hop, PeeringConnection):
         return hop.far_side(eni.vpc_id).vpc_id == target.vpc_id and spec.has(target, to)
     return hop == target
+
+
+def _hop(world: World, table: RouteTable, to: Address) -> spec.Hop | None:
+    try:
+        return spec.next_hop(world, table, to)
+    except spec.Dropped:
+        return None
 
 
 def carried(world: World, vpc_id: str, eni: NetworkInterface) -> frozenset[str]:
@@ -271,6 +276,29 @@ def pair_formula(
         parts += [here.passes_acl(packet, egress=True), there.passes_acl(packet, egress=False),
                   there.passes_acl(back, egress=True), here.passes_acl(back, egress=False)]  # fmt: skip
     return z3.And(*parts)
+
+
+def services(world: World) -> Iterator[tuple[NetworkInterface, Address, Address]]:
+    """Addresses of running interfaces and those at the edges of the blocks that their tables lead to through an endpoint."""
+    for endpoint in world.all(VPC_ENDPOINT):
+        for eni in world.by(NETWORK_INTERFACE, "vpc", endpoint.vpc_id):
+            table = spec.table_of(world, world.get(SUBNET, eni.subnet_id))
+            ways = [route for route in table.listed if route.target_id == endpoint.id]
+            edges = [edge for way in ways for block in spec.blocks_of(world, way) for edge in (block[0], block[-1])]
+            for dst in edges if spec.runs(world, eni) else ():
+                if isinstance(dst, IPv4Address) and _hop(world, table, dst) == endpoint:
+                    yield from ((eni, src, dst) for src in eni.addresses)
+
+
+def service_formula(world: World, packet: Symbol, eni: NetworkInterface, dst: Address) -> Term:
+    """VPE-06: the packet passes to the service behind an endpoint, which answers it."""
+    here, back = Side(world, eni, dst, 4), packet.answer()
+    https = z3.And(packet.protocol == TCP, packet.dport == 443)
+    echo = z3.And(packet.protocol == ICMP, packet.kind == 8)
+    return z3.And(
+        z3.Or(https, echo), here.admits(packet, egress=True), here.passes_acl(packet, egress=True),
+        here.hears_answer(packet, egress=True), here.passes_acl(back, egress=False),
+    )  # fmt: skip
 
 
 def inbound_formula(world: World, packet: Symbol, eni: NetworkInterface, who: Term) -> Term:
@@ -330,6 +358,14 @@ def check_pairs(world: World, engine: Engine) -> Iterator[tuple[str, str | None]
             f"{a.id} {src} to {b.id} {dst}",
             differs([packet.real(src.version)], truth, in_space(answer.space, packet)),
         )
+
+
+def check_services(world: World, engine: Engine) -> Iterator[tuple[str, str | None]]:
+    """The same for what is behind endpoints."""
+    packet = symbol()
+    for eni, src, dst in services(world):
+        truth, claim = service_formula(world, packet, eni, dst), engine.conversations(eni.id, src, dst)
+        yield f"{eni.id} {src} to {dst}", differs([packet.real(4)], truth, in_space(claim.space, packet))
 
 
 def check_inbound(world: World, engine: Engine) -> Iterator[tuple[str, str | None]]:
