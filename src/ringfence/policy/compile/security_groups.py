@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
@@ -22,13 +22,13 @@ def group(rows: Rows, row: SecurityGroup) -> Group:
 def _used_in(rows: Rows, row: SecurityGroup, vpc_id: str) -> Group:
     """The rules as a VPC uses them: it decides whose members a rule may mean besides its own."""
     homes = {rule.id: _home(rule, row.vpc_id, vpc_id) for rule in row.rules if rule.group is not None}
-    rules = expanded(rows, row.rules)
-    ingress, egress = [rule for rule in rules if not rule.egress], [rule for rule in rules if rule.egress]
+    ingress = tuple(allow for rule in row.ingress_rules for allow in _allows(rows, rule, homes))
+    egress = tuple(allow for rule in row.egress_rules for allow in _allows(rows, rule, homes))
     return Group(
         group_id=row.id,
         vpc_id=vpc_id,
-        ingress=tuple(_allow(rule, homes) for rule in ingress),
-        egress=tuple(_allow(rule, homes) for rule in egress),
+        ingress=ingress,
+        egress=egress,
         opens_ingress=_opening(ingress),
         opens_egress=_opening(egress),
         unread=tuple(
@@ -39,33 +39,28 @@ def _used_in(rows: Rows, row: SecurityGroup, vpc_id: str) -> Group:
     )
 
 
-def expanded(rows: Finder, rules: Iterable[SecurityGroupRule]) -> list[SecurityGroupRule]:
-    """The rules, one for each entry in place of one that names a prefix list (PL-08, SG-77): they keep its id.
+def _allows(rows: Finder, rule: SecurityGroupRule, homes: Mapping[str, str | None]) -> Iterator[Allow]:
+    """What a rule allows: one for each entry of the prefix list it names (PL-08, SG-77).
 
     A list that does not exist matches nothing (SG-87); one whose entries are not known has its place in `Group.unread`.
     """
-    found: list[SecurityGroupRule] = []
-    for rule in rules:
-        if rule.prefix_list_id is None:
-            found.append(rule)
-            continue
-        held = find_list(rows, rule.prefix_list_id)
-        found += [replace(rule, cidr=entry.cidr, prefix_list_id=None) for entry in (held.entries if held else ())]
-    return found
+    match = _match(rule, homes.get(rule.id))
+    if rule.prefix_list_id is None:
+        yield Allow(rule_id=rule.id, match=match, wide=rule.cidr is not None and rule.cidr.prefixlen == 0)
+        return
+    held = find_list(rows, rule.prefix_list_id)
+    for entry in held.entries if held is not None else ():  # a thousand, maybe: nothing is worked out twice
+        block = Match(
+            family=entry.cidr.version, remote=entry.cidr, protocol=match.protocol, ports=match.ports,
+            icmp_type=match.icmp_type, icmp_code=match.icmp_code,
+        )  # fmt: skip
+        yield Allow(rule_id=rule.id, match=block, wide=entry.cidr.prefixlen == 0)
 
 
 def _home(rule: SecurityGroupRule, own: str, vpc_id: str) -> str | None:
     """The VPC of the group that a rule names, if it is another: then a peer's (SG-52, PCX-09)."""
     named = (rule.group.vpc_id if rule.group is not None else None) or own
     return named if named != vpc_id else None
-
-
-def _allow(rule: SecurityGroupRule, homes: Mapping[str, str | None]) -> Allow:
-    return Allow(rule_id=rule.id, match=_match(rule, homes.get(rule.id)), wide=_covers_family(rule))
-
-
-def _covers_family(rule: SecurityGroupRule) -> bool:
-    return rule.cidr is not None and rule.cidr.prefixlen == 0
 
 
 def _match(rule: SecurityGroupRule, peer: str | None = None) -> Match:
@@ -87,18 +82,21 @@ def _match(rule: SecurityGroupRule, peer: str | None = None) -> Match:
     )
 
 
-def _opening(rules: Iterable[SecurityGroupRule]) -> Opening:
+def _opening(allows: Iterable[Allow]) -> Opening:
     """The (family, protocol) pairs that rules open to everyone on all ports (CT-03)."""
     pairs: set[tuple[int, int]] = set()
-    for rule in rules:
-        if not _covers_family(rule):
+    for allow in allows:
+        family, protocol = allow.match.family, allow.match.protocol
+        if not allow.wide or family is None:
             continue
-        assert rule.cidr is not None
-        if rule.protocol == Protocol.ALL:
-            pairs |= {(rule.cidr.version, protocol) for protocol in PORTED}
-        elif rule.protocol in PORTED and (rule.from_port, rule.to_port) == (0, 65535):
-            pairs.add((rule.cidr.version, rule.protocol))
+        if protocol is None:
+            pairs |= {(family, ported) for ported in PORTED}
+        elif protocol in PORTED and allow.match.ports == _ALL_PORTS:
+            pairs.add((family, protocol))
     return Opening(pairs=frozenset(pairs))
+
+
+_ALL_PORTS = PortRange(0, 65535)
 
 
 def members(rows: Rows, row: SecurityGroup) -> GroupMembers:
