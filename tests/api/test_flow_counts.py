@@ -67,6 +67,7 @@ def counts(lab: Lab, agent: Agent, since: float = START - 60) -> PlaneCounts:
 
 
 def test_each_epoch_is_taken_once_also_when_another_agent_hands_it_over_again(lab: Lab) -> None:
+    """RES-14"""
     agent = Agent()
     source = counts(lab, agent)
     agent.epoch(lab.vpc, T0, 0, T0 + MINUTE, row(packets=3))

@@ -153,7 +153,7 @@ def lab(tmp_path: Path) -> Lab:
 
 
 def test_records_reach_the_bucket_once(lab: Lab) -> None:
-    """FL-48 … FL-50"""
+    """FL-48 … FL-50, RES-14: files of names that nothing else has"""
     id = lab.log()
     lab.count(1001, 1002)
     lab.collect()
@@ -251,7 +251,7 @@ def test_an_outage_past_the_bound_is_skipdata(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fails_half_way(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that were written are not written again."""
+    """RES-14: files that were written are not written again."""
     lab.log()
     lab.collect(0)
     lab.deliverer.deliver()  # the minutes before

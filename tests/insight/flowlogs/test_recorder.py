@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -336,3 +337,28 @@ def test_traffic_that_no_log_asks_for_is_no_lack_of_data() -> None:
     records = lab.recorder.take(lab.world, taken)[log]
     lines = {(r.facts.interface_id, r.start - START, r.status) for r in records if r.start >= START}
     assert lines == {(still, 0, Status.NODATA), (busy, 60, Status.NODATA), (still, 60, Status.NODATA)}
+
+
+_ABOUT = ("account-id", "interface-id", "protocol", "type", "region", "az-id", "sublocation-type", "sublocation-id", "resource-id",
+          "encryption-status", "ecs-cluster-name", "ecs-task-arn")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ends", "protocol", "sublocation", "expected"),
+    [
+        (("10.0.9.9", "10.0.1.10"), TCP, None, "6 IPv4 us-east-1 {az} - -"),
+        (("2001:db8::9", "2001:db8::a"), UDP, None, "17 IPv6 us-east-1 {az} - -"),
+        (("10.0.9.9", "10.0.1.10"), TCP, ("outpost", "op-1"), "6 IPv4 us-east-1 - outpost op-1"),
+    ],
+)
+def test_what_a_line_says_of_the_interface(
+    ends: tuple[str, str], protocol: int, sublocation: tuple[str, str] | None, expected: str
+) -> None:
+    """FL-20, FL-21, FL-24, FL-31, FL-33, FL-34: az-id is `-` in a sublocation; FL-38, FL-40, FL-42: `-` for what is not there."""
+    lab = Lab("10.0.0.0/16", "10.0.1.0/24")
+    eni = lab.interface("10.0.1.10")
+    (record,) = lab.records(lab.log(*_ABOUT), seen(eni, IN, *ends, protocol=protocol))
+    if sublocation:
+        record = replace(record, facts=replace(record.facts, sublocation=sublocation))
+    assert record.facts.az_id
+    assert line(record, _ABOUT) == f"{ACCOUNT} {eni} {expected.format(az=record.facts.az_id)} - - - -"

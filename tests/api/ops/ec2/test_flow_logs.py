@@ -285,6 +285,7 @@ def test_a_bucket_that_does_not_exist(api: FlowApi, vpc: str) -> None:
 
 # ---------------------------------------------------------------------- read, ended
 def test_filters_and_pages(api: FlowApi, vpc: str) -> None:
+    """MON-22: by resource, status and the rest."""
     (bad,) = create(api, vpc, **S3)["FlowLogIds"]
     (good,) = create(api, vpc, **GROUP)["FlowLogIds"]
     assert isinstance(api.outside, Counting)
