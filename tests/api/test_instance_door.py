@@ -14,7 +14,7 @@ from ringfence.api.instance_door import InstanceDoor
 from ringfence.api.tls import Certificate
 from ringfence.certificates import Authority
 from ringfence.model import endpoints
-from tests.api.front import Front
+from tests.api.front import Front, signed
 from tests.api.live import Live, eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: sts.amazonaws.com\r\n\r\n"
@@ -182,3 +182,31 @@ def test_files_are_private(authority: Authority) -> None:
     assert {path.name: path.stat().st_mode & 0o77 for path in Path(authority.directory).iterdir() if path.name != "ca.pem"} == {
         "ca.key": 0, "server.pem": 0,
     }  # fmt: skip
+
+
+def test_the_socket_tells_the_endpoint(live: Live, door: InstanceDoor, authority: Authority) -> None:
+    """VPE-01: what comes in by an endpoint's socket is for S3 alone; endpoints come and go without the others."""
+    internet, one, two = listening(), listening(), listening()
+    ports = [sock.getsockname()[1] for sock in (internet, one, two)]
+    door.listen([internet])
+    door.listen([one], "vpce-1")
+    door.listen([two], "vpce-2")
+    asked = signed(b"Action=GetCallerIdentity&Version=2011-06-15", service="sts", url="https://sts.amazonaws.com/")
+    head = "".join(f"{name}: {value}\r\n" for name, value in asked.headers)
+    raw = f"POST / HTTP/1.1\r\n{head}\r\n".encode() + asked.body
+    for port, status in zip(ports, (b"200", b"400", b"400"), strict=True):
+        with dial(port, authority) as sock:
+            sock.sendall(raw)
+            answer = sock.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 " + status)
+            assert (b"belongs to" in answer) is (status == b"400")
+    door.listen([listening(again=ports[1])], "vpce-1")
+    eventually(lambda: one.fileno() == -1)
+    assert answers(ports[1], authority)
+    door.keep(["vpce-2"])
+    eventually(lambda: not answers(ports[1], authority))
+    assert answers(ports[0], authority)
+    assert answers(ports[2], authority)
+    door.keep([])
+    eventually(lambda: two.fileno() == -1)
+    assert answers(ports[0], authority)

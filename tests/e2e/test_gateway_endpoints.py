@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.lab import Lab, permission
+from tests.e2e.lab import COMMAND, Lab, permission, with_endpoint
 from tests.e2e.test_api_from_instances import inside
 from tests.e2e.test_instance_roles import TRUST, children, client, command_of
 
@@ -238,6 +239,64 @@ def test_vpe_01_it_comes_and_goes_with_the_association(site: Site) -> None:
     site.ec2.delete_vpc_endpoints(VpcEndpointIds=[site.endpoints["two"]])
     site.lab.wait()
     assert codes(site.lab, "two", GET) == ["ok"]
+
+
+#: a conversation that stands: says after each line whether it still does
+STANDING = """
+import socket, ssl, sys
+host = "s3.us-east-1.amazonaws.com"
+tls = ssl.create_default_context().wrap_socket(socket.create_connection((host, 443), 5), server_hostname=host)
+tls.settimeout(3)
+for line in sys.stdin:
+    try:
+        tls.sendall(f"GET /mine/k HTTP/1.1\\r\\nhost: {host}\\r\\n\\r\\n".encode())
+        print("ok" if tls.recv(65536) else "closed", flush=True)
+    except OSError as problem:
+        print(type(problem).__name__, flush=True)
+"""
+
+
+def test_vpe_03_and_05_between_the_gateway_and_the_endpoint(site: Site) -> None:
+    """A conversation by the internet gateway breaks when the endpoint's route comes; a longer prefix takes its place again."""
+    lab, table = site.lab, site.tables["far"]
+
+    def way() -> tuple[str | None, str]:
+        assert codes(lab, "far", GET) == ["ok"]
+        event = lab.json("audit", "--last", "1", "--event", "GetObject")[-1]
+        return event.get("vpcEndpointId"), event["sourceIPAddress"]
+
+    gateway, _ = lab.internet(site.far)
+    public = site.ec2.allocate_address()
+    site.ec2.associate_address(AllocationId=public["AllocationId"], InstanceId=lab.names["far"])
+    site.ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    by_endpoint = (site.endpoints["far"], lab.interface("far")["PrivateIpAddress"])
+    lab.wait()
+    assert way() == by_endpoint
+    site.ec2.modify_vpc_endpoint(VpcEndpointId=site.endpoints["far"], RemoveRouteTableIds=[table])
+    lab.wait()
+    assert way() == (None, public["PublicIp"])
+    command = ["exec", lab.names["far"], "--", "python3", "-c", STANDING]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": lab.env}
+    with subprocess.Popen([*COMMAND, *with_endpoint(command, lab.endpoint)], **pipes) as standing:
+        assert standing.stdin is not None
+        assert standing.stdout is not None
+        said = []
+        for change in ({}, {"AddRouteTableIds": [table]}):
+            if change:
+                site.ec2.modify_vpc_endpoint(VpcEndpointId=site.endpoints["far"], **change)
+                lab.wait()
+            print("go", file=standing.stdin, flush=True)
+            said.append(standing.stdout.readline().strip())
+        standing.stdin.close()
+    assert said[0] == "ok"
+    assert said[1] != "ok"
+    assert way() == by_endpoint
+    site.ec2.create_route(RouteTableId=table, DestinationCidrBlock="198.18.0.64/31", GatewayId=gateway)
+    lab.wait()
+    assert way() == (None, public["PublicIp"])
+    site.ec2.delete_route(RouteTableId=table, DestinationCidrBlock="198.18.0.64/31")
+    lab.wait()
+    assert way() == by_endpoint
 
 
 def test_it_survives_its_agent(site: Site) -> None:

@@ -1,4 +1,5 @@
-"""Policy cases whose operations or sessions are not served yet, asked of the evaluator alone (POL-23 … POL-26, POL-28)."""
+"""Policy cases of sessions and endpoints, asked of the evaluator alone (POL-23 … POL-26, POL-28). Over the wire those of endpoints
+are in tests/api/test_s3_authorise.py, and from inside guests in tests/e2e/test_gateway_endpoints.py."""
 
 from __future__ import annotations
 

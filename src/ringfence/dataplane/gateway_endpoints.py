@@ -76,6 +76,18 @@ class GatewayEndpoints:
             held.routes.sync(topology.endpoint_routes(part.interfaces))
             held.interfaces = part.interfaces
 
+    def vpc_of(self, endpoint_id: str) -> str | None:
+        held = self._held.get(endpoint_id)
+        return None if held is None else held.endpoint.vpc_id
+
+    def pull_lost(self, vpc_id: str) -> list[str]:
+        """Take away those of a VPC that somebody took a link from; the names of the links, whose routes went with them."""
+        lost = [
+            id for id, held in self._held.items()
+            if held.endpoint.vpc_id == vpc_id and not topology.endpoint_is_whole(id, vpc_ns(vpc_id))
+        ]  # fmt: skip
+        return [self._drop(id)[1] for id in lost]
+
     def _make(self, endpoint: Endpoint) -> Held:
         name, router = endpoint_ns(endpoint.endpoint_id), vpc_ns(endpoint.vpc_id)
         fresh = name not in topology.namespaces()

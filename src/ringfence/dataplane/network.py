@@ -740,10 +740,14 @@ class Network:
 
     def lay_again(self, component: str) -> None:
         """Links that guests took away, and what leads through them. TopologyError when they cannot be laid."""
+        component = self._endpoints.vpc_of(component) or component
         router = self._routers.get(component)
         if router is None or router.slice is None:
             return
         self._pull_lost(component)
+        for name in self._endpoints.pull_lost(component):
+            for routes in router.routes.values():
+                routes.link_gone(name)
         router.laid = None
         standing = {id: held.slice for id, held in self._routers.items() if held.slice is not None}
         self._peers(standing)

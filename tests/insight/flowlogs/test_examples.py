@@ -197,6 +197,21 @@ def test_a_service_through_the_internet_gateway() -> None:
     assert lines == ["5 ingress - S3 - 19", "5 egress 8 - S3 3", "5 egress 1 - - 2"]
 
 
+def test_a_service_through_a_gateway_endpoint() -> None:
+    """FL-35, FL-37: traffic-path 7."""
+    lab = Lab("10.0.0.0/16", "10.0.0.0/24", services=((ip_network("198.18.0.64/30"), "S3"),))
+    eni, own, s3 = lab.interface("10.0.0.9"), "10.0.0.9", "198.18.0.65"
+    table = next(t for t in lab.world.all(ROUTE_TABLE) if t.vpc_id == lab.vpc)
+    lab.api.call("CreateVpcEndpoint", VpcId=lab.vpc, ServiceName="com.amazonaws.us-east-1.s3", RouteTableIds=[table.id])
+    log = lab.log("flow-direction", "traffic-path", "pkt-src-aws-service", "pkt-dst-aws-service")
+    lines = lab.lines(
+        log,
+        seen(eni, IN, s3, own, ports=(443, 40000), at=START + 1),
+        seen(eni, OUT, own, s3, ports=(40000, 443), at=START + 2),
+    )
+    assert lines == ["ingress - S3 -", "egress 7 - S3"]
+
+
 def test_a_secondary_address() -> None:
     """FL-85, FL-22: the primary address in dstaddr, the secondary in pkt-dstaddr; two of them are two flows."""
     lab = Lab("10.0.0.0/16", "10.0.0.0/24")
