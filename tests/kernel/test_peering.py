@@ -6,10 +6,12 @@ One lab for all rows. VPC `a` is peered with `b`, `c` (of another Region) and `d
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -85,7 +87,7 @@ def estate() -> World:
         host("t", "10.0.0.12", subnet="a", vpc="a", groups=["tight"]),
         host("box", "10.0.2.10", subnet="box", vpc="a", groups=["ga"], check=False),
         host("h", "10.0.3.10", subnet="behind", vpc="a", groups=["ga"]),
-        table("a", route("10.1.0.0/24", AB), route("10.1.1.0/24", AD), route("10.2.0.0/16", AC),
+        table("a", route("10.1.0.0/24", AB), route("10.1.4.0/24", AB), route("10.1.1.0/24", AD), route("10.2.0.0/16", AC),
               route(f"{SIX}100::/56", AB), route("192.0.2.0/24", AB), vpc="a"),
         table("behind", route("10.1.0.0/16", ident("eni", "box")), subnets=["behind"], vpc="a"),
         vpc("b", "10.1.0.0/16", ipv6=[f"{SIX}100::/56"]), subnet("b", "10.1.0.0/24", vpc="b", ipv6=[f"{SIX}100::/64"]),
@@ -273,11 +275,29 @@ AGAIN = changed(
 )  # fmt: skip
 
 
+def told_too_large() -> bool:
+    """PCX-10: is a sender told that a packet is too large for the way to another Region?"""
+    with _socket("a", "10.0.0.10", 30000) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER: never fragment
+        try:
+            for _ in range(10):
+                sock.sendto(bytes(3000), ("10.2.0.10", 80))
+                time.sleep(0.05)
+        except OSError as problem:
+            return problem.errno == errno.EMSGSIZE
+    return False
+
+
 def first(life: Life) -> dict[str, Any]:
     life.bring(MADE)
     with topology.opened(guest_ns(ident("i", "box"))) as netns:
         topology.write_sysctls(netns, {"net/ipv4/ip_forward": "1", "net/ipv4/conf/all/send_redirects": "0"})
-    return {"rows": life.asked(ROWS), "mtu": [_mtu(AB), _mtu(AC)], "verified": life.verified()}
+    return {
+        "rows": life.asked(ROWS),
+        "mtu": [_mtu(AB), _mtu(AC)],
+        "told": told_too_large(),
+        "verified": life.verified(),
+    }
 
 
 def second(life: Life) -> dict[str, Any]:
@@ -327,12 +347,15 @@ def test_every_row_does_what_the_model_says(lab: Any) -> None:
         [False, False],
     ]
     assert said["SG-52 another peer with that address"] == [False, False]
+    barred = exchange(compile_world(MADE), packet("10.0.0.10", "10.1.4.10", "udp", 80), ident("eni", "a")).verdict
+    assert barred.dropped_at == "nacl-in"
     assert said["PCX-07 a source that is another's of the VPC"] == [False, False]
 
 
 def test_what_is_installed_is_proven(lab: Any) -> None:
     _whole(lab["first"]["verified"])
     assert lab["first"]["mtu"] == [9001, 1500]  # PCX-10
+    assert lab["first"]["told"]
 
 
 @pytest.mark.parametrize("when", ["adopted", "mended", "ended", "again"])

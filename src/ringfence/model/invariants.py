@@ -19,6 +19,7 @@ from ringfence.model.kinds import (
     MFA_DEVICE,
     NETWORK_ACL,
     NETWORK_INTERFACE,
+    PEERING_CONNECTION,
     PREFIX_LIST,
     RESOURCE_SHARE,
     ROLE,
@@ -31,6 +32,7 @@ from ringfence.model.kinds import (
     Kind,
 )
 from ringfence.model.nouns.network import Subnet, Vpc
+from ringfence.model.nouns.peering import PeeringStatus
 from ringfence.model.nouns.routing import RouteTarget
 from ringfence.model.nouns.security_group import GroupAssociation, SecurityGroup
 from ringfence.model.quotas import POLICY_VERSIONS
@@ -54,6 +56,7 @@ def check(world: World) -> list[str]:
         *_addresses(world),
         *_identities(world),
         *_flow_logs(world),
+        *_peerings(world),
         *_endpoints(world),
     ]
 
@@ -179,6 +182,19 @@ def _endpoints(world: World) -> Iterator[str]:
         tables = [world.find(ROUTE_TABLE, id) for id in endpoint.route_table_ids]
         if any(table is None or table.vpc_id != endpoint.vpc_id for table in tables):
             yield f"{endpoint.id} has route tables that are not of its VPC"
+
+
+def _peerings(world: World) -> Iterator[str]:
+    """An active connection has both its VPCs, and is the only one between them (PCX-04)."""
+    active = [row for row in world.all(PEERING_CONNECTION) if row.status is PeeringStatus.ACTIVE]
+    pairs = [frozenset((row.requester.vpc_id, row.accepter.vpc_id)) for row in active]
+    if len(set(pairs)) != len(pairs):
+        yield "two active peering connections join the same VPCs"
+    for row in active:
+        for side in (row.requester, row.accepter):
+            vpc = world.find(VPC, side.vpc_id)
+            if vpc is None or (vpc.owner_id, vpc.region) != (side.owner_id, side.region):
+                yield f"{row.id} is active and has no {side.vpc_id}"
 
 
 def _identities(world: World) -> Iterator[str]:

@@ -76,8 +76,10 @@ def target(call: Call, world: World, type: str, id: str, keys: Keys, extra: Valu
     row = find(call, world, type, id) if id != ANY else None
     held = known(call, type, id, row) | (extra or {})
     named = row.name if isinstance(row, KeyPair) else id  # AWS: a key pair's ARN has its name
+    # AWS: each side of a peering connection has an ARN of its own account for it
+    owner = None if isinstance(row, PeeringConnection) else getattr(row, "owner_id", None)
     return Target(
-        arn=arn(call, type, named, getattr(row, "owner_id", None)), account_id=call.account_id,
+        arn=arn(call, type, named, owner), account_id=call.account_id,
         context={key: value for key, value in held.items() if key in keys},
     )  # fmt: skip
 

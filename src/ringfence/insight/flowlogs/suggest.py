@@ -20,7 +20,7 @@ from ringfence.model.net import Address, Network, host_network
 from ringfence.model.nouns.security_group import SecurityGroup, SecurityGroupRule
 from ringfence.model.world import World, put
 from ringfence.policy.compile import compile_world
-from ringfence.policy.evaluate import Index, matches
+from ringfence.policy.evaluate import Index, matches, named_members
 from ringfence.policy.ir import Allow, Interface
 from ringfence.policy.packet import Packet
 
@@ -128,7 +128,8 @@ def _fits(index: Index, eni: Interface, rule: Allow, packet: Packet, peer: Addre
     match = rule.match
     if packet.protocol in _ICMP:  # records have no types: any of them may be meant
         match = replace(match, icmp_type=None, icmp_code=None)
-    members = index.members(match.group, eni.vpc_id) if match.group is not None else None
+    # by address, whichever way it goes: records do not tell over which connection a peer's packet came
+    members = named_members(index, eni.vpc_id, match, egress=True, over=None) if match.group is not None else None
     return matches(match, packet, peer, members)
 
 

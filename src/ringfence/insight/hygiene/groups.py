@@ -244,7 +244,8 @@ class _Way:
             address = block.network_address
             return address + 1 if block.prefixlen < address.max_prefixlen else address
         carriers = self.world.by(NETWORK_INTERFACE, "group", rule.group.group_id) if rule.group else []
-        return next((eni.addresses[0] for eni in carriers if eni.vpc_id in self._vpcs()), None)
+        places = {*self._vpcs(), rule.group.vpc_id} if rule.group else set()
+        return next((eni.addresses[0] for eni in carriers if eni.vpc_id in places), None)
 
     def _own(self, rule: SecurityGroupRule) -> Address | None:
         """An address of an interface that carries the group, or one that could."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ringfence.api.authorise import questions
 from ringfence.api.ops.context import Call
 from ringfence.api.ops.ec2.peering_views import forgotten
 from ringfence.identity.principal import Principal
@@ -442,3 +443,46 @@ def test_sg_53_54_no_reference_without_an_active_connection_of_the_region(api: P
     code = api.error("AuthorizeSecurityGroupIngress", GroupId=here, IpPermissions=[unknown])
     assert code == "InvalidVpcPeeringConnectionID.NotFound"
     api.call("AuthorizeSecurityGroupIngress", GroupId=here, IpPermissions=[tcp(22)])
+
+
+# ---------------------------------------------------------------------- authorisation
+def targets(api: Parties, action: str, **params: Any) -> dict[str, dict[str, Any]]:
+    """What a call is authorised on: the end of the ARN → its condition keys."""
+    (question, *_) = questions(api._context(action), api.world, params)
+    return {target.arn.split(":", 3)[3]: dict(target.context) for target in question.targets}
+
+
+def arn(id: str, account: str = ACCOUNT, region: str = REGION) -> str:
+    return f"{region}:{account}:{'vpc-peering-connection' if id[:3] == 'pcx' or id == '*' else 'vpc'}/{id}"
+
+
+def test_what_a_request_and_its_acceptance_are_authorised_on(api: Parties) -> None:
+    """Service Authorization Reference, "Amazon EC2": both VPCs, as far as they are the caller's, and the connection."""
+    near, mine = api.vpc("10.0.0.0/16"), api.vpc("10.2.0.0/16")
+    with api.acting():
+        far = api.vpc("10.1.0.0/16")
+    ends = {"ec2:requestervpc": f"arn:aws:ec2:{arn(near)}", "ec2:acceptervpc": f"arn:aws:ec2:{arn(far, OTHER)}"}
+    asked = targets(api, "CreateVpcPeeringConnection", VpcId=near, PeerVpcId=far, PeerOwnerId=OTHER)
+    assert asked.keys() == {arn(near), arn("*")}
+    assert asked[arn("*")].items() >= ends.items()
+    assert asked[arn(near)]["ec2:vpcid"] == near
+    own = targets(api, "CreateVpcPeeringConnection", VpcId=near, PeerVpcId=mine)
+    assert own.keys() == {arn(near), arn(mine), arn("*")}
+    id = api.request(near, far, PeerOwnerId=OTHER)
+    api.call("CreateTags", Resources=[id], Tags=[{"Key": "stack", "Value": "mine"}])
+    with api.acting():
+        api.call("CreateTags", Resources=[id], Tags=[{"Key": "stack", "Value": "theirs"}])
+        asked = targets(api, "AcceptVpcPeeringConnection", VpcPeeringConnectionId=id)
+        assert asked.keys() == {arn(far, OTHER), arn(id, OTHER)}
+        held = asked[arn(id, OTHER)]
+        assert held.items() >= {**ends, "ec2:vpcpeeringconnectionid": id, "aws:resourcetag/stack": "theirs"}.items()
+    for action in ("RejectVpcPeeringConnection", "DeleteVpcPeeringConnection"):
+        asked = targets(api, action, VpcPeeringConnectionId=id)
+        assert asked.keys() == {arn(id)}
+        assert asked[arn(id)]["aws:resourcetag/stack"] == "mine"
+    options = {"RequesterPeeringConnectionOptions": {"AllowDnsResolutionFromRemoteVpc": True}}
+    asked = targets(api, "ModifyVpcPeeringConnectionOptions", VpcPeeringConnectionId=id, **options)
+    assert asked[arn(id)]["ec2:attribute"] == "RequesterPeeringConnectionOptions"
+    with api.acting("777788889999"):  # a stranger's policies see nothing of it
+        asked = targets(api, "DeleteVpcPeeringConnection", VpcPeeringConnectionId=id)
+        assert asked == {arn(id, "777788889999"): {"ec2:vpcpeeringconnectionid": id}}
