@@ -259,6 +259,9 @@ def test_every_code_that_is_written_here_is_emitted_by_a_test() -> None:
         written |= {f"FILTER_AT_{end}_{field}_ADDRESS" for field in ("SOURCE", "DESTINATION")}
         written |= {f"FILTER_AT_{end}_{field}_PORT_RANGE" for field in ("SOURCE", "DESTINATION")}
     emitted = {code for *_, expected in ROWS for code in expected} | {"NO_SOURCE_OR_DESTINATION"}
+    emitted.add(
+        "VPCE_GATEWAY_PROTOCOL_RESTRICTION"
+    )  # by the test of gateway endpoints, tests/api/ops/ec2/test_vpc_endpoints.py
     assert written == emitted
 
 
