@@ -131,10 +131,19 @@ TAMPERS = (
     Tamper("a link in another's group", ("ip link set {link-a} group {number-b}",), "a", "link", "changed", "admits"),
     Tamper("loop down", ("ip link set l1 down",), "v1", "link", "changed", "", shut=True),
     # the gateway and the internet
-    _nft("translation added", f"add element {T} private {{{{ 198.18.99.99 : 10.1.2.10 }}}}", "igw", "element", "extra", "",
+    _nft("translation added", f"add element {T} private {{{{ 198.18.99.99 : 10.1.2.10 }}}}", "igw", "element", "extra", "admits",
          where="edge"),
-    _nft("gateway opened", f"insert rule {T} from-internet accept", "igw", "rule", "extra", "", where="edge"),
+    _nft("gateway opened", f"insert rule {T} from-internet accept", "igw", "rule", "extra", "admits", where="edge"),
     Tamper("gateway route", ("ip route add 10.9.0.0/16 dev v0",), "igw", "route", "extra", "", where="edge"),
+    Tamper("gateway route of a public block", ("ip route add 198.51.100.0/24 dev v0",), "igw", "route", "extra", "refuses", where="edge"),
+    Tamper("translation changed", (
+        f"p=$(nft list map {T} public | grep -oE '[0-9.]+ : ' | head -1 | cut -d' ' -f1); nft \"delete element {T} public {{{{ $p }}}}; "
+        f"add element {T} public {{{{ $p : 198.18.99.98 }}}}\"",), "igw", "element", "changed", "admits", where="edge"),
+    _nft("private sources from outside", f"flush chain {T} unroutable-source", "igw", "rule", "missing", "admits", where="edge"),
+    Tamper("gateway link deleted", ("ip link del v0",), "igw", "link", "missing", "refuses", where="edge"),
+    Tamper("gateway link deleted in the VPC", ("ip link del g0",), "v1", "link", "missing", "refuses"),
+    Tamper("gateway link to the internet deleted", ("ip link del i0",), "igw", "link", "missing", "refuses", where="edge"),
+    Tamper("loop deleted", ("ip link del l0",), "v1", "link", "missing", "refuses"),
     _nft("internet's own rule", f"insert rule {T} spoof accept", "internet", "rule", "extra", "", where="internet"),
 )  # fmt: skip
 

@@ -19,9 +19,11 @@ from ringfence.dataplane.nftables.assembly import EdgeTables, InternetTables, Vp
 from ringfence.dataplane.nftables.counting import Epoch
 from ringfence.dataplane.nftables.counts import Counts
 from ringfence.dataplane.plan import (
+    EDGE_INTERNET,
     EDGE_VPC,
     GATEWAY,
     INTERNET_NS,
+    LOOP_IN,
     LOOP_OUT,
     OWN_SOURCE,
     PEER,
@@ -729,9 +731,9 @@ class Network:
         if self._internet is not None and self._internet_filter is not None:
             with self._hosts_lock:
                 edges = [held.edge for held in self._edges.values()]
-                place = wanted.internet((), edges, self._host_addresses())
-            netns, rules = self._internet_netns, self._internet_filter
-            yield Location(place, INTERNET_NS, netns, rules)
+                hosts = self._host_addresses()
+            place, netns, rules = wanted.internet((), edges, hosts), self._internet_netns, self._internet_filter
+            yield Location(place, INTERNET_NS, netns, rules, tuple(edges), frozenset(map(str, hosts.values())))
 
     def _host_addresses(self) -> dict[str, Address]:
         """Link → address of the outside hosts."""
@@ -739,11 +741,18 @@ class Network:
         return {parts[-1]: ip_address(parts[0].partition("/")[0]) for parts in words}
 
     def lay_again(self, component: str) -> None:
-        """Links that guests took away, and what leads through them. TopologyError when they cannot be laid."""
+        """Links that went, whoever took them, and what leads through them. TopologyError when they cannot be laid."""
+        for held in self._edges.values():
+            if component in (held.edge.gateway_id, held.edge.vpc_id, "internet"):
+                self._lay_edge(held)
         component = self._endpoints.vpc_of(component) or component
         router = self._routers.get(component)
         if router is None or router.slice is None:
             return
+        if not {LOOP_OUT, LOOP_IN} <= topology.links(router.netns):
+            _quietly(vpc_ns(component), f"link del {LOOP_OUT}")
+            _quietly(vpc_ns(component), f"link del {LOOP_IN}")
+            run_batch(vpc_ns(component), list(topology.loop()))
         self._pull_lost(component)
         for name in self._endpoints.pull_lost(component):
             for routes in router.routes.values():
@@ -756,6 +765,25 @@ class Network:
         ]
         if problems:
             raise TopologyError("; ".join(problems))
+
+    def _lay_edge(self, held: EdgeState) -> None:
+        """The links of a gateway: an end takes the other with it."""
+        gateway_id, vpc_id = held.edge.gateway_id, held.edge.vpc_id
+        name, there = edge_ns(gateway_id), topology.links(held.netns)
+        router = self._routers.get(vpc_id)
+        if router is not None and not (GATEWAY in topology.links(router.netns) and EDGE_VPC in there):
+            _quietly(vpc_ns(vpc_id), f"link del {GATEWAY}")
+            _quietly(name, f"link del {EDGE_VPC}")
+            inside, itself = topology.edge_inward(gateway_id)
+            run_batch(vpc_ns(vpc_id), inside)
+            run_batch(name, itself)
+        outside = f"x{suffix(gateway_id)}"
+        if not (EDGE_INTERNET in there and outside in topology.links(self._internet_netns)):
+            _quietly(name, f"link del {EDGE_INTERNET}")
+            _quietly(INTERNET_NS, f"link del {outside}")
+            itself, far = topology.edge_outward(gateway_id)
+            run_batch(name, itself)
+            run_batch(INTERNET_NS, far)
 
     # ------------------------------------------------------------------ for probes and exec
     def place_of(self, eni_id: str) -> str:

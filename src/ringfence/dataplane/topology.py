@@ -190,12 +190,7 @@ def links(descriptor: int) -> set[str]:
 def router_base() -> Iterator[str]:
     """What every VPC namespace has: the loop, service addresses, policy rules."""
     yield "link set lo up"
-    yield f"link add {LOOP_OUT} mtu {MTU} address {LOOP_MACS[0]} type veth peer name {LOOP_IN} mtu {MTU} address {LOOP_MACS[1]}"
-    yield from loop_up()
-    yield f"neigh replace {LOOP_HOP4} lladdr {LOOP_MACS[1]} dev {LOOP_OUT} nud permanent"
-    yield f"neigh replace {LOOP_HOP6} lladdr {LOOP_MACS[1]} dev {LOOP_OUT} nud permanent"
-    yield f"route replace default via {LOOP_HOP4} dev {LOOP_OUT} onlink table {LOOP_TABLE}"
-    yield f"-6 route replace default via {LOOP_HOP6} dev {LOOP_OUT} table {LOOP_TABLE}"
+    yield from loop()
     # a packet's mark says which table leads it on: there is no look into the router's own addresses first, as by the kernel's
     # rule 0. With IPv6 there is in pass 1: guests ask those for their neighbours
     for version, local in LOCAL_RULE.items():
@@ -208,6 +203,16 @@ def router_base() -> Iterator[str]:
         yield f"addr replace {address}/32 dev lo"
     for address in SERVICES6:
         yield f"addr replace {address}/128 dev lo nodad"
+
+
+def loop() -> Iterator[str]:
+    """The way from the first pass to the second."""
+    yield f"link add {LOOP_OUT} mtu {MTU} address {LOOP_MACS[0]} type veth peer name {LOOP_IN} mtu {MTU} address {LOOP_MACS[1]}"
+    yield from loop_up()
+    yield f"neigh replace {LOOP_HOP4} lladdr {LOOP_MACS[1]} dev {LOOP_OUT} nud permanent"
+    yield f"neigh replace {LOOP_HOP6} lladdr {LOOP_MACS[1]} dev {LOOP_OUT} nud permanent"
+    yield f"route replace default via {LOOP_HOP4} dev {LOOP_OUT} onlink table {LOOP_TABLE}"
+    yield f"-6 route replace default via {LOOP_HOP6} dev {LOOP_OUT} table {LOOP_TABLE}"
 
 
 def loop_up() -> list[str]:
@@ -357,26 +362,37 @@ def guest_side(eni: Interface, subnet: Subnet, device: str) -> list[str]:
 # ---------------------------------------------------------------------- the gateway and the internet
 def edge_base(gateway_id: str) -> tuple[list[str], list[str], list[str]]:
     """Commands for a new edge: in the VPC's namespace, in the edge's, in the internet's."""
-    name, outside = edge_ns(gateway_id), f"x{suffix(gateway_id)}"
+    vpc, inward = edge_inward(gateway_id)
+    outward, internet = edge_outward(gateway_id)
+    return vpc, ["link set lo up", f"addr replace {EDGE_SPEAKS6}/128 dev lo nodad", *inward, *outward], internet
+
+
+def edge_inward(gateway_id: str) -> tuple[list[str], list[str]]:
+    """The link to the VPC: commands in the VPC's namespace, then in the edge's."""
     vpc = [
-        f"link add {GATEWAY} mtu {MTU} type veth peer name {EDGE_VPC} mtu {MTU} netns {name}",
+        f"link add {GATEWAY} mtu {MTU} type veth peer name {EDGE_VPC} mtu {MTU} netns {edge_ns(gateway_id)}",
         f"addr replace {GATEWAY_LINK[0]}/30 dev {GATEWAY}",
         f"addr replace fe80::1/64 dev {GATEWAY} nodad",
         gateway_up(),
     ]
     edge = [
-        "link set lo up",
-        f"link add {EDGE_INTERNET} mtu {INTERNET_MTU} type veth peer name {outside} mtu {INTERNET_MTU} netns {INTERNET_NS}",
         f"addr replace {GATEWAY_LINK[1]}/30 dev {EDGE_VPC}",
         f"addr replace fe80::2/64 dev {EDGE_VPC} nodad",
+        f"link set {EDGE_VPC} up",
+    ]
+    return vpc, edge
+
+
+def edge_outward(gateway_id: str) -> tuple[list[str], list[str]]:
+    """The link to the internet: commands in the edge's namespace, then in the internet's."""
+    outside = f"x{suffix(gateway_id)}"
+    edge = [
+        f"link add {EDGE_INTERNET} mtu {INTERNET_MTU} type veth peer name {outside} mtu {INTERNET_MTU} netns {INTERNET_NS}",
         f"addr replace {INTERNET_LINK[1]}/30 dev {EDGE_INTERNET}",
         f"addr replace fe80::2/64 dev {EDGE_INTERNET} nodad",
-        f"addr replace {EDGE_SPEAKS6}/128 dev lo nodad",
-        f"link set {EDGE_VPC} up",
         f"link set {EDGE_INTERNET} up",
     ]
-    internet = [f"addr replace fe80::1/64 dev {outside} nodad", f"link set {outside} up"]
-    return vpc, edge, internet
+    return edge, [f"addr replace fe80::1/64 dev {outside} nodad", f"link set {outside} up"]
 
 
 def edge_is_whole(gateway_id: str, vpc_namespace: str) -> bool:
@@ -388,7 +404,7 @@ def edge_is_whole(gateway_id: str, vpc_namespace: str) -> bool:
 
 def edge_routes(edge: Edge, vpc: Vpc) -> set[str]:
     """Towards the VPC and towards the internet."""
-    out = {f"{block} via {GATEWAY_LINK[0]} dev {EDGE_VPC}" for block in vpc.ipv4}
+    out = {f"{block} via {GATEWAY_LINK[0]} dev {EDGE_VPC} onlink" for block in vpc.ipv4}
     out |= {f"{block} via fe80::1 dev {EDGE_VPC}" for block in edge.ipv6}
     return out | {
         f"0.0.0.0/0 via {INTERNET_LINK[0]} dev {EDGE_INTERNET} onlink",

@@ -261,6 +261,8 @@ WRONG = (
     Wrong("a service more", "admits", lambda h: h.set("listen4").append(
         Entry(ip_address("169.254.169.254").packed + b"\6\0\0\0\0\x16\0\0", b"", b""))),
     Wrong("a service's address more", "admits", lambda h: h.set("services4").append(Entry(ip_address("10.0.2.10").packed, b"", b""))),
+    Wrong("no way to the second pass", "refuses", lambda h: h.paths.routes.__setitem__(
+        slice(None), [each for each in h.paths.routes if each.link != "l0"])),
     Wrong("a route more", "admits", lambda h: _route(h, 254, "10.0.9.0/24", "e1")),
     Wrong("a blackhole less", "admits", lambda h: _no_route(h, 1002, "10.0.3.0/28"), "blackholed"),
     Wrong("an appliance's route less", "refuses", lambda h: _no_route(h, 1002, "192.168.0.0/16")),

@@ -17,8 +17,8 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 
 RENDER, BASE = "nftables.render", "nftables.base"
-SYMBOLIC, PROVE, MODEL, ROADS, PACKETS = (
-    f"verify.{name}" for name in ("symbolic", "prove", "model", "roads", "packets")
+SYMBOLIC, REGISTERS, OUTCOMES, PROVE, MODEL, ROADS, PACKETS, GATEWAY = (
+    f"verify.{name}" for name in ("symbolic", "registers", "outcomes", "prove", "model", "roads", "packets", "gateway")
 )
 AGAIN = ("ringfence.dataplane.", "tests.dataplane.verify.battery", "tests.dataplane.verify.simulated")
 
@@ -79,11 +79,11 @@ VERIFIER = (
     Fault(SYMBOLIC, "            if entry.strange:\n", "            if False:\n"),
     Fault(SYMBOLIC, "if elements is None or elements.dynamic:", "if elements is None:"),
     Fault(SYMBOLIC, '            return {Outcome(UNKNOWN, UNCHANGED, f"there is no chain {name}"): POSSIBLE}', "            return {Outcome(DROP, UNCHANGED): POSSIBLE}"),
-    Fault(SYMBOLIC, "return first[0] & later[0], first[1] & later[0] | later[1]", "return later"),
+    Fault(OUTCOMES, "return first[0] & later[0], first[1] & later[0] | later[1]", "return later"),
     Fault(SYMBOLIC, "            if name != \"mark\":\n                run.ask(name, mask)", "            if name != \"mark\":\n                pass"),
     Fault(SYMBOLIC, "                run.ask(\"mark\", (mask or WORD) & effects.mark[0])", "                pass"),
-    Fault(SYMBOLIC, "fits = [n for n in range(full + 1) if n & some == wanted]", "fits = [wanted]"),
-    Fault(SYMBOLIC, "p.box({held.field: (value, value | rest)})", "p.box({held.field: (value, value)})"),
+    Fault(REGISTERS, "fits = [n for n in range(full + 1) if n & some == wanted]", "fits = [wanted]"),
+    Fault(REGISTERS, "p.box({held.field: (value, value | rest)})", "p.box({held.field: (value, value)})"),
     Fault(PROVE, "        for drift, some in ((Drift.ADMITS, p.without(got, asked)), (Drift.REFUSES, p.without(asked, got))):", "        for drift, some in ((Drift.REFUSES, p.without(asked, got)),):"),
     Fault(PROVE, "        for drift, some in ((Drift.ADMITS, p.without(got, asked)), (Drift.REFUSES, p.without(asked, got))):", "        for drift, some in ((Drift.ADMITS, p.without(got, asked)),):"),
     Fault(PROVE, "            if chain.hook is not None and asked.get(name)", "            if key in _HOOKS and chain.hook is not None and asked.get(name)"),

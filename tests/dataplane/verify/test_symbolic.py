@@ -44,9 +44,10 @@ from ringfence.dataplane.nftables.terms import (
     rule_wire,
 )
 from ringfence.dataplane.verify import packets as p
+from ringfence.dataplane.verify.outcomes import Gate, Outcome, Outcomes
 from ringfence.dataplane.verify.program import Strange, program
 from ringfence.dataplane.verify.snapshot import Elements, Entry, HookPoint, Rules, TableContent
-from ringfence.dataplane.verify.symbolic import Gate, Machine, Outcome, Outcomes
+from ringfence.dataplane.verify.symbolic import Machine
 
 PORTS = Set("ports", (IPV4, PROTOCOL, PORT), interval=True)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_network
 
 from ringfence.dataplane.plan import (
@@ -29,26 +29,24 @@ from ringfence.dataplane.plan import (
 from ringfence.dataplane.topology import GATEWAY_LINK
 from ringfence.dataplane.verify import model as m
 from ringfence.dataplane.verify import packets as p
-from ringfence.dataplane.verify.findings import Drift, Finding
+from ringfence.dataplane.verify.findings import Drift
 from ringfence.dataplane.verify.model import Model
-from ringfence.dataplane.verify.roads import ITSELF, UNCLEAR, Roads
-from ringfence.dataplane.verify.snapshot import Snapshot, TableContent
-from ringfence.dataplane.verify.symbolic import (
-    ACCEPT,
-    DROP,
+from ringfence.dataplane.verify.outcomes import (
     HAS_ENTRY,
     POSSIBLE,
     WORD,
     Effects,
     Gate,
-    Machine,
     Outcome,
     Outcomes,
 )
+from ringfence.dataplane.verify.proofs import Proof, accepted_of, inventory
+from ringfence.dataplane.verify.roads import ITSELF, UNCLEAR, Roads
+from ringfence.dataplane.verify.snapshot import Snapshot, TableContent
+from ringfence.dataplane.verify.symbolic import Machine
 from ringfence.policy.ir import Fragment, Interface, Peering
 
 INET, ARP = (1, "ringfence"), (3, "ringfence")
-SHUT = (1, "ringfence-shut")
 #: where no route of the model leads: what is never routed, and the ends of the link to the gateway, which lets no packet to them on
 _NOT_LED = p.either(m.NOT_ROUTED, m.of_blocks(p.DESTINATION, [ip_network(f"{GATEWAY_LINK[0]}/30", strict=False)]))
 _STRANGER = "e65534"  # a link that is no interface's
@@ -73,37 +71,10 @@ OUT = Side("egress", True, (m.BEGUN_OUT, m.BEGUN_IN))
 IN = Side("ingress", False, (m.BEGUN_IN, m.BEGUN_OUT))
 
 
-@dataclass(slots=True)
-class Proof:
-    """What came of it. `gates`: how many were proven."""
-
-    place: str
-    findings: list[Finding] = field(default_factory=list)
-    gates: int = 0
-
-    def note(self, drift: Drift, what: str, component: str, name: str, detail: str) -> None:
-        self.findings.append(Finding(drift, what, self.place, component, name, detail))
-
-    def equal(self, got: int, asked: int, what: str, component: str, name: str, within: int = POSSIBLE) -> None:
-        """The same packets, of those that can be."""
-        self.gates += 1
-        got, asked = p.both(got, within), p.both(asked, within)
-        if got == asked:
-            return
-        for drift, some in ((Drift.ADMITS, p.without(got, asked)), (Drift.REFUSES, p.without(asked, got))):
-            if some != p.NONE:
-                self.note(drift, what, component, name, p.shown(some))
-
-    def none(self, packets: int, what: str, component: str, name: str, why: str) -> None:
-        """There is no such packet."""
-        if packets != p.NONE:
-            self.note(Drift.ADMITS, what, component, name, f"{why}: {p.shown(packets)}")
-
-
 def prove(component: str, fragments: Iterable[Fragment], plugged: Iterable[str], found: Snapshot) -> Proof:
     """All gates of one VPC."""
     proof = Proof(component)
-    _inventory(proof, found)
+    inventory(proof, found, _HOOKS)
     content = found.tables.get(INET)
     if content is None:
         proof.note(Drift.ADMITS, "table", component, "inet", "there is none: everything passes")
@@ -116,28 +87,6 @@ def _joined(fragments: Iterable[Fragment], found: Snapshot) -> list[str]:
     """The connections that have links here: those that none leads over are as good as not there."""
     ways = (each.peering_id for each in fragments if isinstance(each, Peering))
     return [id for id in ways if set(peer_links(id)) <= set(found.paths.groups)]
-
-
-def _inventory(proof: Proof, found: Snapshot) -> None:
-    """Only the hooks that the proof is about: whatever else the kernel calls may do anything."""
-    for key, content in found.tables.items():
-        if key == SHUT:
-            continue
-        asked = _HOOKS.get(key, {})
-        for name, chain in content.chains.items():
-            if chain.hook is not None and asked.get(name) != (chain.hook.number, chain.hook.priority):
-                proof.note(
-                    Drift.UNKNOWN, "hook", proof.place, f"{key[1]} {name}", f"the kernel calls it at {chain.hook}"
-                )
-        for name in content.flowtables:
-            proof.note(Drift.UNKNOWN, "flowtable", proof.place, name, "packets go past the rules")
-        if content.asleep and key in _HOOKS:
-            proof.note(Drift.ADMITS, "table", proof.place, key[1], "it is switched off: everything passes")
-    for key, hooks in _HOOKS.items():
-        chains = found.tables[key].chains if key in found.tables else {}
-        for name in hooks:
-            if name not in chains or chains[name].hook is None:
-                proof.note(Drift.ADMITS, "hook", proof.place, f"{key[1]} {name}", "the kernel does not call it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +145,7 @@ class _Vpc:
             for mark in [each for each, by in self.marks.items() if eni.eni_id in by]:
                 self._out(eni, mark)
         for mark, by in list(self.marks.items()):
+            self._to_second_pass(mark, p.union(by.values()))
             self._lead(LOOP_IN, mark, _meaning(mark), p.union(by.values()))
         if self.model.edge is not None:
             self._from_gateway()
@@ -212,21 +162,8 @@ class _Vpc:
         self._itself()
         self._arp()
 
-    # ------------------------------------------------------------------ what is not wanted anywhere
     def _sorted(self, outcomes: Outcomes, what: str, component: str, name: str) -> list[tuple[Effects, int]]:
-        """What is accepted, by effects; what cannot be told is reported."""
-        for outcome, some in outcomes.items():
-            if outcome.verdict not in (ACCEPT, DROP):
-                detail = f"{outcome.why or outcome.verdict}, for {p.shown(some)}"
-                self.proof.note(Drift.UNKNOWN, what, component, name, detail)
-        accepted = [(outcome.effects, some) for outcome, some in outcomes.items() if outcome.verdict == ACCEPT]
-        refused = p.union(some for outcome, some in outcomes.items() if outcome.verdict == DROP)
-        twice = p.both(refused, p.union(some for _, some in accepted))
-        if twice != p.NONE:
-            self.proof.note(
-                Drift.UNKNOWN, what, component, name, f"it depends on what is not looked into, for {p.shown(twice)}"
-            )
-        return accepted
+        return accepted_of(self.proof, outcomes, what, component, name)
 
     # ------------------------------------------------------------------ source check, zone, mark
     def _guard(self, eni: Interface) -> None:
@@ -358,6 +295,12 @@ class _Vpc:
             none(p.without(packets, holds), "connection mark", id, name, f"flag {bit} says what was not asked")
 
     # ------------------------------------------------------------------ where to
+    def _to_second_pass(self, mark: int, region: int) -> None:
+        """What the first pass lets through has one way on: out of the loop, and in again."""
+        region = p.without(p.both(region, POSSIBLE), p.either(_NOT_LED, self.model.routers))
+        led = self.roads(mark).get(LOOP_OUT, p.NONE)
+        self.proof.equal(led, p.ALL, "route", self.model.vpc.vpc_id, f"mark {mark:#x} to the loop", within=region)
+
     def _lead(self, iif: str, mark: int, meaning: Meaning, region: int) -> None:
         """The second pass: zone and mark, and the link that the kernel leads to."""
         model = self.model

@@ -12,18 +12,22 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Any
 
 from ringfence.dataplane import linux
 from ringfence.dataplane.verify.findings import Finding, finding_of
+from ringfence.dataplane.verify.gateway import prove_edge, prove_internet
+from ringfence.dataplane.verify.proofs import Proof
 from ringfence.dataplane.verify.prove import prove
 from ringfence.dataplane.verify.snapshot import Snapshot
-from ringfence.policy.ir import Fragment, Vpc
+from ringfence.policy.ir import Edge, Fragment, Vpc
 
 LIMIT_SECONDS = 600.0
 DEPTH = 10_000  # a chain may call a chain, and a set of packets has a level for each field
 
-#: the VPC or gateway; its fragments; the interfaces that are plugged in; what its namespace holds
+#: the VPC, gateway or "internet"; its fragments; the interfaces (or outside hosts) that are plugged in; what its namespace holds
 Job = tuple[str, tuple[Fragment, ...], frozenset[str], Snapshot]
 
 
@@ -32,14 +36,26 @@ class ProofFailed(Exception):
 
 
 def run(jobs: list[Job]) -> tuple[int, list[Finding]]:
-    """(gates proven, findings) of every VPC among the jobs."""
+    """(gates proven, findings) of every job."""
     gates, findings = 0, list[Finding]()
     for component, fragments, plugged, found in jobs:
-        if any(isinstance(each, Vpc) and each.vpc_id == component for each in fragments):
-            proof = prove(component, fragments, plugged, found)
-            gates += proof.gates
-            findings += proof.findings
+        proof = _proof(component, fragments, plugged, found)
+        gates += proof.gates
+        findings += proof.findings
     return gates, findings
+
+
+def _proof(component: str, fragments: Iterable[Fragment], plugged: Iterable[str], found: Snapshot) -> Proof:
+    """Of a VPC, an internet gateway, or the internet, whose outside hosts are what is plugged in there."""
+    fragments = tuple(fragments)
+    edges = [each for each in fragments if isinstance(each, Edge)]
+    if component == "internet":
+        return prove_internet(edges, map(ip_address, plugged), found)
+    for edge in edges:
+        if edge.gateway_id == component:
+            vpc = next(each for each in fragments if isinstance(each, Vpc) and each.vpc_id == edge.vpc_id)
+            return prove_edge(edge, vpc, found)
+    return prove(component, fragments, plugged, found)
 
 
 def run_apart(jobs: list[Job], limit: float = LIMIT_SECONDS) -> tuple[int, list[Finding]]:

@@ -113,7 +113,7 @@ def _additions(place: Place, found: Paths) -> Iterator[str]:
 def _words(route: Route) -> str:
     kind = "" if route.kind == "unicast" else route.kind + " "
     via = f" via {route.via}" if route.via else ""
-    via += " onlink" if route.via and not route.via.is_link_local else ""
+    via += " onlink" if route.via and not (route.version == 6 and route.via.is_link_local) else ""
     out = f" dev {route.link}" if route.link else ""
     metric = f" metric {route.metric}" if route.metric else ""
     return f"{kind}{route.destination}{out}{via}{metric} table {route.table}"

@@ -18,9 +18,10 @@ _ENDS = {"blackhole": NOWHERE, "unreachable": NOWHERE, "prohibit": NOWHERE, "loc
 
 
 class Roads:
-    """The routes of one namespace."""
+    """The routes of one namespace. `field`: which of a packet's addresses they are asked for."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, field: int = p.DESTINATION) -> None:
+        self._field = field
         self._rules = sorted(paths.rules, key=lambda rule: (rule.version, rule.priority))
         self._tables: dict[tuple[int, int], list[Route]] = {}
         self._links = paths.links
@@ -61,15 +62,12 @@ class Roads:
             found = self._led[version, number] = self._longest(version, self._tables.get((version, number), []))
         return found
 
-    @staticmethod
-    def _longest(version: int, routes: list[Route]) -> tuple[Mapping[str, int], int]:
+    def _longest(self, version: int, routes: list[Route]) -> tuple[Mapping[str, int], int]:
         whole = p.box({p.FAMILY: p.family(version)})
         spans: dict[str | None, list[p.Interval]] = {}
         for first, last, route in partition(version, routes):
             spans.setdefault(_place(route), []).append((first, last))
-        sets = {
-            place: p.both(whole, p.boxes([{p.DESTINATION: span} for span in many])) for place, many in spans.items()
-        }
+        sets = {place: p.both(whole, p.boxes([{self._field: span} for span in many])) for place, many in spans.items()}
         thrown = sets.pop(None, p.NONE)
         return {place: some for place, some in sets.items() if place is not None}, thrown
 

@@ -18,6 +18,25 @@ from dataclasses import dataclass, field, replace
 
 from ringfence.dataplane.plan import link_group
 from ringfence.dataplane.verify import packets as p
+from ringfence.dataplane.verify.outcomes import (
+    ACCEPT,
+    DROP,
+    HAS_ENTRY,
+    LEADS,
+    POSSIBLE,
+    RETURN,
+    UNCHANGED,
+    UNKNOWN,
+    WORD,
+    Effects,
+    Exchange,
+    Gate,
+    Outcome,
+    Outcomes,
+    after,
+    more,
+    states,
+)
 from ringfence.dataplane.verify.program import (
     VERDICT_REGISTER,
     Bitwise,
@@ -36,134 +55,26 @@ from ringfence.dataplane.verify.program import (
     Write,
     decision,
 )
+from ringfence.dataplane.verify.registers import (
+    Header,
+    Held,
+    Known,
+    Mapped,
+    Marked,
+    Opaque,
+    State,
+    Unclear,
+    WayBack,
+    WayOut,
+    bitwise,
+    change,
+    connection_mark,
+    interval,
+    key_parts,
+    masked,
+    places_of,
+)
 from ringfence.dataplane.verify.snapshot import Elements, Entry, TableContent
-
-WORD = 0xFFFFFFFF
-INVALID, ESTABLISHED, RELATED, NEW, UNTRACKED = 1, 2, 4, 8, 64
-ACCEPT, DROP, RETURN, UNKNOWN = "accept", "drop", "return", "unknown"
-LEADS = "leads to"  # a chain that never returns, whose name is the reason: looked at when everything else is settled
-
-
-def _states(*values: int) -> int:
-    return p.union(p.box({p.STATE: (value, value)}) for value in values)
-
-
-HAS_ENTRY = _states(ESTABLISHED, RELATED, NEW)
-_NOTHING = dict.fromkeys((p.DIRECTION, p.BEGUN, p.JUDGED, p.GENERATION), (0, 0))
-#: packets that can be: with an entry, of which new ones go the first direction; or without, and then nothing of an entry
-POSSIBLE = p.both(
-    p.union((
-        p.both(_states(ESTABLISHED, RELATED), p.ALL),
-        p.both(_states(NEW), p.box({p.DIRECTION: (0, 0)})),
-        p.both(_states(INVALID, UNTRACKED), p.box(_NOTHING)),
-    )),
-    p.union((p.box({p.FAMILY: (2, 2), p.SOURCE: (0, WORD), p.DESTINATION: (0, WORD)}), p.box({p.FAMILY: (10, 10)}))),
-)  # fmt: skip
-
-
-# ---------------------------------------------------------------------- what becomes of a packet
-@dataclass(frozen=True, slots=True)
-class Effects:
-    """What happened to a packet and its connection. `mark`: bits kept and bits set; `connection`: bits of its mark kept and
-    set; `zone`: where it is looked for from now on; `rewritten`: (base, offset, map) of addresses exchanged."""
-
-    mark: tuple[int, int] = (WORD, 0)
-    connection: tuple[int, int] = (WORD, 0)
-    zone: int | None = None
-    untracked: bool = False
-    rewritten: tuple[tuple[int, int, str], ...] = ()
-
-    def then(self, later: Effects) -> Effects:
-        return Effects(
-            _after(self.mark, later.mark), _after(self.connection, later.connection),
-            self.zone if later.zone is None else later.zone, self.untracked or later.untracked,
-            self.rewritten + later.rewritten,
-        )  # fmt: skip
-
-
-def _after(first: tuple[int, int], later: tuple[int, int]) -> tuple[int, int]:
-    return first[0] & later[0], first[1] & later[0] | later[1]
-
-
-UNCHANGED = Effects()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A verdict, with what happened on the way. `why`: of UNKNOWN."""
-
-    verdict: str
-    effects: Effects
-    why: str = ""
-
-
-Outcomes = dict[Outcome, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """Where a chain is run: links, the packet's mark, the zone its connection is in; and what has become of the connection's mark
-    before (bits kept and bits set), and whether the packet has been told another connection table, or none."""
-
-    iif: str = ""
-    oif: str = ""
-    mark: int = 0
-    zone: int | None = None
-    connection: tuple[int, int] = (WORD, 0)
-    moved: bool = False
-
-
-# ---------------------------------------------------------------------- what registers hold
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Bytes."""
-
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """A field of the packet, of so many bytes in network order, of which `mask` was kept."""
-
-    field: int
-    size: int
-    mask: int
-
-
-@dataclass(frozen=True, slots=True)
-class Marked:
-    """The packet's mark, or (`connection`) the connection's, & keep ^ flip."""
-
-    connection: bool
-    keep: int = WORD
-    flip: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """`ct state` & mask."""
-
-    mask: int
-
-
-@dataclass(frozen=True, slots=True)
-class WayOut:
-    """The link that the destination is routed to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opaque:
-    """Something that is counted or noted. What asks about it may go either way."""
-
-    size: int
-
-
-Held = Known | Header | Marked | State | WayOut | Opaque
-Registers = Mapping[int, Held]
-
-
-class _Unclear(Exception):
-    """What this rule does to the packets at hand cannot be told; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +124,8 @@ _ARP, _INET = 3, 1
 
 
 class Machine:
-    """Runs the chains of one table. `routes`: where packets of a mark are led, by link; `groups`: those of links."""
+    """Runs the chains of one table. `routes`: where packets of a mark are led, by link; `groups`: those of links; `back`: the packets
+    whose source is routed to a link."""
 
     def __init__(
         self,
@@ -221,9 +133,10 @@ class Machine:
         table_family: int = _INET,
         routes: Routes = lambda _: {},
         groups: Mapping[str, int] | None = None,
+        back: Callable[[str], int] = lambda _: p.NONE,
     ) -> None:
         self._chains, self._sets, self._family, self._routes = content.chains, content.sets, table_family, routes
-        self._groups_of_links = dict(groups or {})
+        self._groups_of_links, self._back = dict(groups or {}), back
         self._memory: dict[str, Memory] = {}
         self._final: dict[str, bool] = {}
         self._by_known: dict[tuple[str, tuple[int, ...]], dict[tuple[bytes, ...], list[Entry]]] = {}
@@ -239,7 +152,7 @@ class Machine:
         out: Outcomes = {}
         for outcome, some in self._whole(name, gate).items():
             verdict = (ACCEPT if chain.hook.accepts else DROP) if outcome.verdict == RETURN else outcome.verdict
-            _more(out, replace(outcome, verdict=verdict), p.both(some, packets))
+            more(out, replace(outcome, verdict=verdict), p.both(some, packets))
         return out
 
     def _whole(self, name: str, gate: Gate) -> Outcomes:
@@ -250,10 +163,10 @@ class Machine:
             following: Outcomes = {}
             for outcome, some in left.items():
                 if outcome.verdict != LEADS:
-                    _more(out, outcome, some)
+                    more(out, outcome, some)
                     continue
                 for last, part in self._chain(outcome.why, _Run(_after_all(gate, outcome.effects))).items():
-                    _more(
+                    more(
                         following,
                         Outcome(last.verdict, outcome.effects.then(last.effects), last.why),
                         p.both(part, some),
@@ -314,12 +227,12 @@ class Machine:
                     if outcome.verdict == "next":
                         going[outcome.effects] = p.either(going.get(outcome.effects, p.NONE), part)
                     else:
-                        _more(out, outcome, part)
+                        more(out, outcome, part)
             pending = {effects: some for effects, some in going.items() if some != p.NONE}
             if not pending:
                 break
         for effects, some in pending.items():
-            _more(out, Outcome(RETURN, effects), some)
+            more(out, Outcome(RETURN, effects), some)
         return out
 
     # ------------------------------------------------------------------ rules
@@ -332,26 +245,26 @@ class Machine:
             for strand in strands:
                 try:
                     following += self._step(instruction, strand, run, out)
-                except _Unclear as problem:
-                    _more(out, Outcome(UNKNOWN, strand.effects, f"{where}: {problem}"), strand.packets)
+                except Unclear as problem:
+                    more(out, Outcome(UNKNOWN, strand.effects, f"{where}: {problem}"), strand.packets)
             strands = [strand for strand in following if strand.packets != p.NONE]
         for strand in strands:
-            _more(out, Outcome("next", strand.effects), strand.packets)
+            more(out, Outcome("next", strand.effects), strand.packets)
         return out
 
     def _step(self, do: object, at: _At, run: _Run, out: Outcomes) -> Iterator[_At]:
         if isinstance(do, Load):
             held, there = self._load(do, at, run)
             if isinstance(held, Opaque):  # such bytes may not be there
-                _more(out, Outcome("next", at.effects), at.packets)
+                more(out, Outcome("next", at.effects), at.packets)
             yield self._go_on(at, there, out, {do.into: held})
         elif isinstance(do, Compare | InRange) and isinstance(at.registers.get(do.register), Opaque):
-            _more(out, Outcome("next", at.effects), at.packets)  # either may be
+            more(out, Outcome("next", at.effects), at.packets)  # either may be
             yield at
         elif isinstance(do, Compare | InRange):
             yield self._go_on(at, self._holds(do, at, run), out)
         elif isinstance(do, Bitwise):
-            yield _At(at.packets, {**at.registers, do.into: _bitwise(do, at.registers.get(do.register))}, at.effects)
+            yield _At(at.packets, {**at.registers, do.into: bitwise(do, at.registers.get(do.register))}, at.effects)
         elif isinstance(do, Put):
             yield _At(at.packets, {**at.registers, do.into: Known(do.value)}, at.effects)
         elif isinstance(do, LookUp):
@@ -364,34 +277,34 @@ class Machine:
             yield _At(at.packets, at.registers, at.effects.then(Effects(untracked=True)))
         elif isinstance(do, Notes):
             if do.name not in self._sets or not self._sets[do.name].dynamic:
-                raise _Unclear(f"it changes the set {do.name}")
-            _more(out, Outcome("next", at.effects), at.packets)  # the set may be full
+                raise Unclear(f"it changes the set {do.name}")
+            more(out, Outcome("next", at.effects), at.packets)  # the set may be full
             yield at
         elif isinstance(do, Counts) or (isinstance(do, Uses) and do.kind == 7):
             yield at
         else:
-            raise _Unclear(f"an expression that is not known: {do.name if isinstance(do, Strange) else do}")
+            raise Unclear(f"an expression that is not known: {do.name if isinstance(do, Strange) else do}")
 
     @staticmethod
     def _go_on(at: _At, holds: int, out: Outcomes, registers: Mapping[int, Held] | None = None) -> _At:
         """The packets for which something holds go on; for the others the rule ends."""
-        _more(out, Outcome("next", at.effects), p.without(at.packets, holds))
+        more(out, Outcome("next", at.effects), p.without(at.packets, holds))
         return _At(p.both(at.packets, holds), {**at.registers, **(registers or {})}, at.effects)
 
     def _decide(self, do: Decide, at: _At, run: _Run, out: Outcomes) -> None:
         if do.code in (ACCEPT, DROP, RETURN):
-            _more(out, Outcome(do.code, at.effects), at.packets)
+            more(out, Outcome(do.code, at.effects), at.packets)
         elif do.code == "goto" and self._never_returns(do.chain):
-            _more(out, Outcome(LEADS, at.effects, do.chain), at.packets)
+            more(out, Outcome(LEADS, at.effects, do.chain), at.packets)
         elif do.code in ("jump", "goto"):
             inner = _Run(_after_all(run.gate, at.effects))
             for outcome, some in self._chain(do.chain, inner).items():
                 verdict = "next" if outcome.verdict == RETURN and do.code == "jump" else outcome.verdict
                 merged = Outcome(verdict, at.effects.then(outcome.effects), outcome.why)
-                _more(out, merged, p.both(some, at.packets))
+                more(out, merged, p.both(some, at.packets))
             self._inherit(run, inner, at.effects)
         else:
-            raise _Unclear(f"the verdict {do.code}")
+            raise Unclear(f"the verdict {do.code}")
 
     @staticmethod
     def _inherit(run: _Run, inner: _Run, effects: Effects) -> None:
@@ -414,10 +327,22 @@ class Machine:
             return self._ct(int(numbers[0]), run, at.effects)
         if kind == "payload":
             base, offset, size = (int(each) for each in numbers)
+            if any(_overlap((base, offset, size), each) for each in self._exchanged(at, run)):
+                raise Unclear("it looks at an address that was exchanged")
             return self._payload(base, offset, size, at.packets), p.ALL
-        if kind == "fib" and tuple(numbers) == (2, 0x2 | 0x4) and not at.effects.rewritten:
-            return WayOut(), p.ALL
-        raise _Unclear(f"it looks at {do.what}")
+        if kind == "fib" and not self._exchanged(at, run):
+            if tuple(numbers) == (2, 0x2 | 0x4):
+                return WayOut(), p.ALL
+            if tuple(numbers) == (1, 0x1 | 0x8):
+                return WayBack(self._back(str(run.ask("iif")))), p.ALL
+        raise Unclear(f"it looks at {do.what}")
+
+    @staticmethod
+    def _exchanged(at: _At, run: _Run) -> tuple[tuple[int, int, int], ...]:
+        """The bytes of the packet that are others now than those it came with."""
+        before = run.ask("exchanged")
+        assert isinstance(before, tuple)
+        return (*before, *(each.where for each in at.effects.rewritten))
 
     def _meta(self, key: int, run: _Run) -> Held:
         if key in (6, 7):
@@ -433,12 +358,12 @@ class Machine:
             return Header(p.FAMILY, 1, 0xFF)
         if key == 16 and self._family != _ARP:
             return Header(p.PROTOCOL, 1, 0xFF)
-        raise _Unclear(f"it looks at meta key {key}")
+        raise Unclear(f"it looks at meta key {key}")
 
     @staticmethod
     def _ct(key: int, run: _Run, effects: Effects) -> tuple[Held, int]:
         if effects.zone is not None or effects.untracked or run.ask("moved"):
-            raise _Unclear("it looks at the connection after it was told which")
+            raise Unclear("it looks at the connection after it was told which")
         if key == 0:
             return State(0x7F), p.ALL
         if key == 1:
@@ -448,19 +373,19 @@ class Machine:
         if key == 17:
             zone = run.ask("zone")
             return Known(struct.pack("=H", zone if isinstance(zone, int) else 0)), HAS_ENTRY
-        raise _Unclear(f"it looks at ct key {key}")
+        raise Unclear(f"it looks at ct key {key}")
 
     def _payload(self, base: int, offset: int, size: int, packets: int) -> Held:
         if self._family == _ARP:
             found = {(1, 8, 6): p.MAC, (1, 14, 4): p.SOURCE}.get((base, offset, size))
             if found is None:
-                raise _Unclear(f"it looks at byte {offset} of an ARP packet")
+                raise Unclear(f"it looks at byte {offset} of an ARP packet")
             return Header(found, size, (1 << size * 8) - 1)
         if base == 0 and (offset, size) == (6, 6):
             return Header(p.MAC, 6, (1 << 48) - 1)
         if base == 2:
             found = {(0, 2): p.WORD, (2, 2): p.PORT}.get((offset, size))
-            return Opaque(size) if found is None else Header(found, 2, 0xFFFF)
+            return Opaque(size, (base, offset, size)) if found is None else Header(found, 2, 0xFFFF)
         for number in (2, 10):
             if p.without(packets, p.box({p.FAMILY: (number, number)})) == p.NONE and base == 1:
                 found = _NETWORK_FIELDS.get((number, offset, size))
@@ -471,14 +396,14 @@ class Machine:
     def _holds(self, do: Compare | InRange, at: _At, run: _Run) -> int:
         held = at.registers.get(do.register)
         if isinstance(do, InRange):
-            inside = _interval(held, int.from_bytes(do.first, "big"), int.from_bytes(do.last, "big"), len(do.first))
+            inside = interval(held, int.from_bytes(do.first, "big"), int.from_bytes(do.last, "big"), len(do.first))
             return p.outside(inside) if do.absent else inside
         if do.operator not in (0, 1):
             if not isinstance(held, Header):
-                raise _Unclear("it compares the size of what is no number")
+                raise Unclear("it compares the size of what is no number")
             value, top = int.from_bytes(do.value, "big"), p.LARGEST[held.field]
             low, high = {2: (0, value - 1), 3: (0, value), 4: (value + 1, top), 5: (value, top)}[do.operator]
-            return _interval(held, low, high, len(do.value)) if low <= high else p.NONE
+            return interval(held, low, high, len(do.value)) if low <= high else p.NONE
         equal = self._equals(held, do.value, run, at.effects)
         return p.outside(equal) if do.operator == 1 else equal
 
@@ -487,31 +412,38 @@ class Machine:
             return p.ALL if held.value[: len(value)] == value else p.NONE
         if isinstance(held, Header):
             if len(value) != held.size:
-                raise _Unclear("it compares part of a field")
-            return _masked(held, int.from_bytes(value, "big"))
+                raise Unclear("it compares part of a field")
+            return masked(held, int.from_bytes(value, "big"))
         number = int(struct.unpack("=I", value)[0]) if len(value) == 4 else -1
+        if isinstance(held, WayBack) and number == 0:
+            return p.outside(held.led)
         if isinstance(held, State):
             wanted = [bit for bit in (1, 2, 4, 8, 64) if bit & held.mask == number]
-            return _states(*wanted)
+            return states(*wanted)
         if isinstance(held, Marked) and number >= 0:
             number ^= held.flip
             if number & ~held.keep & WORD:
                 return p.NONE
             if held.connection:
                 before = (0, 0) if not effects.connection[0] else run.ask("connection")
-                return _connection_mark(held.keep, number, _after(before, effects.connection))  # type: ignore[arg-type]
+                return connection_mark(held.keep, number, after(before, effects.connection))  # type: ignore[arg-type]
             return p.ALL if _mark(run, effects, held.keep) == number else p.NONE
-        raise _Unclear("it compares what it has not loaded")
+        raise Unclear("it compares what it has not loaded")
 
     # ------------------------------------------------------------------ sets
     def _look_up(self, do: LookUp, at: _At, run: _Run, out: Outcomes) -> Iterator[_At]:
         elements = self._sets.get(do.name)
         if elements is None or elements.dynamic:
-            raise _Unclear(f"the set {do.name} is not there, or packets fill it")
+            raise Unclear(f"the set {do.name} is not there, or packets fill it")
+        if do.into not in (None, VERDICT_REGISTER) and not do.absent and elements.value_size == 4:
+            exchange = self._exchange(do, elements, at)
+            if exchange is not None:
+                yield self._go_on(at, exchange[1], out, {do.into: exchange[0]})
+                return
         groups = self._groups(do, elements, at, run)
         inside = groups.everything
         goes_on = p.both(at.packets, p.outside(inside) if do.absent else inside)
-        _more(out, Outcome("next", at.effects), p.without(at.packets, goes_on))
+        more(out, Outcome("next", at.effects), p.without(at.packets, goes_on))
         if do.into is None:
             yield _At(goes_on, at.registers, at.effects)
             return
@@ -525,9 +457,23 @@ class Machine:
                 held = Known(value[4 : int(struct.unpack_from("=H", value)[0])])
                 yield _At(part, {**at.registers, do.into: held}, at.effects)
 
+    def _exchange(self, do: LookUp, elements: Elements, at: _At) -> tuple[Mapped, int] | None:
+        """What a map of addresses gives, and for which packets it may give something; None if it is no such map."""
+        parts = key_parts(do, elements, at.registers)
+        if len(parts) != 1:
+            return None
+        (part,) = parts
+        if isinstance(part, Opaque) and part.where is not None:  # it may be in the map, or not
+            return Mapped(do.name, part.where, None), p.ALL
+        if not isinstance(part, Header) or part.field not in (p.SOURCE, p.DESTINATION) or part.size != 4:
+            return None
+        where = (1, 12 if part.field == p.SOURCE else 16, 4)
+        inside = p.boxes([conditions for _, conditions in self._matching(do.name, elements, parts)])
+        return Mapped(do.name, where, part.field), inside
+
     def _groups(self, do: LookUp, elements: Elements, at: _At, run: _Run) -> _Groups:
         """What the set's elements stand for, with this key."""
-        parts = _key(do, elements, at)
+        parts = key_parts(do, elements, at.registers)
         if any(isinstance(part, WayOut) for part in parts):
             return self._routed(elements, parts, run, at.effects)
         plain = tuple(self._settled(part, run, at.effects) for part in parts)
@@ -547,13 +493,13 @@ class Machine:
             return Known(struct.pack("=I", _mark(run, effects, part.keep) ^ part.flip))
         if isinstance(part, Known | Header):
             return part
-        raise _Unclear("it looks up what it has not loaded")
+        raise Unclear("it looks up what it has not loaded")
 
     def _matching(self, name: str, elements: Elements, parts: tuple[Held, ...]) -> Iterator[tuple[Entry, p.Box]]:
-        places = _places(parts)
+        places = places_of(parts)
         for entry in self._candidates(name, elements, parts, places):
             if entry.strange:
-                raise _Unclear(f"the set {name} has an element that is not plain")
+                raise Unclear(f"the set {name} has an element that is not plain")
             conditions: dict[int, p.Interval] = {}
             for part, (start, size) in zip(parts, places, strict=True):
                 low = entry.key[start : start + size]
@@ -563,7 +509,7 @@ class Machine:
                         break
                 elif isinstance(part, Header):
                     if part.mask != (1 << part.size * 8) - 1 or part.field in conditions:
-                        raise _Unclear("it looks up a part of a field")
+                        raise Unclear("it looks up a part of a field")
                     conditions[part.field] = (int.from_bytes(low, "big"), int.from_bytes(high, "big"))
             else:
                 yield entry, conditions
@@ -586,7 +532,7 @@ class Machine:
 
     def _routed(self, elements: Elements, parts: tuple[Held, ...], run: _Run, effects: Effects) -> _Groups:
         if len(parts) != 1:
-            raise _Unclear("it looks up a route together with something else")
+            raise Unclear("it looks up a route together with something else")
         ways = self._routes(_mark(run, effects, WORD))
         by_value: dict[bytes, int] = {}
         for each in elements.entries:
@@ -598,20 +544,27 @@ class Machine:
     def _write(self, do: Write, at: _At, run: _Run, out: Outcomes) -> _At:
         held = at.registers.get(do.register)
         if do.what == ("meta", 3):
-            return _At(at.packets, at.registers, at.effects.then(Effects(mark=_change(held, connection=False))))
+            return _At(at.packets, at.registers, at.effects.then(Effects(mark=change(held, connection=False))))
         if do.what == ("ct", 3):
             at = self._go_on(at, HAS_ENTRY, out)
-            return _At(at.packets, at.registers, at.effects.then(Effects(connection=_change(held, connection=True))))
+            return _At(at.packets, at.registers, at.effects.then(Effects(connection=change(held, connection=True))))
         if do.what == ("ct", 17) and isinstance(held, Known):
             zone = int(struct.unpack("=H", held.value[:2])[0])
             return _At(at.packets, at.registers, at.effects.then(Effects(zone=zone)))
-        raise _Unclear(f"it writes {do.what}")
+        if do.what[0] == "payload" and isinstance(held, Mapped):
+            base, offset, size, *checksum = (int(each) for each in do.what[1:])
+            if (base, offset, size) != held.where:
+                raise Unclear("it stores what a map gives for other bytes")
+            kind, place, flags = checksum
+            made = Exchange(held.where, (kind, place, flags), held.by, held.field)
+            return _At(at.packets, at.registers, at.effects.then(Effects(rewritten=(made,))))
+        raise Unclear(f"it writes {do.what}")
 
 
 # ---------------------------------------------------------------------- parts
-def _more(out: Outcomes, outcome: Outcome, packets: int) -> None:
-    if packets != p.NONE:
-        out[outcome] = p.either(out.get(outcome, p.NONE), packets)
+def _overlap(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
+    """(base, offset, size) of bytes, twice."""
+    return one[0] == other[0] and one[1] < other[1] + other[2] and other[1] < one[1] + one[2]
 
 
 def _value(gate: Gate, name: str, mask: int) -> object:
@@ -622,8 +575,9 @@ def _value(gate: Gate, name: str, mask: int) -> object:
 def _after_all(gate: Gate, effects: Effects) -> Gate:
     """The gate as a chain meets it that is called after all this."""
     return replace(
-        gate, mark=gate.mark & effects.mark[0] | effects.mark[1], connection=_after(gate.connection, effects.connection),
+        gate, mark=gate.mark & effects.mark[0] | effects.mark[1], connection=after(gate.connection, effects.connection),
         moved=gate.moved or effects.zone is not None or effects.untracked,
+        exchanged=(*gate.exchanged, *(each.where for each in effects.rewritten)),
     )  # fmt: skip
 
 
@@ -638,99 +592,3 @@ def _mark(run: _Run, effects: Effects, mask: int) -> int:
     if before:
         run.ask("mark", before)
     return _current(run, effects) & mask
-
-
-def _change(held: Held | None, *, connection: bool) -> tuple[int, int]:
-    """What storing a register in a mark keeps and sets."""
-    if isinstance(held, Known):
-        return 0, int(struct.unpack("=I", held.value[:4])[0])
-    if isinstance(held, Marked) and held.connection == connection and not held.flip & held.keep:
-        return held.keep, held.flip
-    raise _Unclear("it stores in a mark what is not the mark")
-
-
-def _bitwise(do: Bitwise, held: Held | None) -> Held:
-    if isinstance(held, Header):
-        mask, flip = int.from_bytes(do.mask, "big"), int.from_bytes(do.flip, "big")
-        return (
-            Header(held.field, held.size, held.mask & mask)
-            if not flip and len(do.mask) == held.size
-            else Opaque(len(do.mask))
-        )
-    if len(do.mask) != 4 or held is None or isinstance(held, Opaque | WayOut | Known):
-        return Opaque(len(do.mask))
-    mask, flip = (int(struct.unpack("=I", each)[0]) for each in (do.mask, do.flip))
-    if isinstance(held, State):
-        return State(held.mask & mask) if not flip else Opaque(4)
-    return Marked(held.connection, held.keep & mask, held.flip & mask ^ flip)
-
-
-def _masked(held: Header, value: int) -> int:
-    """Packets whose field, with only the bits of the mask kept, has a value: for prefixes."""
-    full = (1 << held.size * 8) - 1
-    rest = full & ~held.mask
-    if rest & (rest + 1):
-        raise _Unclear("it compares bits in the middle of a field")
-    return p.NONE if value & rest else p.box({held.field: (value, value | rest)})
-
-
-def _interval(held: Held | None, low: int, high: int, size: int) -> int:
-    if not isinstance(held, Header) or held.size != size or held.mask != (1 << size * 8) - 1:
-        raise _Unclear("it compares the size of what is no number")
-    return p.box({held.field: (low, high)})
-
-
-GENERATION_SHIFT, JUDGED_SHIFT = 6, 2
-_SLICES = ((p.BEGUN, 0, 3), (p.JUDGED, JUDGED_SHIFT, 15), (p.GENERATION, GENERATION_SHIFT, (1 << 26) - 1))
-
-
-def _connection_mark(mask: int, value: int, change: tuple[int, int]) -> int:
-    """Connections whose mark, after a change of it, with only these bits kept, has a value."""
-    kept, put = change
-    if (kept, put) != (WORD, 0):
-        if mask & kept:
-            raise _Unclear("it looks at a connection mark that it has written in part")
-        return p.ALL if put & mask == value else p.NONE
-    out = p.ALL
-    for number, shift, full in _SLICES:
-        some, wanted = mask >> shift & full, value >> shift & full
-        if some == full:
-            out = p.both(out, p.box({number: (wanted, wanted)}))
-        elif some and full > 15:
-            raise _Unclear("it looks at some bits of a generation")
-        elif some:
-            fits = [n for n in range(full + 1) if n & some == wanted]
-            out = p.both(out, p.union(p.box({number: (n, n)}) for n in fits))
-    return out
-
-
-def _size(held: Held) -> int:
-    if isinstance(held, Known):
-        return len(held.value)
-    return held.size if isinstance(held, Header | Opaque) else 16 if isinstance(held, WayOut) else 4
-
-
-def _key(do: LookUp, elements: Elements, at: _At) -> tuple[Held, ...]:
-    """What fills the key, register by register."""
-    parts: list[Held] = []
-    register, left = do.register, (elements.key_size + 3) // 4
-    while left > 0:
-        held = at.registers.get(register)
-        if held is None:
-            raise _Unclear(f"it looks up in {do.name} what it has not loaded")
-        words = (_size(held) + 3) // 4
-        parts.append(held)
-        register, left = register + words, left - words
-    if left:
-        raise _Unclear(f"its key for {do.name} has another size")
-    return tuple(parts)
-
-
-def _places(parts: tuple[Held, ...]) -> list[tuple[int, int]]:
-    """(start, size) of each part in a key."""
-    out, at = [], 0
-    for part in parts:
-        size = _size(part)
-        out.append((at, size))
-        at += (size + 3) // 4 * 4
-    return out

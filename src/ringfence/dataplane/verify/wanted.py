@@ -71,7 +71,7 @@ class Place:
 class Location:
     """A place as it can be reached: the name and a descriptor of its namespace, who keeps its tables, what they are made of.
 
-    `plugged`: the interfaces that have a link here now.
+    `plugged`: the interfaces that have a link here now; of the internet, the addresses of the outside hosts.
     """
 
     place: Place
