@@ -20,7 +20,12 @@ RENDER, BASE = "nftables.render", "nftables.base"
 SYMBOLIC, REGISTERS, OUTCOMES, PROVE, MODEL, ROADS, PACKETS, GATEWAY = (
     f"verify.{name}" for name in ("symbolic", "registers", "outcomes", "prove", "model", "roads", "packets", "gateway")
 )
-AGAIN = ("ringfence.dataplane.", "tests.dataplane.verify.battery", "tests.dataplane.verify.simulated")
+AGAIN = (
+    "ringfence.dataplane.",
+    "tests.dataplane.verify.battery",
+    "tests.dataplane.verify.gateways",
+    "tests.dataplane.verify.simulated",
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ VERIFIER = (
     Fault(SYMBOLIC, "verdict = (ACCEPT if chain.hook.accepts else DROP)", "verdict = DROP"),
     Fault(SYMBOLIC, "return p.outside(equal) if do.operator == 1 else equal", "return equal"),
     Fault(SYMBOLIC, "wanted = [bit for bit in (1, 2, 4, 8, 64) if bit & held.mask == number]", "wanted = [1, 2, 4, 8, 64]"),
-    Fault(SYMBOLIC, 'raise _Unclear(f"an expression that is not known', 'return\n            raise _Unclear(f"an expression that is not known'),
+    Fault(SYMBOLIC, 'raise Unclear(f"an expression that is not known', 'return\n            raise Unclear(f"an expression that is not known'),
     Fault(SYMBOLIC, "            if entry.strange:\n", "            if False:\n"),
     Fault(SYMBOLIC, "if elements is None or elements.dynamic:", "if elements is None:"),
     Fault(SYMBOLIC, '            return {Outcome(UNKNOWN, UNCHANGED, f"there is no chain {name}"): POSSIBLE}', "            return {Outcome(DROP, UNCHANGED): POSSIBLE}"),
@@ -96,6 +101,39 @@ VERIFIER = (
     Fault(PROVE, "flagged = p.union(p.box({p.JUDGED: (n, n)}) for n in range(16) if n & bits)", "flagged = p.ALL"),
     Fault(PROVE, "now = p.box({p.GENERATION: (self.generation, self.generation)})\n        kinds", "now = p.ALL\n        kinds"),
     Fault(PROVE, "tracked = p.without(ruled, admission.untracked)", "tracked = begins"),
+)  # fmt: skip
+
+
+#: in what proves gateways and the internet, or interprets their rules
+GATEWAYS = (
+    Fault(GATEWAY, "return p.without(m.of_blocks(field, UNROUTABLE), m.of_blocks(field, [IPV6_POOL]))", "return p.NONE"),
+    Fault(GATEWAY, "return p.without(m.of_blocks(field, UNROUTABLE), m.of_blocks(field, [IPV6_POOL]))", "return m.of_blocks(field, UNROUTABLE)"),
+    Fault(GATEWAY, "        self._maps()\n", ""),
+    Fault(GATEWAY, 'self._map("public", {private: public for public, private in self.nat.items()})', "pass"),
+    Fault(GATEWAY, "            if has != wants:", "            if has is None and wants:"),
+    Fault(GATEWAY, "        self._arrive(EDGE_VPC, self._from_vpc())\n", ""),
+    Fault(GATEWAY, "        self._arrive(EDGE_INTERNET, self._from_internet())\n", ""),
+    Fault(GATEWAY, "        self._routes()\n", ""),
+    Fault(GATEWAY, "        self._forward()\n", ""),
+    Fault(GATEWAY, "        self._leave()\n", ""),
+    Fault(GATEWAY, "        self._itself()\n", ""),
+    Fault(GATEWAY, "comes = p.without(comes, m.of_addresses(p.SOURCE, self.nat))", "pass"),
+    Fault(GATEWAY, "back = m.of_addresses(p.DESTINATION, self.nat)", "back = p.NONE"),
+    Fault(GATEWAY, "own = m.of_blocks(p.SOURCE, self.edge.ipv6)", "own = p.ALL"),
+    Fault(GATEWAY, "known = m.of_addresses(p.SOURCE, self.nat.values())", "known = m.of_addresses(p.SOURCE, self.nat)"),
+    Fault(GATEWAY, "label: object = (done[0] if done else None)", "label: object = None"),
+    Fault(GATEWAY, "(1, 12, 4), (1, 10, 1)", "(1, 12, 4), (1, 10, 0)"),
+    Fault(GATEWAY, "        if quoted is not None:\n            every", "        if False:\n            every"),
+    Fault(GATEWAY, "inventory(proof, found, _EDGE_HOOKS)", "pass"),
+    Fault(GATEWAY, "asked = p.either(m.of_addresses(p.SOURCE, [address]), m.DISCOVERY)", "asked = p.union(some for _, some in accepted)"),
+    Fault(GATEWAY, "back = Roads(found.paths, p.SOURCE)(0)", "back = Roads(found.paths)(0)"),
+    Fault(GATEWAY, "    _roads(proof, Roads(found.paths)(0), *_internet_roads(gates, links), component)\n", ""),
+    Fault(SYMBOLIC, "return one[0] == other[0] and one[1] < other[1] + other[2]", "return one[0] != other[0] and one[1] < other[1] + other[2]"),
+    Fault(SYMBOLIC, "return p.outside(held.led)", "return held.led"),
+    Fault(SYMBOLIC, "return Mapped(do.name, where, part.field), inside", "return Mapped(do.name, where, part.field), p.ALL"),
+    Fault(SYMBOLIC, "made = Exchange(held.where, (kind, place, flags), held.by, held.field)", 'made = Exchange(held.where, (kind, place, flags), "private", held.field)'),
+    Fault(SYMBOLIC, "exchanged=(*gate.exchanged, *(each.where for each in effects.rewritten)),", "exchanged=(),"),
+    Fault(ROADS, "p.boxes([{self._field: span} for span in many])", "p.boxes([{p.DESTINATION: span} for span in many])"),
 )  # fmt: skip
 
 

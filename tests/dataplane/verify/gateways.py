@@ -171,6 +171,9 @@ WRONG = (
         "early", Rules(HookPoint(0, -500, accepts=True, kind="filter"), []))),
     Wrong("no tables", "admits", lambda h: h.found.tables.clear()),
     Wrong("not understood", "unknown", lambda h: h.insert("to-public", Strange("limit", b""), ACCEPT)),
+    Wrong("looks at what it exchanged", "unknown", lambda h: h.rules("to-public").insert(0, h.rules("to-public")[-2][:-1])),
+    Wrong("a chain looks at what was exchanged before", "unknown", lambda h: h.rules("leave").insert(
+        0, h.rules("to-public")[-2][:-1])),
     Wrong("hosts may have any address", "admits", lambda h: h.insert("spoof", ACCEPT), "internet"),
     Wrong("no host may send", "refuses", lambda h: h.insert("spoof", Decide("drop")), "internet"),
     Wrong("another's address", "admits", lambda h: _route(h, "203.0.113.77/32", _H), "internet"),

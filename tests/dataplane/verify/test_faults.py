@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.dataplane.verify.battery import WORLDS, WRONG, Wrong, differs, said
-from tests.dataplane.verify.faults import COMPILER, VERIFIER, Fault, survives
+from tests.dataplane.verify.faults import COMPILER, GATEWAYS, VERIFIER, Fault, survives
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -31,6 +31,19 @@ def _of_the_verifier() -> bool:
     from tests.dataplane.verify import battery
 
     return any(True for _ in battery.problems())
+
+
+def _of_gateways() -> bool:
+    from tests.dataplane.verify import gateways
+
+    return any(True for _ in gateways.problems())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("fault", GATEWAYS, ids=lambda fault: fault.id)
+def test_the_battery_notices_a_fault_of_the_proof_of_gateways(fault: Fault) -> None:
+    assert not survives(fault, _of_gateways)
 
 
 @pytest.mark.slow

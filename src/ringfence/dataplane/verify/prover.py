@@ -46,7 +46,8 @@ def run(jobs: list[Job]) -> tuple[int, list[Finding]]:
 
 
 def _proof(component: str, fragments: Iterable[Fragment], plugged: Iterable[str], found: Snapshot) -> Proof:
-    """Of a VPC, an internet gateway, or the internet, whose outside hosts are what is plugged in there."""
+    """Of a VPC, an internet gateway, or the internet, whose outside hosts are what is plugged in there. Nothing is said of other
+    places (a gateway endpoint's), which are compared alone."""
     fragments = tuple(fragments)
     edges = [each for each in fragments if isinstance(each, Edge)]
     if component == "internet":
@@ -55,7 +56,9 @@ def _proof(component: str, fragments: Iterable[Fragment], plugged: Iterable[str]
         if edge.gateway_id == component:
             vpc = next(each for each in fragments if isinstance(each, Vpc) and each.vpc_id == edge.vpc_id)
             return prove_edge(edge, vpc, found)
-    return prove(component, fragments, plugged, found)
+    if any(isinstance(each, Vpc) and each.vpc_id == component for each in fragments):
+        return prove(component, fragments, plugged, found)
+    return Proof(component)
 
 
 def run_apart(jobs: list[Job], limit: float = LIMIT_SECONDS) -> tuple[int, list[Finding]]:
