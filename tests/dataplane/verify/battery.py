@@ -221,14 +221,14 @@ WRONG = (
     Wrong("another's zone", "admits", lambda h: h.changed("own4-1", lambda each: Put(0, b"\2\0") if each == Put(0, b"\1\0") else each)),
     Wrong("another's zone on arrival", "refuses", lambda h: h.rules("owned-2").__setitem__(0, h.rules("owned-4")[0])),
     Wrong("arrives outside its zone", "admits", lambda h: _both(h.set("owner4").clear(), h.set("zone-out").clear())),
-    Wrong("zones are not compared", "admits", lambda h: h.rules("in-ask").pop(1)),
+    Wrong("zones are not compared", "admits", lambda h: h.rules("in-ask").pop(3)),
     Wrong("says it is inside its subnet", "admits", lambda h: _mark(h, SAME_SUBNET)),
     Wrong("says the source is its own", "admits", lambda h: h.changed("any-3", lambda each: Put(0, _word(
         struct.unpack("=I", each.value)[0] | OWN_SOURCE)) if isinstance(each, Put) and len(each.value) == 4 else each)),
     Wrong("another route table", "admits", lambda h: _mark(h, 1)),
     Wrong("plain where routes lead elsewhere", "admits", lambda h: _mark(h, 1 << 19)),
-    Wrong("the gateway's packets by another table", "admits", lambda h: h.set("gates").__setitem__(0, replace(
-        h.set("gates")[0], value=b"\x08\0\x01\0" + _word(0)))),
+    Wrong("the gateway's packets by another table", "admits", lambda h: h.set("gates").__setitem__(-1, replace(
+        h.set("gates")[-1], value=b"\x08\0\x01\0" + _word(0)))),
     Wrong("a link in another's group", "admits", lambda h: h.paths.groups.__setitem__("e1", 3)),
     Wrong("forward open", "admits", lambda h: _open(h, "forward")),
     Wrong("input open", "admits", lambda h: _open(h, "input")),
