@@ -84,7 +84,7 @@ def key_for(call: Call, world: World, group: LogGroup) -> DataKey | None:
 def opener(call: Call, world: World, group: LogGroup) -> Opener | None:
     """What opens the group's sealed messages; None: it has none. It raises ApiError when a key cannot be used."""
     keys = call.outside.logs.keys
-    if not keys.has(group.id):
+    if not keys.has(group.id) and group.kms_key is None:
         return None
     allowed = set[str]()
 
