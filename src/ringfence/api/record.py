@@ -16,7 +16,7 @@ from ringfence.model.kinds import KINDS
 #: resource types of AWS Config and CloudTrail, by our nouns
 TYPES = {
     "vpc": "AWS::EC2::VPC", "subnet": "AWS::EC2::Subnet", "dhcp-options": "AWS::EC2::DHCPOptions",
-    "internet-gateway": "AWS::EC2::InternetGateway", "route-table": "AWS::EC2::RouteTable",
+    "internet-gateway": "AWS::EC2::InternetGateway", "route-table": "AWS::EC2::RouteTable", "vpc-endpoint": "AWS::EC2::VPCEndpoint",
     "security-group": "AWS::EC2::SecurityGroup", "network-acl": "AWS::EC2::NetworkAcl",
     "network-interface": "AWS::EC2::NetworkInterface", "elastic-ip": "AWS::EC2::EIP", "instance": "AWS::EC2::Instance",
     "image": "AWS::EC2::Ami", "key-pair": "AWS::EC2::KeyPair",

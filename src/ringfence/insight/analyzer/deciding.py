@@ -83,7 +83,8 @@ class Deciding:
             out.append(self._fixed(Layer.GATEWAY, RuleRef(component=path.source)))
             out += self._edge(path)
         if sender is not None and target is None:
-            out.append(self._fixed(Layer.GATEWAY, RuleRef(component=path.end)))
+            served = path.end in self.engine.places.endpoints
+            out.append(self._fixed(Layer.ENDPOINT if served else Layer.GATEWAY, RuleRef(component=path.end)))
         if target is not None:
             out += self._received(path, sender, target)
         return tuple(out)

@@ -162,6 +162,9 @@ def _judged(scope: Scope, path: Path, at: int, sources: Sources) -> tuple[Hop, .
     sender = path.source if path.source in scope.engine.places.ports else INTERNET
     arrival = judge(scope.engine.index, Flows(), packet, sender)
     hops = arrival.hops
+    if path.end in scope.engine.places.endpoints:
+        assert arrival.endpoint == path.end, "the walk and the evaluator disagree"
+        return hops
     if sender != INTERNET and path.end not in scope.engine.places.ports:
         gateway = next(n for n, hop in enumerate(hops) if hop.layer is Layer.GATEWAY)
         hops = hops[: gateway + 1]

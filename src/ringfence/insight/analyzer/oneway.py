@@ -16,7 +16,7 @@ from ringfence.policy.packet import Layer
 
 @dataclass(frozen=True, slots=True)
 class OneWay:
-    """`lets`: the services that arrive at `end`, an interface or a gateway. `src`, `dst`: as the packet is there.
+    """`lets`: the services that arrive at `end`, an interface, a gateway or a gateway endpoint. `src`, `dst`: as the packet is there.
 
     `through`: appliances that passed it on. `steps`: the elements asked.
     """
@@ -51,8 +51,12 @@ def from_gateway(engine: Engine, gate: Gateway, family: int, src: int, dst: int)
 
 
 def _done(there: There, walk: Walk, end: str | None) -> OneWay | None:
-    if end is None or end == SERVICE or not there.alive:
+    if end is None or not there.alive:
         return None
+    if end == SERVICE:
+        if walk.endpoint is None:  # the router's own
+            return None
+        end = walk.endpoint.endpoint_id
     if end == INTERNET:
         end = next(step.component[0] for step in reversed(there.steps) if step.layer is Layer.GATEWAY)
     return OneWay(end, there.alive, walk.src, walk.dst, tuple(walk.through), tuple(there.steps))

@@ -11,13 +11,13 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from ringfence.insight.analyzer.oneway import OneWay, from_gateway, from_interface
-from ringfence.insight.analyzer.statements import EC2, ENI, IGW, Content, Entry, Header, Statement
+from ringfence.insight.analyzer.statements import EC2, ENI, IGW, VPCE, Content, Entry, Header, Statement
 from ringfence.insight.reach.atoms import BASES, END, OTHER, code_of
 from ringfence.insight.reach.classes import Endpoints, classes
 from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
 from ringfence.insight.reach.journey import Unmodelled
 from ringfence.insight.reach.peers import joined, leads
-from ringfence.insight.reach.places import WIDTH, Gateway, Port, public
+from ringfence.insight.reach.places import WIDTH, Gateway, Port, ServiceGate, public
 from ringfence.insight.reach.space import Space
 from ringfence.model.kinds import NETWORK_INTERFACE
 from ringfence.model.net import PORTED, Network, PortRange
@@ -95,6 +95,9 @@ class Scope:
         self.analysed = len(rows)
         ports = [self.engine.places.ports.get(row.id) for row in rows]
         self.ports = {port.eni_id: port for port in ports if port is not None and port.running}
+        self._services: dict[str, list[ServiceGate]] = {vpc_id: [] for vpc_id in self.engine.places.vpcs}
+        for served in self.engine.places.endpoints.values():
+            self._services[served.vpc_id].append(served)
         self._instances = {row.id: row.attachment.instance_id for row in rows if row.attachment is not None}
         self._bits: dict[tuple[str, bool], int] = {}
         self._masks: dict[Header, list[Product]] = {}
@@ -110,6 +113,8 @@ class Scope:
         for port in self.ports.values():
             if not self._looked(port.eni_id):
                 continue
+            for served in self._services[port.vpc_id]:
+                yield from self._served(port, served)
             gate = self.engine.places.vpcs[port.vpc_id].gateway
             if gate is not None and self._owned(gate):
                 yield from self._leaving(port, gate)
@@ -135,7 +140,8 @@ class Scope:
         """Does a resource statement name an end?"""
         port = self.engine.places.ports.get(end)
         if statement.types is not None:
-            own = {IGW} if port is None else {ENI, EC2} if end in self._instances else {ENI}
+            away = {VPCE} if end in self.engine.places.endpoints else {IGW}
+            own = away if port is None else {ENI, EC2} if end in self._instances else {ENI}
             return not own.isdisjoint(statement.types)
         if statement.resources is None:
             return True
@@ -260,6 +266,17 @@ class Scope:
                 if way is not None and way.end == gate.gateway_id:
                     yield from self._path(port.eni_id, family, own, address, way, atom)
 
+    def _served(self, port: Port, gate: ServiceGate) -> Iterator[Path]:
+        """To the service behind a gateway endpoint, at one address for each atom of its blocks."""
+        if not self._wanted(port.eni_id, source=True) & self._wanted(gate.endpoint_id, source=False):
+            return
+        atoms = {self.engine.atom(4, address): address for code in gate.blocks[4] for address in _all(code)}
+        for own in sorted(port.addresses[4]):
+            for atom, address in sorted(atoms.items()):
+                way = self._walk(port, 4, own, address)
+                if way is not None and way.end == gate.endpoint_id:
+                    yield from self._path(port.eni_id, 4, own, address, way, atom)
+
     def _entering(self, port: Port, gate: Gateway) -> Iterator[Path]:
         """From the internet by a gateway. Its own public addresses are nobody's there."""
         if not self._wanted(gate.gateway_id, source=True) & self._wanted(port.eni_id, source=False):
@@ -361,6 +378,12 @@ def _known(port: Port, gate: Gateway) -> Iterator[tuple[int, int, int]]:
             yield 4, own, gate.outward[own]
     for own in sorted(port.addresses[6]):
         yield 6, own, own
+
+
+def _all(code: int) -> range:
+    """The IPv4 addresses of a block."""
+    away = WIDTH[4] + 1 - code.bit_length()
+    return range((code << away) - (1 << WIDTH[4]), (code + 1 << away) - (1 << WIDTH[4]))
 
 
 def _inside(blocks: tuple[Network, ...] | None, family: int, address: int) -> bool:

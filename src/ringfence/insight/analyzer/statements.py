@@ -22,22 +22,24 @@ from ringfence.model.kinds import (
     SECURITY_GROUP,
     SUBNET,
     VPC,
+    VPC_ENDPOINT,
 )
 from ringfence.model.net import PORTED, Network, PortRange, parse_address, parse_network, parse_protocol
 from ringfence.model.world import World
 
 Given = Mapping[str, Any]
 IGW, ENI, EC2 = "AWS::EC2::InternetGateway", "AWS::EC2::NetworkInterface", "AWS::EC2::Instance"
+VPCE = "AWS::EC2::VPCEndpoint"
 #: types that a path can have here
-TYPES = frozenset({IGW, ENI, EC2})
+TYPES = frozenset({IGW, ENI, EC2, VPCE})
 #: types of AWS's that nothing here is of: they match no path
 ABSENT = frozenset({
-    "AWS::EC2::NatGateway", "AWS::EC2::TransitGatewayAttachment", "AWS::EC2::VPCEndpoint", "AWS::EC2::VPCEndpointService",
+    "AWS::EC2::NatGateway", "AWS::EC2::TransitGatewayAttachment", "AWS::EC2::VPCEndpointService",
     "AWS::EC2::VPCPeeringConnection", "AWS::EC2::VPNGateway", "AWS::ElasticLoadBalancing::LoadBalancer",
     "AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::NetworkFirewall::NetworkFirewall", "AWS::NetworkFirewall::Firewall",
 })  # fmt: skip
 #: kinds of resources that a statement may name
-ENDS = (INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, SECURITY_GROUP, SUBNET, VPC)
+ENDS = (INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, SECURITY_GROUP, SUBNET, VPC, VPC_ENDPOINT)
 THROUGH = (*ENDS, NETWORK_ACL, ROUTE_TABLE)
 _HEADER = (
     "SourceAddresses", "DestinationAddresses", "SourcePorts", "DestinationPorts", "SourcePrefixLists",

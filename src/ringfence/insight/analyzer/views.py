@@ -18,6 +18,7 @@ from ringfence.model.kinds import (
     SECURITY_GROUP,
     SUBNET,
     VPC,
+    VPC_ENDPOINT,
     Kind,
 )
 from ringfence.model.net import Network, PortRange, parse_network, protocol_name
@@ -42,6 +43,7 @@ _BY_PREFIX: dict[str, Kind[Any]] = {
         SECURITY_GROUP,
         SUBNET,
         VPC,
+        VPC_ENDPOINT,
     )
 }
 

@@ -236,7 +236,7 @@ def test_findings_by_page_and_analyses_by_scope_and_time(api: Analyser) -> None:
     api.clock.advance(60)
     second = start(api, two)
     assert first["FindingsFound"] == "true"
-    assert first["AnalyzedEniCount"] == 12
+    assert first["AnalyzedEniCount"] == 15
     name = "NetworkInsightsAccessScopeAnalysisId"
 
     def described(**given: Any) -> list[str]:

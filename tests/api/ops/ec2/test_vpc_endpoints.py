@@ -154,6 +154,36 @@ def test_an_analysis_shows_the_endpoint(api: Api) -> None:
     assert refused["Explanations"][0]["VpcEndpoint"]["Id"] == id
 
 
+def test_access_scopes_find_the_way_to_the_endpoint(api: Api) -> None:
+    """Network Access Analyzer: as an end, by type and by id, and not where nothing leads to it."""
+    vpc = api.vpc()
+    near, away = api.subnet(vpc), api.subnet(vpc, "10.0.1.0/24")
+    held = table(api, vpc)
+    api.call("AssociateRouteTable", RouteTableId=held, SubnetId=near)
+    id, group = endpoint(api, vpc, held), api.group(vpc)
+    eni = api.interface(near, group)
+    api.interface(away, group)
+
+    def found(statement: dict[str, Any]) -> list[Any]:
+        match = [{"Destination": {"ResourceStatement": statement}}]
+        made = api.call("CreateNetworkInsightsAccessScope", ClientToken="c", MatchPaths=match)
+        scope = {"NetworkInsightsAccessScopeId": made["NetworkInsightsAccessScope"]["NetworkInsightsAccessScopeId"]}
+        begun = api.call("StartNetworkInsightsAccessScopeAnalysis", ClientToken="c", **scope)
+        wanted = begun["NetworkInsightsAccessScopeAnalysis"]["NetworkInsightsAccessScopeAnalysisId"]
+        told = api.call("GetNetworkInsightsAccessScopeAnalysisFindings", NetworkInsightsAccessScopeAnalysisId=wanted)
+        return [each["FindingComponents"] for each in told["AnalysisFindings"]]
+
+    for statement in ({"ResourceTypes": ["AWS::EC2::VPCEndpoint"]}, {"Resources": [id]}):
+        ways = found(statement)
+        assert {(way[0]["Component"]["Id"], way[-1]["Component"]["Id"]) for way in ways} == {(eni, id)}
+        asked = [way[0]["OutboundHeader"] for way in ways]
+        assert {header["Protocol"] for header in asked} == {"6", "1"}
+        assert [header["DestinationPortRanges"] for header in asked if header["Protocol"] == "6"] == [
+            [{"From": 443, "To": 443}]
+        ]
+    assert found({"ResourceTypes": ["AWS::EC2::InternetGateway"]}) == []
+
+
 def test_vpe_07_policies(api: Api) -> None:
     vpc = api.vpc()
     text = json.dumps({"Statement": [ONE]})
