@@ -25,6 +25,7 @@ from ringfence.dataplane import linux, topology
 from ringfence.dataplane.network import Network
 from ringfence.dataplane.plan import guest_ns, peer_links, vpc_ns
 from ringfence.dataplane.verify.watch import Verifier
+from ringfence.model.nouns.flow_log import FlowLog
 from ringfence.model.nouns.peering import PeeringStatus
 from ringfence.model.world import World
 from ringfence.policy.compile import compile_world
@@ -275,6 +276,29 @@ AGAIN = changed(
 )  # fmt: skip
 
 
+def _log(vpc: str) -> FlowLog:
+    return FlowLog(
+        id=ident("fl", vpc), owner_id="111122223333", region="us-east-1", resource_id=ident("vpc", vpc), resource_type="VPC",
+        traffic_type="ALL", destination_type="s3", fields=("version",), created=0.0,
+    )  # fmt: skip
+
+
+def counted(life: Life) -> dict[str, list[list[Any]]]:
+    """What flow logs of both VPCs count of one conversation: (source, destination, packets) of each."""
+    life.bring(changed(MADE, _log("a"), _log("b")))
+    kernel_says(ROWS[0], 21000)
+    out: dict[str, list[list[Any]]] = {}
+    for name in ("a", "b"):
+        tables = life.network.filters()[ident("vpc", name)]
+        epoch = tables.counting
+        assert epoch is not None
+        tables.seal()
+        time.sleep(1)
+        found = tables.counted(epoch).flows.items()
+        out[name] = sorted([str(ip_address(key[1])), str(ip_address(key[2])), said[0]] for key, said in found)
+    return out
+
+
 def told_too_large() -> bool:
     """PCX-10: is a sender told that a packet is too large for the way to another Region?"""
     with _socket("a", "10.0.0.10", 30000) as sock:
@@ -296,6 +320,7 @@ def first(life: Life) -> dict[str, Any]:
         "rows": life.asked(ROWS),
         "mtu": [_mtu(AB), _mtu(AC)],
         "told": told_too_large(),
+        "counted": counted(life),
         "verified": life.verified(),
     }
 
@@ -362,6 +387,11 @@ def test_what_is_installed_is_proven(lab: Any) -> None:
 def test_after_a_restart_a_repair_an_end_and_a_new_connection(lab: Any, when: str) -> None:
     _agree(lab[when]["rows"])
     _whole(lab[when]["verified"])
+
+
+def test_flow_logs_of_both_ends_count_every_packet_once(lab: Any) -> None:
+    there, back = ["10.0.0.10", "10.1.0.10", 1], ["10.1.0.10", "10.0.0.10", 1]
+    assert lab["first"]["counted"] == {"a": [there, back], "b": [there, back]}
 
 
 def test_a_link_that_somebody_took_away_closes_and_is_found(lab: Any) -> None:
