@@ -49,6 +49,9 @@ if [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
     printf '%s' "$wanted" >"$stamp"
 fi
 
+# where Python may not write bytecode itself, every start would compile everything
+.venv/bin/python -m compileall -q src tests >/dev/null || true
+
 if [ "$(id -u)" = 0 ]; then bin=/usr/local/bin; else bin=$HOME/.local/bin; fi
 if mkdir -p "$bin" 2>/dev/null && [ -w "$bin" ]; then
     ln -sfn "$PWD/.venv/bin/ringfence" "$bin/ringfence"
