@@ -11,16 +11,18 @@ from typing import Any
 import pytest
 
 from ringfence.dataplane.counters import ROW, Counters
+from ringfence.dataplane.nftables import fields
 from ringfence.dataplane.nftables.apply import Sealed
 from ringfence.dataplane.nftables.counting import Epoch, Place, Room
 from ringfence.dataplane.nftables.counts import Counts
 
-LINK = b"e1".ljust(16, b"\0")
+LINK = fields.LINK.pack("e1")
 A, B = bytes((10, 0, 1, 10)), bytes((10, 0, 2, 10))
 
 
 def counted(packets: int) -> Counts:
-    return Counts({(LINK, A, B, 40000, 80, 6, Place.LEFT): [packets, 60 * packets, 2, 1_000]}, {"": 3}, {"e1": "eni-a"})
+    flows = {(LINK, A, B, 40000, 80, 6, Place.LEFT): [packets, 60 * packets, 2, 1_000]}
+    return Counts(flows, lost={"": 3}, unasked={"e1": 2}, links={"e1": "eni-a"})
 
 
 @dataclass
