@@ -124,10 +124,8 @@ class Peered(Run):
 class Neighbours(Run):
     """Neighbouring VPCs made of rows."""
 
-    elements = neighbours.ELEMENTS
-
     def build(self, seed: int) -> None:
-        self.scene = neighbours.scene(self.chance, self.elements)
+        self.scene = neighbours.scene(self.chance)
 
     @property
     def rows(self) -> World:

@@ -13,7 +13,7 @@ from ringfence.policy.compile import Compiler
 from ringfence.policy.evaluate import Gate
 from ringfence.policy.flows import Flows, Found
 from ringfence.policy.packet import RuleRef
-from tests.differential import neighbour_faults, neighbours
+from tests.differential import neighbour_faults
 from tests.differential.compare import Run
 
 Seed = Callable[[pytest.MonkeyPatch], Any]  # patches, and may return another compiler class
@@ -292,4 +292,4 @@ NEIGHBOUR_FAULTS: dict[str, Seed] = {
     for name in (
         "always-established", "everything-tracked", "group-references-through-a-middlebox", "icmp-code-ignored",
     )
-} | {name: seed for element in sorted(neighbours.ELEMENTS) for name, seed in neighbour_faults.SEEDS[element].items()}  # fmt: skip
+} | neighbour_faults.SEEDS  # fmt: skip

@@ -23,21 +23,21 @@ from ringfence.policy.compile import Compiler
 from tests.builders import ANY, ANY6, changed, ident
 
 Seed = Callable[[Any], Any]
-SEEDS: dict[str, dict[str, Seed]] = {"lists": {}, "peering": {}, "endpoints": {}}
+SEEDS: dict[str, Seed] = {}
 
 
-def shown(element: str) -> Callable[[Callable[[World], Iterable[Row]]], Callable[[World], Iterable[Row]]]:
+Rows = Callable[[World], Iterable[Row]]
+
+
+def shown(rows: Rows) -> Rows:
     """A fault: the rows that the compiler sees in place of the real ones."""
 
-    def register(rows: Callable[[World], Iterable[Row]]) -> Callable[[World], Iterable[Row]]:
-        class Faulty(Compiler):
-            def compile(self, world: World) -> ir.Ir:
-                return super().compile(changed(world, list(rows(world))))
+    class Faulty(Compiler):
+        def compile(self, world: World) -> ir.Ir:
+            return super().compile(changed(world, list(rows(world))))
 
-        SEEDS[element][rows.__name__.replace("_", "-")] = lambda _patch: Faulty
-        return rows
-
-    return register
+    SEEDS[rows.__name__.replace("_", "-")] = lambda _patch: Faulty
+    return rows
 
 
 # ---------------------------------------------------------------------- prefix lists
@@ -50,7 +50,7 @@ def holding(found: PrefixList, *held: Network) -> PrefixList:
     return replace(found, entries=tuple(PrefixListEntry(cidr=block) for block in held))
 
 
-@shown("lists")
+@shown
 def list_route_beats_static(world: World) -> Iterable[Row]:
     """RT-07."""
     for table in world.all(ROUTE_TABLE):
@@ -58,30 +58,30 @@ def list_route_beats_static(world: World) -> Iterable[Row]:
         yield replace(table, routes=tuple(r for r in table.routes if r.destination not in taken))
 
 
-@shown("lists")
+@shown
 def list_routes_ignored(world: World) -> Iterable[Row]:
     return [replace(table, listed=()) for table in world.all(ROUTE_TABLE)]
 
 
-@shown("lists")
+@shown
 def list_matches_the_other_family(world: World) -> Iterable[Row]:
     """SG-75."""
     for found in world.all(PREFIX_LIST):
         yield holding(found, *blocks(world, found.id), parse_network(ANY6 if found.family == 4 else ANY))
 
 
-@shown("lists")
+@shown
 def empty_list_is_everyone(world: World) -> Iterable[Row]:
     for found in world.all(PREFIX_LIST):
         yield found if found.entries else holding(found, parse_network(ANY), parse_network(ANY6))
 
 
-@shown("lists")
+@shown
 def only_a_lists_first_entry_counts(world: World) -> Iterable[Row]:
     return [replace(found, entries=found.entries[:1]) for found in world.all(PREFIX_LIST)]
 
 
-@shown("lists")
+@shown
 def everyone_in_a_list_is_tracked(world: World) -> Iterable[Row]:
     """CT-03: rules see halves of everyone in place of everyone."""
     halves = [parse_network(half) for half in ("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1")]
@@ -109,7 +109,7 @@ def an_older_version(_patch: Any) -> Any:
     return Faulty
 
 
-SEEDS["lists"]["an-older-version"] = an_older_version
+SEEDS["an-older-version"] = an_older_version
 
 
 # ---------------------------------------------------------------------- peering
@@ -126,13 +126,13 @@ def active(world: World) -> list[PeeringConnection]:
     return [pcx for pcx in world.all(PEERING_CONNECTION) if pcx.status is PeeringStatus.ACTIVE]
 
 
-@shown("peering")
+@shown
 def inactive_peering_forwards(world: World) -> Iterable[Row]:
     """PCX-05, RT-12."""
     return [replace(pcx, status=PeeringStatus.ACTIVE) for pcx in world.all(PEERING_CONNECTION)]
 
 
-@shown("peering")
+@shown
 def peering_is_transitive(world: World) -> Iterable[Row]:
     """PCX-06: what a route leads to a peer is passed on to the peer's peer."""
     for table in world.all(ROUTE_TABLE):
@@ -154,7 +154,7 @@ def peering_is_transitive(world: World) -> Iterable[Row]:
         yield replace(table, routes=(*kept, *(r for block, r in more.items() if block not in taken)))
 
 
-@shown("peering")
+@shown
 def answers_need_no_route(world: World) -> Iterable[Row]:
     """PCX-05, RT-18: every table has the way to its VPC's peers."""
     for table in world.all(ROUTE_TABLE):
@@ -167,21 +167,21 @@ def answers_need_no_route(world: World) -> Iterable[Row]:
         yield replace(table, routes=(*table.routes, *ways.values()))
 
 
-@shown("peering")
+@shown
 def group_references_cross_regions(world: World) -> Iterable[Row]:
     """PCX-09, SG-53."""
     for pcx in world.all(PEERING_CONNECTION):
         yield replace(pcx, accepter=replace(pcx.accepter, region=pcx.requester.region))
 
 
-@shown("peering")
+@shown
 def stale_references_match(world: World) -> Iterable[Row]:
     """SG-87: as though another connection, with no routes, were still there."""
     for pcx in world.all(PEERING_CONNECTION):
         yield replace(pcx, id=ident("pcx", "twin of " + pcx.id), status=PeeringStatus.ACTIVE)
 
 
-@shown("peering")
+@shown
 def references_never_cross_peering(world: World) -> Iterable[Row]:
     """SG-52: rules that name a group of another VPC are left out."""
     for group in world.all(SECURITY_GROUP):
@@ -196,7 +196,7 @@ def _foreign(world: World, group: SecurityGroup, named: str) -> bool:
     return found is None or found.vpc_id != group.vpc_id
 
 
-@shown("peering")
+@shown
 def references_keep_to_their_connection(world: World) -> Iterable[Row]:
     """SG-84: a rule made under a connection that has ended does not match under the next one."""
     alive = {pcx.id for pcx in active(world)} | {None}
@@ -206,7 +206,7 @@ def references_keep_to_their_connection(world: World) -> Iterable[Row]:
         )
 
 
-@shown("peering")
+@shown
 def accepters_routes_only(world: World) -> Iterable[Row]:
     """PCX-05: the requester's routes to a connection are not followed."""
     asked = {pcx.id: pcx.requester.vpc_id for pcx in world.all(PEERING_CONNECTION)}
@@ -222,7 +222,7 @@ def to_endpoint(world: World, table: RouteTable) -> tuple[ListRoute, ...]:
     )  # fmt: skip
 
 
-@shown("endpoints")
+@shown
 def endpoint_beats_a_longer_route(world: World) -> Iterable[Row]:
     """VPE-03."""
     for table in world.all(ROUTE_TABLE):
@@ -239,7 +239,7 @@ def _inside(one: Network, of: Network) -> bool:
     return one.version == of.version and one.subnet_of(of)  # type: ignore[arg-type]
 
 
-@shown("endpoints")
+@shown
 def endpoint_serves_every_table(world: World) -> Iterable[Row]:
     """VPE-01."""
     for table in world.all(ROUTE_TABLE):
@@ -247,7 +247,7 @@ def endpoint_serves_every_table(world: World) -> Iterable[Row]:
         yield replace(table, listed=(*listed, *to_endpoint(world, table)))
 
 
-@shown("endpoints")
+@shown
 def endpoint_serves_peers(world: World) -> Iterable[Row]:
     """VPE-04, PCX-07: a route over peering reaches the other VPC's endpoint, as though it were this VPC's own."""
     for pcx in active(world):
@@ -286,4 +286,4 @@ def answers_of_endpoints_are_not_filtered(patch: Any) -> None:
 
 
 for seed in (endpoint_passes_everything, endpoint_serves_anybody, answers_of_endpoints_are_not_filtered):
-    SEEDS["endpoints"][seed.__name__.replace("_", "-")] = seed
+    SEEDS[seed.__name__.replace("_", "-")] = seed

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import Any
 
-from ringfence.model.kinds import NETWORK_INTERFACE, PEERING_CONNECTION, PREFIX_LIST, ROUTE_TABLE, VPC_ENDPOINT
+from ringfence.model.kinds import NETWORK_INTERFACE, PEERING_CONNECTION, ROUTE_TABLE, VPC_ENDPOINT
 from ringfence.model.net import Address, parse_address
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.nouns.network_acl import NetworkAcl
@@ -57,9 +57,6 @@ from tests.builders import (
     world,
 )
 
-#: what is made of the three elements; the rest of a scene does not need them
-ELEMENTS = frozenset({"lists", "peering"})
-
 V6 = "fd52:4946:0:"
 S3_BLOCKS = ("52.216.0.0/15", "54.231.0.0/25")
 S3 = ("52.216.0.0", "52.216.0.9", "52.217.255.255", "54.231.0.127", "54.231.0.128", "52.218.0.1")
@@ -88,7 +85,6 @@ class Scene:
     chance: random.Random
     numbers: dict[str, int]
     places: dict[str, tuple[str, str]]
-    elements: frozenset[str]
     pairs: dict[str, tuple[str, str]] = field(default_factory=dict)  # of the peering connections, by name
     with_gateway: list[str] = field(default_factory=list)
     with_endpoint: dict[str, tuple[str, ...]] = field(default_factory=dict)  # VPC -> tables
@@ -112,10 +108,8 @@ class Scene:
         """A rule of a group of VPC `name`."""
         protocol = self.chance.choice(("-1", "-1", "tcp", "tcp", "udp", "icmp", "icmpv6", "47"))
         peers: list[Any] = [self.chance.choice(BLOCKS4), self.chance.choice((*BLOCKS4, *BLOCKS6, ANY)), f"{name}g0"]
-        if "lists" in self.elements:
-            peers += [ident("pl", self.chance.choice((*LISTS, WIDE, "s3"))) for _ in range(2)]
-        if "peering" in self.elements:
-            peers += [self.reference(name)] * 3
+        peers += [ident("pl", self.chance.choice((*LISTS, WIDE, "s3"))) for _ in range(2)]
+        peers += [self.reference(name)] * 3
         made = egress if out else ingress
         icmp = self.chance.choice(((-1, -1), (8, -1), (8, 0), (128, 0)))
         return made(self.chance.choice(peers), protocol, self.chance.choice(RANGES), icmp=icmp, id=f"{number}{out}")
@@ -165,8 +159,7 @@ class Scene:
             ident("eni", "gone"),
             ident("igw", name if name in self.with_gateway else "gone"),
         ]
-        if "peering" in self.elements:
-            out += [ident("pcx", pcx) for pcx, pair in self.pairs.items() if name in pair] * 2
+        out += [ident("pcx", pcx) for pcx, pair in self.pairs.items() if name in pair] * 2
         return out
 
     def table(self, name: str, called: str) -> RouteTable:
@@ -175,7 +168,7 @@ class Scene:
         own = IPv4Network(f"10.{number}.0.0/16")
         routes: dict[str, Route] = {}
         listed: dict[str, ListRoute] = {}
-        for pcx, pair in self.pairs.items() if "peering" in self.elements else ():
+        for pcx, pair in self.pairs.items():
             if name in pair and self.maybe(0.85):
                 away = pair[0] if pair[1] == name else pair[1]
                 far = self.numbers[away]
@@ -189,7 +182,7 @@ class Scene:
                 routes[block] = route(block, self.chance.choice(self.targets(name)))
         if self.maybe(0.15):  # RT-08: a whole subnet, through the appliance
             routes[f"10.{number}.0.0/24"] = route(f"10.{number}.0.0/24", ident("eni", f"{name}2"))
-        for which in self.chance.sample(LISTS, self.chance.choice((0, 1, 1, 2))) if "lists" in self.elements else ():
+        for which in self.chance.sample(LISTS, self.chance.choice((0, 1, 1, 2))):
             listed[which] = list_route(which, self.chance.choice(self.targets(name)))
         if called in self.with_endpoint.get(name, ()):
             listed["s3"] = list_route("s3", ident("vpce", name))
@@ -283,10 +276,8 @@ class Scene:
     def change(self) -> None:
         """One random change in the middle of conversations."""
         name = self.chance.choice(list(self.numbers))
-        steps = [self._regroup, self._rewrite, self._rewrite, self._reroute]
-        steps += [self._relist] * 2 if "lists" in self.elements else []
-        steps += [self._repeer] * 2 if "peering" in self.elements and self.pairs else []
-        steps += [self._reserve] if "endpoints" in self.elements else []
+        steps = [self._regroup, self._rewrite, self._rewrite, self._reroute, self._relist, self._relist, self._reserve]
+        steps += [self._repeer] * 2 if self.pairs else []
         self.chance.choice(steps)(name)
 
     def _regroup(self, name: str) -> None:
@@ -344,7 +335,7 @@ class Scene:
         return self.chance.choice(((name,), (f"{name}t",), (name, f"{name}t")))
 
 
-def scene(chance: random.Random, elements: frozenset[str] = ELEMENTS) -> Scene:
+def scene(chance: random.Random) -> Scene:
     """Two or three VPCs: peered in a chain or all together, in two accounts or two Regions."""
     names = "abc" if chance.random() < 0.7 else "ab"
     twins = len(names) == 3 and chance.random() < 0.2  # PCX-03: as long as b and c are not peered
@@ -354,19 +345,11 @@ def scene(chance: random.Random, elements: frozenset[str] = ELEMENTS) -> Scene:
         places["b"] = (OTHER_ACCOUNT, REGION)
     if chance.random() < 0.35:
         places[names[-1]] = (ACCOUNT, OTHER_REGION)
-    made = Scene(chance, numbers, places, elements)
+    made = Scene(chance, numbers, places)
     wanted = [("b", "a")] + ([("a", "c")] if twins or made.maybe(0.25) else []) + ([] if twins else [("b", "c")])
     made.pairs = {"".join(pair): pair for pair in wanted if set(pair) <= set(names)}
     made.with_gateway = [name for name in names if made.maybe(0.5)]
-    if "endpoints" in elements:
-        made.with_endpoint = {name: made._some_tables(name) for name in names if made.maybe(0.6)}
-    rows: list[Any] = [made.vpc(name) for name in names]
-    rows += (
-        [*(made.prefixes(name) for name in LISTS), prefix_list("s3", *S3_BLOCKS, owner_id="AWS", most=2)]
-        if elements & {"lists", "endpoints"}
-        else []
-    )
-    rows += [made.connection(name) for name in made.pairs] if "peering" in elements else []
-    made.world = world(*rows)
-    assert "lists" not in elements or made.world.find(PREFIX_LIST, ident("pl", "s3")) is not None
+    made.with_endpoint = {name: made._some_tables(name) for name in names if made.maybe(0.6)}
+    lists = [*(made.prefixes(name) for name in LISTS), prefix_list("s3", *S3_BLOCKS, owner_id="AWS", most=2)]
+    made.world = world(*(made.vpc(name) for name in names), lists, [made.connection(name) for name in made.pairs])
     return made

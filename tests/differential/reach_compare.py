@@ -21,15 +21,7 @@ from tests.differential.compare import Neighbours, Run
 
 PORTED_END = BASES[1]  # TCP and UDP come first on the line
 USUAL_SOURCES = (40000, 1024, 443)
-
-
-class Listed(Neighbours):
-    """Of what the engine knows."""
-
-    elements = frozenset({"lists"})
-
-
-AIMS = (directed.strict, directed.referring, None, Listed)
+AIMS = (directed.strict, directed.referring, None, Neighbours)
 
 
 @dataclass
@@ -65,8 +57,8 @@ class Reach:
     """One random VPC, or neighbouring ones, by both."""
 
     def __init__(self, seed: int, tally: Tally, *, make: Any = Engine, aim: Any = None) -> None:
-        self.run, self.tally = (aim(seed) if aim is Listed else Run(seed)), tally
-        if aim not in (None, Listed):
+        self.run, self.tally = (aim(seed) if aim is Neighbours else Run(seed)), tally
+        if aim not in (None, Neighbours):
             aim(self.run.api.call, self.run.chance, self.run.site)
         self.engine = make(self.run._compiled())
 

@@ -7,8 +7,7 @@ import time
 
 from ringfence.insight.reach.engine import Engine
 from tests.differential import directed, smt
-from tests.differential.compare import Run
-from tests.differential.reach_compare import Listed
+from tests.differential.compare import Neighbours, Run
 
 CHECKS = {"pairs": smt.check_pairs, "services": smt.check_services, "inbound": smt.check_inbound}
 
@@ -19,7 +18,7 @@ def main() -> int:
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     started, proven = time.monotonic(), dict.fromkeys(CHECKS, 0)
     for seed in range(first, first + count):
-        run = Listed(seed) if seed % 3 == 2 else Run(seed)
+        run = Neighbours(seed) if seed % 3 == 2 else Run(seed)
         if seed % 3 == 1:
             directed.strict(run.api.call, run.chance, run.site)
         for _ in range(3):

@@ -10,7 +10,7 @@ from tests.differential.faults import FAULTS, NEIGHBOUR_FAULTS
 
 
 def test_there_are_enough_faults() -> None:
-    assert len(FAULTS | NEIGHBOUR_FAULTS) >= 44
+    assert len(FAULTS | NEIGHBOUR_FAULTS) >= 50
 
 
 @pytest.mark.parametrize("name", [*FAULTS, *NEIGHBOUR_FAULTS])
