@@ -1,7 +1,8 @@
 """Real packets through the kernel must do what specification, evaluator, trace and the reachability engine say.
 
 Random VPCs are built over the API on a running server with guests; every conversation is judged from the server's own rows and
-then sent; every other VPC has flow logs. At least 2,000 real-packet cases; `make kernel-differential` sends more than 5,000.
+then sent; every other VPC has flow logs, every fourth prefix lists in rules and routes, and every fourth a peer.
+At least 2,000 real-packet cases; `make kernel-differential` sends more than 5,000.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from ringfence.insight.reach.trace import endpoints, packet_of, trace_request
 from ringfence.model.world import World, world_of
 from ringfence.policy.compile import compile_world
 from ringfence.store.sqlite import _rows
-from tests.differential import generator
+from tests.differential import directed, generator
 from tests.e2e.lab import Lab
 
 SITES, CASES_PER_SITE, TIMEOUT = int(os.environ.get("KERNEL_SITES", "16")), 130, 0.3
+AIMS = {1: directed.listed, 2: directed.peered}  # by the site's number modulo 4
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(40 * SITES)]
 
 
@@ -132,7 +134,7 @@ def count(lab: Lab, site: generator.Site) -> None:
     )
     s3.create_bucket(Bucket="flows")
     made = lab.ec2.create_flow_logs(
-        ResourceIds=[site.vpc], ResourceType="VPC", TrafficType="ALL", LogDestinationType="s3",
+        ResourceIds=[site.vpc, *site.peers], ResourceType="VPC", TrafficType="ALL", LogDestinationType="s3",
         LogDestination="arn:aws:s3:::flows", LogFormat="${srcaddr} ${dstaddr} ${tcp-flags} ${packets}",
     )  # fmt: skip
     assert made["Unsuccessful"] == []
@@ -152,6 +154,8 @@ def test_the_kernel_agrees(lab: Lab) -> None:
     for number in range(SITES):
         chance = random.Random(f"kernel {number}")
         site = generator.build(call, chance, image=image)
+        if number % 4 in AIMS:
+            AIMS[number % 4](call, chance, site)
         lab.ec2.get_waiter("instance_running").wait(
             InstanceIds=site.instances, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
         )
