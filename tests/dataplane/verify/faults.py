@@ -17,8 +17,9 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 
 RENDER, BASE = "nftables.render", "nftables.base"
-SYMBOLIC, REGISTERS, OUTCOMES, PROVE, MODEL, ROADS, PACKETS, GATEWAY = (
-    f"verify.{name}" for name in ("symbolic", "registers", "outcomes", "prove", "model", "roads", "packets", "gateway")
+SYMBOLIC, REGISTERS, OUTCOMES, PROVE, PROOFS, MODEL, ROADS, PACKETS, GATEWAY = (
+    f"verify.{name}"
+    for name in ("symbolic", "registers", "outcomes", "prove", "proofs", "model", "roads", "packets", "gateway")
 )
 AGAIN = (
     "ringfence.dataplane.",
@@ -89,11 +90,11 @@ VERIFIER = (
     Fault(SYMBOLIC, "                run.ask(\"mark\", (mask or WORD) & effects.mark[0])", "                pass"),
     Fault(REGISTERS, "fits = [n for n in range(full + 1) if n & some == wanted]", "fits = [wanted]"),
     Fault(REGISTERS, "p.box({held.field: (value, value | rest)})", "p.box({held.field: (value, value)})"),
-    Fault(PROVE, "        for drift, some in ((Drift.ADMITS, p.without(got, asked)), (Drift.REFUSES, p.without(asked, got))):", "        for drift, some in ((Drift.REFUSES, p.without(asked, got)),):"),
-    Fault(PROVE, "        for drift, some in ((Drift.ADMITS, p.without(got, asked)), (Drift.REFUSES, p.without(asked, got))):", "        for drift, some in ((Drift.ADMITS, p.without(got, asked)),):"),
-    Fault(PROVE, "            if chain.hook is not None and asked.get(name)", "            if key in _HOOKS and chain.hook is not None and asked.get(name)"),
-    Fault(PROVE, "        if content.asleep and key in _HOOKS:", "        if False:"),
-    Fault(PROVE, "            if outcome.verdict not in (ACCEPT, DROP):", "            if False:"),
+    Fault(PROOFS, "        for drift, some in ((Drift.ADMITS, p.without(got, asked)), (Drift.REFUSES, p.without(asked, got))):", "        for drift, some in ((Drift.REFUSES, p.without(asked, got)),):"),
+    Fault(PROOFS, "        for drift, some in ((Drift.ADMITS, p.without(got, asked)), (Drift.REFUSES, p.without(asked, got))):", "        for drift, some in ((Drift.ADMITS, p.without(got, asked)),):"),
+    Fault(PROOFS, "            if chain.hook is not None and asked.get(name)", "            if key in hooks and chain.hook is not None and asked.get(name)"),
+    Fault(PROOFS, "        if content.asleep and key in hooks:", "        if False:"),
+    Fault(PROOFS, "        if outcome.verdict not in (ACCEPT, DROP):", "        if False:"),
     Fault(PROVE, 'label = ("zone", effects.zone, _meaning(mark))', 'label = ("zone", eni.number, _meaning(mark))'),
     Fault(PROVE, "            if outcome.effects.connection != (WORD, 0):", "            if False:"),
     Fault(PROVE, "        none(p.without(packets, p.either(begins, begun_here)), ", "        none(p.NONE, "),
