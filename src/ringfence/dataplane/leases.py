@@ -13,7 +13,7 @@ from ringfence.dataplane.topology import TopologyError
 from ringfence.policy.ir import Interface, Subnet, Vpc
 
 if TYPE_CHECKING:
-    from ringfence.dataplane.network import Router
+    from ringfence.dataplane.router import Router
 
 
 def _behind(router: Router, link_name: str) -> tuple[Interface, Subnet, Vpc] | None:
