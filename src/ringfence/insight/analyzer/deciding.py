@@ -73,8 +73,7 @@ class Deciding:
         """The elements of a path in order; None when appliances or peering are on the way, which only the evaluator follows."""
         ports = self.engine.places.ports
         sender, target = ports.get(path.source), ports.get(path.end)
-        peers = sender is not None and target is not None and sender.vpc_id != target.vpc_id
-        if path.way.through or peers:
+        if path.way.through or path.way.crossed:
             return None
         out: list[Gate] = []
         if sender is not None:

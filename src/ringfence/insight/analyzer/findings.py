@@ -7,7 +7,7 @@ addresses, that these rules let through. The findings of a scope together are ex
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import collapse_addresses
 from typing import Any
@@ -90,6 +90,7 @@ class _Telling:
     def __init__(self, scope: Scope) -> None:
         self.scope, self._deciding = scope, Deciding(scope)
         self._memo: dict[Key, list[Part]] = {}
+        self._walked: list[object] = []  # so that an id in a key stays the walk's
 
     def told(self, path: Path) -> Iterator[tuple[Key, _Group]]:
         """Each group of packets of a path, with what tells its finding from others."""
@@ -103,15 +104,25 @@ class _Telling:
     def _parts(self, path: Path) -> list[Part]:
         gates = self._deciding.gates(path)
         if gates is None:
-            return _grouped(
-                path, sorted(ways.cuts(self.scope.engine, path.way.steps)), partial(_judged, self.scope, path)
-            )
+            return self._followed(path)
         key = (path.space.ports, path.space.plain, gates)
         found = self._memo.get(key)
         if found is None:
             found = self._memo[key] = _grouped(
                 path, bounds(gates), lambda at, _: tuple(gate.at(at) for gate in gates)
             )  # fmt: skip
+        return found
+
+    def _followed(self, path: Path) -> list[Part]:
+        """By the evaluator. What one class of a far VPC sends in by a connection meets the same elements from there on."""
+        key: Key = (id(path.way.steps), path.source, path.end, path.dst, path.space.ports, path.space.plain)
+        found = self._memo.get(key) if path.source == path.way.crossed else None
+        if found is None:
+            cuts = sorted(ways.cuts(self.scope.engine, path.way.steps))
+            found = _grouped(path, cuts, partial(_judged, self.scope, path))
+            if path.source == path.way.crossed:
+                self._walked.append(path.way.steps)
+                self._memo[key] = found
         return found
 
 
@@ -159,9 +170,15 @@ def _judged(scope: Scope, path: Path, at: int, sources: Sources) -> tuple[Hop, .
     """The elements that one packet meets, as far as the path's end."""
     make = partial(number_to_address, path.family)
     packet: Packet = packet_at(make(path.src), make(path.dst), at, None if sources is None else sources[0][0])
-    sender = path.source if path.source in scope.engine.places.ports else INTERNET
+    sender = _sender(scope, path)
     arrival = judge(scope.engine.index, Flows(), packet, sender)
     hops = arrival.hops
+    if path.way.crossed in (path.source, path.end):
+        at_peer = next(n for n, hop in enumerate(hops) if hop.by.component == path.way.crossed)
+        if path.end == path.way.crossed:  # whoever has the address there, if anybody
+            return *hops[:at_peer], replace(hops[at_peer], allowed=True)
+        assert arrival.at == path.end, "the walk and the evaluator disagree"
+        return hops[at_peer:]
     if path.end in scope.engine.places.endpoints:
         assert arrival.endpoint == path.end, "the walk and the evaluator disagree"
         return hops
@@ -172,6 +189,17 @@ def _judged(scope: Scope, path: Path, at: int, sources: Sources) -> tuple[Hop, .
     else:
         assert arrival.at == path.end, "the walk and the evaluator disagree"
     return hops
+
+
+def _sender(scope: Scope, path: Path) -> str:
+    """The interface that sends, in the far VPC when the path begins at a connection; or INTERNET."""
+    places = scope.engine.places
+    if path.source in places.ports:
+        return path.source
+    if path.source != path.way.crossed:
+        return INTERNET
+    crossing = places.vpcs[places.ports[path.end].vpc_id].crossings[path.source]
+    return places.vpcs[crossing.far_vpc_id].owners[path.family][path.src].eni_id
 
 
 # ---------------------------------------------------------------------- as components

@@ -75,6 +75,8 @@ def _touched(before: Engine, after: Engine) -> frozenset[str]:
         ):  # members and names change with their interfaces
             whole |= _vpc_of(fragment, before, after)
             out |= _near(fragment, before) | _near(fragment, after)
+        elif isinstance(fragment, PeerMembers):  # what egress rules that name them let leave by the connection
+            whole.add(fragment.vpc_id)
     for engine in (before, after):
         out |= {port.eni_id for port in engine.places.ports.values() if port.vpc_id in whole or None in whole}
     return frozenset(out)
@@ -123,7 +125,7 @@ def _described(scope: Scope, path: Path) -> str:
 def _rules(scope: Scope, path: Path) -> list[str]:
     gates = Deciding(scope).gates(path)
     if gates is None:
-        return [f"the way through {', '.join(path.way.through)}" if path.way.through else "a peering connection"]
+        return [f"the way through {', '.join((*path.way.through, *([path.way.crossed] if path.way.crossed else [])))}"]
     (first, _), _ = next(path.space.ranges())
     hops: list[Hop] = [gate.at(first) for gate in gates]
     found = (

@@ -7,22 +7,24 @@ so that an atom is in or out of each statement as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
-from ringfence.insight.analyzer.oneway import OneWay, from_gateway, from_interface
-from ringfence.insight.analyzer.statements import EC2, ENI, IGW, VPCE, Content, Entry, Header, Statement
-from ringfence.insight.reach.atoms import BASES, END, OTHER, code_of
+from ringfence.insight.analyzer.oneway import BEYOND, OneWay, from_gateway, from_interface, from_peer, to_peer
+from ringfence.insight.analyzer.statements import EC2, ENI, IGW, PCX, VPCE, Content, Entry, Header, Statement
+from ringfence.insight.reach.atoms import BASES, END, OTHER, Prefixes, code_of
 from ringfence.insight.reach.classes import Endpoints, classes
 from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
 from ringfence.insight.reach.journey import Unmodelled
-from ringfence.insight.reach.peers import joined, leads
-from ringfence.insight.reach.places import WIDTH, Gateway, Port, ServiceGate, public
+from ringfence.insight.reach.peers import joined, leads, leads_to
+from ringfence.insight.reach.places import WIDTH, Crossing, Gateway, Port, ServiceGate, public
 from ringfence.insight.reach.space import Space
-from ringfence.model.kinds import NETWORK_INTERFACE
+from ringfence.model.kinds import NETWORK_INTERFACE, PEERING_CONNECTION
 from ringfence.model.net import PORTED, Network, PortRange
 from ringfence.model.world import World
 from ringfence.policy.evaluate import within
+from ringfence.policy.ir import PeerMembers
 
 Addresses = tuple[int, int, int]  # family, source, destination
 Product = tuple[int, int]  # services, source ports (meaningless for what has none)
@@ -30,7 +32,8 @@ Product = tuple[int, int]  # services, source ports (meaningless for what has no
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A path that matches. `source`, `end`: interface or gateway ids; `src`, `dst`: as sent. `atom`: of the outside address.
+    """A path that matches. `source`, `end`: ids of interfaces, gateways or connections; `src`, `dst`: as sent.
+    `atom`: of the address outside, or beyond the connection.
 
     `space`: the packets of it that the scope is about.
     """
@@ -74,6 +77,13 @@ def refined(engine: Engine, content: Content) -> Engine:
                 cuts |= {OTHER + protocol, OTHER + protocol + 1}
         for block in (*(header.sources or ()), *(header.destinations or ())):
             blocks[block.version].add(code_of(block))
+    if any(_may_be_peer(entry.destination) for entry in content.match):
+        # whom the egress rules of a VPC name in a peer one, each an atom: what leaves by the connection is by atoms
+        for members in engine.ir.fragments.values():
+            if isinstance(members, PeerMembers):
+                for group in members.groups:
+                    for address in (*group.ipv4, *group.ipv6):
+                        blocks[address.version].add(_alone(address.version, int(address)))
     services = engine.services.with_cuts({cut for cut in cuts if cut < END})
     return engine.on(services, {family: engine.prefixes[family].with_codes(blocks[family]) for family in (4, 6)})
 
@@ -110,6 +120,8 @@ class Scope:
         """Every path that matches, in the order of their ends."""
         yield from self._among_interfaces()
         yield from self._among_peers()
+        for vpc_id in sorted({port.vpc_id for port in self.ports.values()}):
+            yield from self._by_peerings(vpc_id)
         for port in self.ports.values():
             if not self._looked(port.eni_id):
                 continue
@@ -140,7 +152,7 @@ class Scope:
         """Does a resource statement name an end?"""
         port = self.engine.places.ports.get(end)
         if statement.types is not None:
-            away = {VPCE} if end in self.engine.places.endpoints else {IGW}
+            away = {VPCE} if end in self.engine.places.endpoints else {PCX} if _peering(end) else {IGW}
             own = away if port is None else {ENI, EC2} if end in self._instances else {ENI}
             return not own.isdisjoint(statement.types)
         if statement.resources is None:
@@ -220,13 +232,17 @@ class Scope:
                 if eni == there or eni not in self.ports or there not in self.ports or not self._looked(eni, there):
                     continue
                 if self._wanted(eni, source=True) & self._wanted(there, source=False):
-                    own = OneWay(there, way.lets, a, b, way.through, way.steps)
+                    own = OneWay(there, way.lets, a, b, way.through, way.steps, way.crossed)
                     if way.end == pair[1][0]:
                         yield from self._path(eni, one.family, a, b, own)
 
     def _walk(self, port: Port, family: int, src: int, dst: int) -> OneWay | None:
+        return self._known(partial(from_interface, self.engine, port, family, src, dst))
+
+    def _known(self, walk: Callable[[], OneWay | None]) -> OneWay | None:
+        """Where a walk leads; one that meets what is not known leads nowhere, and leaves the scope's answer open."""
         try:
-            return from_interface(self.engine, port, family, src, dst)
+            return walk()
         except Unmodelled as problem:
             self.unknown = self.unknown or Unknown(problem.component, problem.why)
             return None
@@ -283,13 +299,97 @@ class Scope:
             return
         for family, _, known in _known(port, gate):
             for atom, address in self._atoms(family, gate):
-                try:
-                    way = from_gateway(self.engine, gate, family, address, known)
-                except Unmodelled as problem:
-                    self.unknown = self.unknown or Unknown(problem.component, problem.why)
-                    continue
+                way = self._known(partial(from_gateway, self.engine, gate, family, address, known))
                 if way is not None and way.end == port.eni_id:
                     yield from self._path(gate.gateway_id, family, address, known, way, atom)
+
+    # ------------------------------------------------------------------ peering connections as ends
+    def _by_peerings(self, vpc_id: str) -> Iterator[Path]:
+        """What leaves a VPC by its connections, and what enters by them."""
+        ways = self.engine.places.vpcs[vpc_id].crossings.values()
+        if not ways and not self.engine.has_unknown(vpc_id):
+            return
+        found = classes(self.engine, only={vpc_id})
+        for family in (4, 6):
+            here = found.get((vpc_id, family), [])
+            begins = [each for each in here if self._some(each, source=True)]
+            ends = [each for each in here if self._some(each, source=False)]
+            self._refuse_unknown_peering(vpc_id, begins, ends)
+            for way in ways:
+                out, into = (self._wanted(way.peering_id, source=source) for source in (False, True))
+                for one in begins:
+                    if self._some(one, source=True) & out:
+                        yield from self._leaving_to(way, one)
+                reached = [other for other in ends if into & self._some(other, source=False)]
+                if reached:
+                    yield from self._entering_from(way, family, reached)
+
+    def _refuse_unknown_peering(self, vpc_id: str, begins: list[Endpoints], ends: list[Endpoints]) -> None:
+        """A connection that the engine does not know may be an end as well: of a VPC with elements that are not modelled."""
+        found = self.engine.unknown_of(vpc_id)
+        if found is None or self.unknown is not None:
+            return
+        named = {id for e in self.content.match for s in (e.source, e.destination) for id in s.resources or ()}
+        for end in ("pcx-", *filter(_peering, sorted(named))):
+            out, into = (self._wanted(end, source=source) for source in (False, True))
+            if any(self._some(one, source=True) & out for one in begins) or any(
+                self._some(other, source=False) & into for other in ends
+            ):
+                self.unknown = Unknown(*found)
+
+    def _leaving_to(self, way: Crossing, one: Endpoints) -> Iterator[Path]:
+        """To the blocks of the far VPC, whoever has the address there."""
+        if not self._looked(*(eni for eni, _ in one.members)):
+            return
+        sender, src = one.members[0]
+        for atom, address in self._beyond(way, one.family):
+            if not leads_to(self.engine, one, atom):
+                continue
+            port = self.engine.places.ports[sender]
+            found = self._known(partial(to_peer, self.engine, port, one.family, src, address))
+            if found is None or found.end != way.peering_id:
+                continue
+            for eni, own in one.members:
+                if eni in self.ports and self._looked(eni) and self._wanted(eni, source=True):
+                    yield from self._path(eni, one.family, own, address, replace(found, src=own), atom)
+
+    def _entering_from(self, way: Crossing, family: int, ends: list[Endpoints]) -> Iterator[Path]:
+        """From the interfaces of the far VPC, at their addresses."""
+        if self.engine.has_unknown(way.far_vpc_id):
+            self.unknown = self.unknown or Unknown(way.peering_id, BEYOND)
+            return
+        far = classes(self.engine, only={way.far_vpc_id}).get((way.far_vpc_id, family), [])
+        for one in far:
+            for other in ends:
+                looked = self._looked(*(eni for eni, _ in (*one.members, *other.members)))
+                if looked and leads(self.engine, one, other):
+                    yield from self._entered(way, one, other)
+
+    def _entered(self, way: Crossing, one: Endpoints, other: Endpoints) -> Iterator[Path]:
+        """Two classes: walked for one pair of members, told for each."""
+        (sender, src), (receiver, dst) = one.members[0], other.members[0]
+        port = self.engine.places.ports[sender]
+        found = self._known(partial(from_peer, self.engine, way.peering_id, port, one.family, src, dst))
+        if found is None or found.end != receiver:
+            return
+        for there, b in other.members:
+            if there not in self.ports or not self._wanted(there, source=False):
+                continue
+            for eni, a in one.members:
+                if self._looked(eni, there):
+                    own = replace(found, end=there, src=a, dst=b)
+                    yield from self._path(way.peering_id, one.family, a, b, own, _alone(one.family, a))
+
+    def _beyond(self, way: Crossing, family: int) -> list[tuple[int, int]]:
+        """The atoms of the far VPC's blocks, each with an address that stands for it."""
+        key = (family, f"{way.vpc_id}/{way.peering_id}")
+        found = self._outside.get(key)
+        if found is None:
+            prefixes = self.engine.prefixes[family]
+            inner = (code for code in sorted(prefixes.codes) if _under(code, way.blocks[family]))
+            firsts = ((code, _first(prefixes, family, code)) for code in inner)
+            found = self._outside[key] = [(code, at) for code, at in firsts if at is not None]
+        return found
 
     # ------------------------------------------------------------------ statements about packets
     def _path(
@@ -328,11 +428,12 @@ class Scope:
         return [product for product in out if product[0]]
 
     def _passes(self, statement: Statement, source: str, way: OneWay) -> bool:
-        """Is it on the way? A resource anywhere, a type between the ends only: every path begins at something."""
+        """Is it on the way? A resource anywhere, a type between the ends only: every path begins at something. A connection that
+        is an end is passed as well: beyond it is another VPC."""
         if statement.types is not None:
-            own = {ENI, EC2} if way.through else set()
+            own = ({ENI, EC2} if way.through else set()) | ({PCX} if way.crossed else set())
             return not own.isdisjoint(statement.types)
-        names = {id for step in way.steps for id in step.component}
+        names = {id for step in way.steps for id in step.component} | ({way.crossed} if way.crossed else set())
         for eni in (source, way.end, *way.through):
             names |= self._names(eni)
         return not names.isdisjoint(statement.resources or ())
@@ -371,6 +472,41 @@ class Scope:
 
 
 # ---------------------------------------------------------------------- small parts
+def _peering(id: str) -> bool:
+    return id.startswith(PEERING_CONNECTION.prefix)
+
+
+def _may_be_peer(statement: Statement) -> bool:
+    """Is a peering connection an end that a statement allows?"""
+    if statement.types is not None:
+        return PCX in statement.types
+    return statement.resources is None or any(_peering(id) for id in statement.resources)
+
+
+def _alone(family: int, address: int) -> int:
+    """The code of one address."""
+    return 1 << WIDTH[family] | address
+
+
+def _under(code: int, blocks: Iterable[int]) -> bool:
+    """Does an atom lie in one of these blocks?"""
+    return any(code.bit_length() >= block.bit_length() and code >> code.bit_length() - block.bit_length() == block
+               for block in blocks)  # fmt: skip
+
+
+def _first(prefixes: Prefixes, family: int, code: int) -> int | None:
+    """The first address of an atom; None when other atoms take up all of it."""
+    width = WIDTH[family]
+    away = width + 1 - code.bit_length()
+    at, end = (code << away) - (1 << width), (code + 1 << away) - (1 << width)
+    while at < end:
+        inner = prefixes.of_number(at)
+        if inner == code:
+            return at
+        at = (inner + 1 << width + 1 - inner.bit_length()) - (1 << width)
+    return None
+
+
 def _known(port: Port, gate: Gateway) -> Iterator[tuple[int, int, int]]:
     """(family, own address, the address that the outside knows)."""
     for own in sorted(port.addresses[4]):

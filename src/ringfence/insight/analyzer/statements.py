@@ -18,6 +18,7 @@ from ringfence.model.kinds import (
     INTERNET_GATEWAY,
     NETWORK_ACL,
     NETWORK_INTERFACE,
+    PEERING_CONNECTION,
     ROUTE_TABLE,
     SECURITY_GROUP,
     SUBNET,
@@ -29,17 +30,19 @@ from ringfence.model.world import World
 
 Given = Mapping[str, Any]
 IGW, ENI, EC2 = "AWS::EC2::InternetGateway", "AWS::EC2::NetworkInterface", "AWS::EC2::Instance"
-VPCE = "AWS::EC2::VPCEndpoint"
+VPCE, PCX = "AWS::EC2::VPCEndpoint", "AWS::EC2::VPCPeeringConnection"
 #: types that a path can have here
-TYPES = frozenset({IGW, ENI, EC2, VPCE})
+TYPES = frozenset({IGW, ENI, EC2, VPCE, PCX})
 #: types of AWS's that nothing here is of: they match no path
 ABSENT = frozenset({
     "AWS::EC2::NatGateway", "AWS::EC2::TransitGatewayAttachment", "AWS::EC2::VPCEndpointService",
-    "AWS::EC2::VPCPeeringConnection", "AWS::EC2::VPNGateway", "AWS::ElasticLoadBalancing::LoadBalancer",
+    "AWS::EC2::VPNGateway", "AWS::ElasticLoadBalancing::LoadBalancer",
     "AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::NetworkFirewall::NetworkFirewall", "AWS::NetworkFirewall::Firewall",
 })  # fmt: skip
 #: kinds of resources that a statement may name
-ENDS = (INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, SECURITY_GROUP, SUBNET, VPC, VPC_ENDPOINT)
+ENDS = (
+    INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, PEERING_CONNECTION, SECURITY_GROUP, SUBNET, VPC, VPC_ENDPOINT,
+)  # fmt: skip
 THROUGH = (*ENDS, NETWORK_ACL, ROUTE_TABLE)
 _HEADER = (
     "SourceAddresses", "DestinationAddresses", "SourcePorts", "DestinationPorts", "SourcePrefixLists",

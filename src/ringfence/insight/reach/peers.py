@@ -34,8 +34,13 @@ def across(engine: Engine) -> Iterator[Cell]:
 
 def leads(engine: Engine, source: Endpoints, there: Endpoints) -> bool:
     """May the routes of the one lead to the other over a connection?"""
+    return leads_to(engine, source, there.atom)
+
+
+def leads_to(engine: Engine, source: Endpoints, atom: int) -> bool:
+    """May they lead to an address of this atom over one?"""
     routes = engine.routes(source.net.table_id)
-    route = routes.to(source.family, there.atom)
+    route = routes.to(source.family, atom)
     return routes.uncertain or (route is not None and route.via not in _STAY)
 
 

@@ -194,6 +194,10 @@ class Walk:
         if not (inside(near, width, self.src) and inside(way.blocks[family], width, self.dst)):
             self._nothing(Layer.NO_ROUTE, way.peering_id)
             return None
+        return self._from_peer(way, direct=direct)
+
+    def _from_peer(self, way: Crossing, *, direct: bool) -> str | None:
+        """On the other side of a connection."""
         self.tables.refuse_unknown(way.far_vpc_id)
         owner = self._local(self.tables.places.vpcs[way.far_vpc_id], way.peering_id)
         return None if owner is None else self._arrive(owner, direct=direct, within=False, over=way)
