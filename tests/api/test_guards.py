@@ -139,6 +139,30 @@ def test_between_interfaces(site: Site) -> None:
     site.ec2.authorize_security_group_ingress(GroupId=site.open, IpPermissions=database)
 
 
+def test_over_a_peering_connection(site: Site) -> None:
+    """Either side's call may open what enters by it (PCX-05)."""
+    ec2 = site.ec2
+    far = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=far, CidrBlock="10.1.0.0/24")["Subnet"]["SubnetId"]
+    ec2.create_network_interface(SubnetId=subnet)
+    pcx = ec2.create_vpc_peering_connection(VpcId=site.vpc, PeerVpcId=far)["VpcPeeringConnection"][
+        "VpcPeeringConnectionId"
+    ]
+    ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=pcx)
+    ec2.describe_vpc_peering_connections()
+    peering = {"ResourceStatement": {"ResourceTypes": ["AWS::EC2::VPCPeeringConnection"]}}
+    site.make(MatchPaths=[{"Source": {**peering, **SSH}}], name="peers")
+    (table,) = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [far]}])["RouteTables"]
+    way = {"RouteTableId": table["RouteTableId"], "DestinationCidrBlock": "10.0.0.0/16", "VpcPeeringConnectionId": pcx}
+    rule = {"GroupId": site.group, "IpPermissions": ssh(IpRanges=[{"CidrIp": "10.1.0.0/16"}])}
+    ec2.authorize_security_group_ingress(**rule)  # no way leads here yet
+    assert f"{pcx} to {site.eni}" in site.refused(ec2.create_route, **way)
+    ec2.revoke_security_group_ingress(**rule)
+    ec2.create_route(**way)
+    text = site.refused(ec2.authorize_security_group_ingress, **rule)
+    assert f"(peers) forbids what this call would open: {pcx} to {site.eni}" in text
+
+
 def test_an_override_lets_it_through_and_is_recorded(site: Site) -> None:
     until = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
     ask = {"GroupId": site.group, "IpPermissions": ssh()}

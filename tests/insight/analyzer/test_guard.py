@@ -18,6 +18,7 @@ from ringfence.model.world import World, put
 from tests.api.ops.harness import ACCOUNT, REGION
 from tests.builders import ident
 from tests.differential import generator
+from tests.insight.analyzer.peered_scopes import Joined
 from tests.insight.analyzer.scopes import Scoped, Tally
 from tests.insight.analyzer.test_explanations import Analyser
 
@@ -59,15 +60,41 @@ def _routing(call: Any, chance: random.Random, site: Any) -> None:
         call(chance.choice(("StopInstances", "StartInstances")), InstanceIds=[chance.choice(site.instances)])
 
 
-def _differences(seeds: range) -> tuple[int, int, list[str]]:
+def _beyond(call: Any, chance: random.Random, site: Any) -> None:
+    """Changes of the far VPC and of the connection."""
+    far = [eni for eni in site.interfaces if eni["VpcId"] in site.peers]
+    groups = call("DescribeSecurityGroups", Filters=[{"Name": "vpc-id", "Values": site.peers}])["SecurityGroups"]
+    only = [{"Name": "vpc-id", "Values": [site.vpc, *site.peers]}]
+    tables = call("DescribeRouteTables", Filters=only)["RouteTables"]
+    kind = chance.randrange(12)
+    if kind < 4:
+        eni, group = chance.choice(far)["NetworkInterfaceId"], chance.choice(groups)["GroupId"]
+        call("ModifyNetworkInterfaceAttribute", NetworkInterfaceId=eni, Groups=[group])
+    elif kind < 6:
+        where = {"SubnetId": far[0]["SubnetId"], "Groups": [chance.choice(groups)["GroupId"]], "Ipv6AddressCount": 1}
+        call("CreateNetworkInterface", **where)
+    elif kind < 11:
+        table = chance.choice(tables)
+        id, other = table["RouteTableId"], "10.0.0.0/16" if table["VpcId"] in site.peers else "10.1.0.0/16"
+        (shown, *_) = call("DescribeVpcPeeringConnections")["VpcPeeringConnections"]
+        route = {"RouteTableId": id, "DestinationCidrBlock": other}
+        pcx = shown["VpcPeeringConnectionId"]
+        if not generator.tolerant(call, "CreateRoute", VpcPeeringConnectionId=pcx, **route):
+            call("DeleteRoute", **route)
+    else:
+        (shown, *_) = call("DescribeVpcPeeringConnections")["VpcPeeringConnections"]
+        call("DeleteVpcPeeringConnection", VpcPeeringConnectionId=shown["VpcPeeringConnectionId"])
+
+
+def _differences(seeds: range, make: Any = Scoped, special: Any = _routing) -> tuple[int, int, list[str]]:
     cases, opening, out = 0, 0, []
     for seed in seeds:
-        scoped = Scoped(seed, Tally())
+        scoped = make(seed, Tally())
         api, chance, site = scoped.run.api, scoped.run.chance, scoped.run.site
         engine = api.engines.of(api.world)
         for _ in range(10):
             before = api.world, engine
-            change = generator.change if chance.random() < 0.3 else _routing
+            change = generator.change if chance.random() < 0.3 else special
             try:
                 change(api.call, chance, site)
             except Exception as problem:
@@ -93,7 +120,15 @@ def test_the_shortcut_misses_nothing() -> None:
     assert 0.03 < opening / cases < 0.8
 
 
-@pytest.mark.parametrize("kind", ["Group", "Acl", "RouteTable", "Interface"])
+def test_the_shortcut_misses_nothing_of_peers() -> None:
+    """PCX-05, PCX-09: nor does it refuse what was there before."""
+    cases, opening, differences = _differences(range(8), Joined, _beyond)
+    assert differences == []
+    assert cases > 60
+    assert opening >= 3
+
+
+@pytest.mark.parametrize("kind", ["Group", "Acl", "RouteTable", "Interface", "PeerMembers"])
 def test_a_kind_of_change_that_is_overlooked_is_noticed(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = guard._touched
 
@@ -106,7 +141,8 @@ def test_a_kind_of_change_that_is_overlooked_is_noticed(kind: str, monkeypatch: 
         return whole(before, blinded)
 
     monkeypatch.setattr(guard, "_touched", blind)
-    assert _differences(range(30))[2]
+    among = (range(2, 3), Joined, _beyond) if kind == "PeerMembers" else (range(30),)
+    assert _differences(*among)[2]
 
 
 def test_what_becomes_unknown_is_refused() -> None:

@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from ringfence.insight.analyzer import findings, scope, ways
+from ringfence.insight.analyzer import findings, oneway, scope, ways
 from ringfence.insight.analyzer.scope import Path
 from ringfence.insight.analyzer.statements import content_of
 from ringfence.insight.reach.atoms import interval
 from ringfence.insight.reach.exposure import block_of
+from ringfence.insight.reach.journey import There
 from ringfence.model.kinds import SECURITY_GROUP
 from ringfence.policy.compile.security_groups import _match
 from ringfence.policy.packet import Hop, Layer
 from tests.api.ops.harness import ACCOUNT, REGION
+from tests.insight.analyzer import peered_scopes
 from tests.insight.analyzer.scopes import ENI, IGW, Scoped, Tally, run
 
 
@@ -24,6 +26,47 @@ def test_findings_and_specification_agree() -> None:
     assert tally.cases > 800
     assert 0.1 < tally.inside / tally.cases < 0.8, "the generator has lost its balance"
     assert tally.unknown == 0
+
+
+def test_findings_over_a_peering_connection_and_specification_agree() -> None:
+    """PCX-05..PCX-09, SG-52: what leaves by it, enters by it and passes it."""
+    tally = peered_scopes.run(range(10), 3)
+    assert tally.differences == []
+    assert tally.cases > 2000
+    assert 0.1 < tally.inside / tally.cases < 0.8, "the generator has lost its balance"
+    assert tally.unknown == 0
+
+
+def _no_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses that rules name by a group of the peer are taken for what is around them."""
+    monkeypatch.setattr(scope, "_may_be_beyond", lambda _: False)
+
+
+def _beyond_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What leaves must arrive as well."""
+    monkeypatch.setattr(oneway._ToPeer, "_from_peer", lambda self, way, *, direct: (
+        None if super(oneway._ToPeer, self)._from_peer(way, direct=direct) is None else way.peering_id))  # fmt: skip
+
+
+def _anybody_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the far VPC's network ACLs and groups keep back enters all the same."""
+    whole = There.filter
+
+    def filter(self: There, layer: Layer, *rest: Any) -> None:
+        if layer not in (Layer.SG_EGRESS, Layer.NACL_OUT):
+            whole(self, layer, *rest)
+
+    monkeypatch.setattr(There, "filter", filter)
+
+
+@pytest.mark.parametrize("fault", [_no_members, _beyond_asked, _anybody_sends])
+def test_seeded_faults_over_a_peering_connection_are_found(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fault(monkeypatch)
+    try:
+        found = peered_scopes.run(range(12, 16), 3).differences
+    except (AssertionError, StopIteration, RuntimeError) as problem:  # the evaluator knows another way
+        found = [repr(problem)]
+    assert found
 
 
 def _no_excludes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ringfence.insight.analyzer.scope import Path, Scope
 from ringfence.insight.reach.atoms import Interval, code_of, interval
 from ringfence.insight.reach.engine import Engine
+from ringfence.insight.reach.groups import far_name
 from ringfence.insight.reach.places import WIDTH, Port, inside
 from ringfence.policy.ir import Acl, AclEntry, Allow, Group, associated_key
 from ringfence.policy.packet import Hop, Layer, RuleRef
@@ -119,11 +120,14 @@ class Deciding:
         egress = layer is Layer.SG_EGRESS
         filed, naming = self._filed(port, egress=egress)
         rules = filed.to(path.family, self.engine.atom(path.family, remote))
-        if other is not None and naming:
-            carried = set(other.groups)
+        if naming:
+            carried = set(other.groups) if other is not None else set()
+            if egress:  # a peer's IPv6 address, by whatever way
+                for way in self.engine.places.vpcs[port.vpc_id].crossings.values():
+                    carried.update(self.engine.carried_there(way, path.family, remote))
             named = [
                 (order, interval(rule.match), by) for order, rule, by in naming
-                if rule.match.group in carried and rule.match.family in (None, path.family)
+                if not carried.isdisjoint(_names(rule)) and rule.match.family in (None, path.family)
             ]  # fmt: skip
             rules = tuple(sorted((*rules, *named), key=lambda each: each[0]))
         hop = Hop(layer=layer, allowed=True, by=RuleRef(component=port.eni_id), interface=port.eni_id)
@@ -156,6 +160,15 @@ class Deciding:
         rules = filed.to(path.family, self.engine.atom(path.family, remote))
         hop = Hop(layer=layer, allowed=True, by=RuleRef(component=id), interface=port.eni_id)
         return Gate(hop, tuple((span, by) for _, span, by in rules))
+
+
+def _names(rule: Allow) -> Iterator[str]:
+    """The group that a rule names, and its name as one of a peer VPC."""
+    match = rule.match
+    if match.group is not None:
+        yield match.group
+        if match.peer is not None:
+            yield far_name(match.group, match.peer)
 
 
 def _group(engine: Engine, id: str, vpc_id: str) -> Group:

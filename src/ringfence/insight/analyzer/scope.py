@@ -20,7 +20,7 @@ from ringfence.insight.reach.journey import Unmodelled
 from ringfence.insight.reach.peers import joined, leads, leads_to
 from ringfence.insight.reach.places import WIDTH, Crossing, Gateway, Port, ServiceGate, public
 from ringfence.insight.reach.space import Space
-from ringfence.model.kinds import NETWORK_INTERFACE, PEERING_CONNECTION
+from ringfence.model.kinds import INTERNET_GATEWAY, NETWORK_INTERFACE, PEERING_CONNECTION
 from ringfence.model.net import PORTED, Network, PortRange
 from ringfence.model.world import World
 from ringfence.policy.evaluate import within
@@ -77,8 +77,8 @@ def refined(engine: Engine, content: Content) -> Engine:
                 cuts |= {OTHER + protocol, OTHER + protocol + 1}
         for block in (*(header.sources or ()), *(header.destinations or ())):
             blocks[block.version].add(code_of(block))
-    if any(_may_be_peer(entry.destination) for entry in content.match):
-        # whom the egress rules of a VPC name in a peer one, each an atom: what leaves by the connection is by atoms
+    if any(_may_be_beyond(entry.destination) for entry in content.match):
+        # whom the egress rules of a VPC name in a peer one, each an atom: what leaves a VPC is told by atoms
         for members in engine.ir.fragments.values():
             if isinstance(members, PeerMembers):
                 for group in members.groups:
@@ -278,6 +278,8 @@ class Scope:
             return
         for family, own, _ in _known(port, gate):
             for atom, address in self._atoms(family):
+                if address in port.addresses[family]:  # its own, which stays
+                    continue
                 way = self._walk(port, family, own, address)
                 if way is not None and way.end == gate.gateway_id:
                     yield from self._path(port.eni_id, family, own, address, way, atom)
@@ -476,11 +478,12 @@ def _peering(id: str) -> bool:
     return id.startswith(PEERING_CONNECTION.prefix)
 
 
-def _may_be_peer(statement: Statement) -> bool:
-    """Is a peering connection an end that a statement allows?"""
+def _may_be_beyond(statement: Statement) -> bool:
+    """Is a peering connection or an internet gateway an end that a statement allows?"""
     if statement.types is not None:
-        return PCX in statement.types
-    return statement.resources is None or any(_peering(id) for id in statement.resources)
+        return not statement.types.isdisjoint((PCX, IGW))
+    beyond = (PEERING_CONNECTION.prefix, INTERNET_GATEWAY.prefix)
+    return statement.resources is None or any(id.startswith(beyond) for id in statement.resources)
 
 
 def _alone(family: int, address: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +11,22 @@ import pytest
 from ringfence.api.ops.ec2 import access_scope_analyses, access_scopes
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.insight.analyzer import findings
-from ringfence.model.world import World
+from ringfence.model.kinds import (
+    GAP,
+    INSTANCE,
+    NETWORK_INTERFACE,
+    PEERING_CONNECTION,
+    ROUTE_TABLE,
+    SECURITY_GROUP,
+    SUBNET,
+    VPC,
+)
+from ringfence.model.nouns.gap import Gap
+from ringfence.model.world import World, delete, put
 from tests.api.front import Front
-from tests.api.ops.harness import Api
+from tests.api.ops.harness import ACCOUNT, REGION, Api
 from tests.builders import ANY, ident
-from tests.insight.analyzer.test_explanations import IGW, Analyser, arn, e, i
+from tests.insight.analyzer.test_explanations import IGW, PCX, Analyser, arn, e, i
 
 TYPES = {"ResourceStatement": {"ResourceTypes": ["AWS::EC2::InternetGateway"]}}
 INGRESS = {"MatchPaths": [{"Source": TYPES}]}
@@ -214,6 +227,116 @@ def test_through_an_appliance(api: Analyser) -> None:
     assert pairs(found(api, MatchPaths=[{**ends, "ThroughResources": through(e("box"))}])) == {(e("part"), e("plain"))}
     assert found(api, MatchPaths=[ends], ExcludePaths=[{"ThroughResources": through(e("box"))}]) == []
     assert found(api, MatchPaths=[{**ends, "ThroughResources": through(IGW)}]) == []
+
+
+# ---------------------------------------------------------------------- peering connections
+PEERING = {"ResourceStatement": {"ResourceTypes": ["AWS::EC2::VPCPeeringConnection"]}}
+#: `near` may send to the peer, and both may send to what listens on 80 and 443 there
+_IN, _OUT = {(PCX, e("near")), (PCX, e("peer"))}, {(e("near"), PCX), (e("peer"), PCX)}
+_ACROSS = {(e("near"), e("peer")), (e("peer"), e("near"))}
+_ENDS = (e("near"), e("peer"))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [({"Source": PEERING, "Destination": resources(*_ENDS)}, _IN), ({"Source": PEERING, "Destination": resources(e("off"))}, set()),
+     ({"Source": resources(PCX), "Destination": resources(e("near"))}, {(PCX, e("near"))}),
+     ({"Source": resources(arn("vpc-peering-connection", PCX)), "Destination": resources(*_ENDS)}, _IN),
+     ({"Source": resources("pcx-0123456789abcdef0")}, set()), ({"Destination": resources("pcx-0123456789abcdef0")}, set()),
+     ({"Destination": PEERING}, _OUT), ({"Destination": resources(PCX), "Source": resources(*_ENDS)}, _OUT),
+     ({"Source": resources(e("open")), "Destination": PEERING}, set()),
+     ({"Source": resources(e("near")), "ThroughResources": [PEERING]}, {(e("near"), e("peer")), (e("near"), PCX)}),
+     *(({"Source": resources(*_ENDS), "Destination": resources(*_ENDS), "ThroughResources": [each]}, _ACROSS)
+       for each in (PEERING, resources(PCX), resources(arn("vpc-peering-connection", PCX)))),
+     ({"Source": TYPES, "ThroughResources": [PEERING]}, set()), ({"Source": PEERING, "Destination": TYPES}, set())],
+)  # fmt: skip
+def test_peering_connections(api: Analyser, path: dict[str, Any], expected: set[tuple[str, str]]) -> None:
+    """As ends, and on the way (PCX-05..PCX-07)."""
+    assert pairs(found(api, MatchPaths=[path])) == expected
+
+
+def test_what_a_peer_sends_in_begins_at_the_connection(api: Analyser) -> None:
+    """The rules shown are this side's; headers and excludes as for other ends."""
+    header = {
+        "PacketHeaderStatement": {
+            "Protocols": ["tcp"],
+            "SourceAddresses": ["10.8.0.0/24"],
+            "DestinationPorts": ["80-90"],
+        }
+    }
+    path = {"Source": {**PEERING, **header}, "Destination": resources(e("near"))}
+    (finding,) = found(api, MatchPaths=[path])
+    assert [part["Component"]["Id"].split("-")[0] for part in finding] == ["pcx", "acl", "sg", "eni"]
+    assert finding[0]["OutboundHeader"]["SourceAddresses"] == ["10.8.0.10/32"]
+    assert finding[0]["OutboundHeader"]["DestinationPortRanges"] == [{"From": 80, "To": 80}]
+    assert found(api, MatchPaths=[path], ExcludePaths=[{"ThroughResources": [PEERING]}]) == []
+    other = {"PacketHeaderStatement": {"SourceAddresses": ["10.8.0.11"]}}  # nobody who runs has it
+    assert found(api, MatchPaths=[{**path, "Source": {**PEERING, **other}}]) == []
+
+
+def test_what_leaves_by_a_connection_ends_there(api: Analyser) -> None:
+    """To any address of the peer's blocks, as behind a gateway: what is open there is not looked at."""
+    header = {"PacketHeaderStatement": {"Protocols": ["tcp"]}}
+    path = {"Source": resources(e("near")), "Destination": {**PEERING, **header}}
+    (finding,) = found(api, MatchPaths=[path])
+    assert [part["Component"]["Id"].split("-")[0] for part in finding] == ["eni", "sg", "acl", "rtb", "pcx"]
+    assert finding[0]["OutboundHeader"]["DestinationAddresses"] == ["10.8.0.0/16"]
+
+
+def test_nothing_of_another_accounts_vpc_is_shown() -> None:
+    """Its interfaces, rules and elements that are not known: the connection stands for them."""
+    theirs = {
+        ident("vpc", "peer"),
+        ident("subnet", "peer"),
+        ident("sg", "peer"),
+        ident("rtb", "peer"),
+        e("peer"),
+        i("peer"),
+    }
+    world = foreign_peer()
+    for path, ends in (({"Source": PEERING}, PCX), ({"Destination": PEERING}, e("near"))):
+        shown = found(Analyser(world), MatchPaths=[path])
+        assert {finding[0]["Component"]["Id"] for finding in shown} == {ends}
+        assert not any(id in json.dumps(shown) for id in theirs)
+    gap = Gap(
+        id="gap-1",
+        owner_id="444455556666",
+        region=REGION,
+        vpc_id=ident("vpc", "peer"),
+        element="nat-0123",
+        why="not modelled",
+    )
+    api = Analyser(world.apply(put(GAP, gap)))
+    done = start(api, create(api, MatchPaths=[{"Source": PEERING}]))
+    assert (done["FindingsFound"], done["WarningMessage"].split()[0]) == ("unknown", PCX)
+    assert "nat-0123" not in done["WarningMessage"]
+
+
+def foreign_peer() -> World:
+    """The site, its peer VPC another account's."""
+    world = Analyser().world
+    for kind in (VPC, SUBNET, SECURITY_GROUP, ROUTE_TABLE, NETWORK_INTERFACE, INSTANCE):
+        rows = [row for row in world.all(kind) if ident("vpc", "peer") in (row.id, getattr(row, "vpc_id", None))]
+        world = world.apply(put(kind, *(replace(row, owner_id="444455556666") for row in rows)))
+    pcx = world.get(PEERING_CONNECTION, PCX)
+    theirs = replace(pcx.accepter, owner_id="444455556666")
+    return world.apply(put(PEERING_CONNECTION, replace(pcx, accepter=theirs)))
+
+
+@pytest.mark.parametrize("side", ["Source", "Destination"])
+def test_a_connection_that_is_not_known_leaves_the_answer_open(side: str) -> None:
+    """One to a VPC that is not in an import is an element that is not modelled."""
+    gap = Gap(
+        id="gap-1", owner_id=ACCOUNT, region=REGION, vpc_id=ident("vpc", "main"), element="pcx-0123", why="not modelled"
+    )
+    api = Analyser(Analyser().world.apply(delete(PEERING_CONNECTION, PCX)).apply(put(GAP, gap)))
+    done = start(api, create(api, MatchPaths=[{side: PEERING}]))
+    assert (done["FindingsFound"], done["WarningMessage"].split()[0]) == ("unknown", "pcx-0123")
+
+
+def test_amazons_scopes_see_peers(api: Analyser) -> None:
+    for name, pair in (("AWS-VPC-Ingress", (PCX, e("near"))), ("AWS-VPC-Egress", (e("near"), PCX))):
+        assert pair in pairs(found(api, **access_scopes.AMAZON[f"{name} (Amazon created)"]))
 
 
 def test_every_protocol_matches_when_none_is_named(api: Analyser) -> None:
