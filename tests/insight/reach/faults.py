@@ -118,17 +118,16 @@ def references_ignored(patch: pytest.MonkeyPatch) -> None:
 def references_hold_behind_an_appliance(patch: pytest.MonkeyPatch) -> None:
     true = Walk._groups
 
-    def wrong(self: Walk, layer: Layer, port: Any, *, egress: bool, direct: bool) -> None:
-        true(self, layer, port, egress=egress, direct=True)
+    def wrong(self: Walk, layer: Layer, port: Any, *, egress: bool, direct: bool, over: Any = None) -> None:
+        true(self, layer, port, egress=egress, direct=True, over=over)
 
     patch.setattr(Walk, "_groups", wrong)
 
 
 @fault
 def only_the_first_group_counts(patch: pytest.MonkeyPatch) -> None:
-    true = GroupSet._ways
-    patch.setattr(GroupSet, "_ways", lambda self, egress: true(self, egress)[:1])
-    patch.setattr(GroupSet, "untracked", lambda *_: 0)
+    true = GroupSet.__init__
+    patch.setattr(GroupSet, "__init__", lambda self, tables: true(self, tables[:1]))
 
 
 @fault
