@@ -6,7 +6,7 @@
 PORT ?= 4566
 VENV := .venv/bin
 
-.PHONY: setup run test check format lock docs differential iam-differential reach-differential reach-smt kernel-differential bench clean
+.PHONY: setup run test check format lock docs differential iam-differential reach-differential reach-smt kernel-differential faults bench clean
 
 setup:
 	@scripts/setup.sh
@@ -44,6 +44,12 @@ kernel-differential: setup
 
 reach-smt: setup
 	$(VENV)/python -m tests.differential.run_smt
+
+# every seeded fault, mutant and change by hand, of which CI has a part
+faults: setup
+	TAMPERS=all $(VENV)/python -m pytest -n 2 --dist loadfile tests/insight/reach/test_faults.py tests/differential/test_faults.py \
+	    tests/differential/test_iam.py tests/dataplane/verify/test_faults.py tests/api/wire/test_documents.py \
+	    tests/api/wire/test_codec_mutants.py tests/insight/analyzer/test_guard.py tests/e2e/test_ends.py tests/kernel/test_verify.py
 
 iam-differential: setup
 	$(VENV)/python -m tests.differential.iam_run

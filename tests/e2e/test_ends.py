@@ -21,6 +21,7 @@ import pytest
 
 from tests.cli.serving import COMMAND, SOURCE, Host, Server
 from tests.e2e.test_survival import GIVEN, processes, web_server
+from tests.sampling import part
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(120)]
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -145,14 +146,14 @@ def whole(host: tuple[Host, tuple[str, ...]], request: pytest.FixtureRequest) ->
     made.close()
 
 
-@pytest.mark.parametrize("killed", KILLS)
+@pytest.mark.parametrize("killed", part(KILLS, 3))
 @pytest.mark.parametrize("whole", ["ephemeral"], indirect=True)
 def test_nothing_outlives_an_ephemeral_server(whole: Whole, killed: str) -> None:
     whole.kill(*killed.split())
     assert within(10, lambda: not remaining(whole.started)), remaining(whole.started)
 
 
-@pytest.mark.parametrize("killed", KILLS)
+@pytest.mark.parametrize("killed", part(KILLS, 3))
 @pytest.mark.parametrize("whole", ["persistent"], indirect=True)
 def test_keeper_and_guests_alone_outlive_a_persistent_server(whole: Whole, killed: str) -> None:
     """Commands that were brought in end with the agent; what they started in the guest is the guest's."""

@@ -15,6 +15,7 @@ import pytest
 
 from ringfence.api.wire import model, query, xml
 from tests.api.wire.cases import Cases, misnamed, parsed, read, sent, written
+from tests.sampling import part
 
 #: name -> (module, original text, changed text)
 MUTANTS: dict[str, tuple[ModuleType, str, str]] = {
@@ -88,7 +89,7 @@ def _survives(reader: Any, writer: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", part(MUTANTS))
 def test_the_round_trip_kills_the_mutant(name: str) -> None:
     original, old, new = MUTANTS[name]
     mutant = _mutated(original, old, new)

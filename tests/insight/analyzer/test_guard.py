@@ -21,6 +21,7 @@ from tests.differential import generator
 from tests.insight.analyzer.peered_scopes import Joined
 from tests.insight.analyzer.scopes import Scoped, Tally
 from tests.insight.analyzer.test_explanations import Analyser
+from tests.sampling import part
 
 
 def _everything(before: tuple[World, Engine], after: tuple[World, Engine], content: Any) -> bool:
@@ -128,7 +129,7 @@ def test_the_shortcut_misses_nothing_of_peers() -> None:
     assert opening >= 3
 
 
-@pytest.mark.parametrize("kind", ["Group", "Acl", "RouteTable", "Interface", "PeerMembers"])
+@pytest.mark.parametrize("kind", part(["Group", "Acl", "RouteTable", "Interface", "PeerMembers"]))
 def test_a_kind_of_change_that_is_overlooked_is_noticed(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = guard._touched
 
