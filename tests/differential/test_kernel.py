@@ -2,7 +2,7 @@
 
 Random VPCs are built over the API on a running server with guests; every conversation is judged from the server's own rows and
 then sent; every other VPC has flow logs, every fourth prefix lists in rules and routes, and every fourth a peer.
-At least 2,000 real-packet cases; `make kernel-differential` sends more than 5,000.
+About 1,000 real-packet conversations; `make kernel-differential` sends more than 5,000.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ringfence.store.sqlite import _rows
 from tests.differential import directed, generator
 from tests.e2e.lab import Lab
 
-SITES, CASES_PER_SITE, TIMEOUT = int(os.environ.get("KERNEL_SITES", "16")), 130, 0.3
+SITES, CASES_PER_SITE, TIMEOUT = int(os.environ.get("KERNEL_SITES", "8")), 130, 0.3
 AIMS = {1: directed.listed, 2: directed.peered}  # by the site's number modulo 4
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(40 * SITES)]
 
@@ -187,6 +187,6 @@ def test_the_kernel_agrees(lab: Lab) -> None:
         f"{cases} conversations in {SITES} VPCs, {delivered} delivered, {again} asked again, {len(problems)} differences"
     )
     assert problems == []
-    assert cases >= 2000
+    assert cases >= 125 * SITES
     assert again < cases * 0.02
     assert delivered > cases * 0.05
