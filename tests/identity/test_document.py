@@ -94,6 +94,7 @@ def test_refused_with_the_sentence_and_the_place(text: str, message: str, place:
          'Invalid principal in policy: "SERVICE":"ec2"'),
         (K.TRUST, statement(action="sts:AssumeRole", resource=None, Principal={"User": "ec2"}), SYNTAX),
         (K.RESOURCE, statement(), "Missing required field Principal"),
+        (K.ENDPOINT, statement(), "Missing required field Principal"),  # VPE-07
         (K.RESOURCE_CONTROL, statement(Principal={"AWS": "111122223333"}),
          'The Principal of a resource control policy must be "*".'),
         (K.SERVICE_CONTROL, statement(Principal="*"), "Policy document should not specify a principal."),
@@ -116,7 +117,6 @@ def test_what_a_kind_forbids(kind: DocumentKind, given: dict[str, Any], message:
         (K.TRUST, statement(action="sts:AssumeRoleWithWebIdentity", resource=None, Principal={
             "Federated": "arn:aws:iam::111122223333:oidc-provider/example.com"})),
         (K.RESOURCE, statement(NotPrincipal={"AWS": "arn:aws:sts::111122223333:assumed-role/a/b"})),
-        (K.ENDPOINT, statement()),
         (K.ENDPOINT, statement(Principal="*")),
         (K.RESOURCE_CONTROL, statement("Deny", Principal="*")),
     ],

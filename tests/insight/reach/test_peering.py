@@ -11,7 +11,9 @@ from ringfence.insight.flowlogs.records import Direction, Observation
 from ringfence.insight.reach.diff import diff
 from ringfence.insight.reach.engine import Engine, number_to_address
 from ringfence.insight.reach.peers import across
+from ringfence.insight.reach.probe import probe_request
 from ringfence.insight.reach.report import Reporter
+from ringfence.model.kinds import NETWORK_INTERFACE
 from ringfence.model.nouns.peering import PeeringStatus
 from ringfence.model.world import World
 from ringfence.policy.compile import compile_world
@@ -96,3 +98,20 @@ def test_fl_37_traffic_path(to: str, expected: int) -> None:
         destination=ip_address(to), protocol=17, packets=1, octets=30, first=0.0, last=0.0,
     )  # fmt: skip
     assert way(MADE, facts, seen) == (expected, None)
+
+
+def test_a_probe_listens_where_its_packet_arrives() -> None:
+    """Two peers may have the same address: the routes of the sender's subnet tell which is meant (PCX-05)."""
+    ir = compile_world(MADE)
+    seen = set()
+    for eni in MADE.all(NETWORK_INTERFACE):
+        for other in MADE.all(NETWORK_INTERFACE):
+            if eni.vpc_id == other.vpc_id or not (eni.addresses and other.addresses):
+                continue
+            a, b = str(eni.addresses[0]), str(other.addresses[0])
+            arrived = exchange(ir, packet(a, b, "udp", 80), eni.id).there.at
+            if any(arrived == each.id and each.vpc_id != eni.vpc_id for each in MADE.all(NETWORK_INTERFACE)):
+                asked = probe_request(MADE, {"source": eni.id, "destination": b, "protocol": "udp", "port": 80})
+                assert asked["to"] == {"kind": "interface", "id": arrived}
+                seen.add((eni.id, arrived))
+    assert len(seen) > 3

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ringfence.insight.reach.trace import TargetError, endpoints, packet_of
-from ringfence.model.kinds import NETWORK_INTERFACE
+from ringfence.model.kinds import NETWORK_INTERFACE, PEERING_CONNECTION, ROUTE_TABLE, SUBNET
 from ringfence.model.net import Address
 from ringfence.model.nouns.network_interface import NetworkInterface
+from ringfence.model.nouns.peering import PeeringStatus
 from ringfence.model.world import World
 from ringfence.policy.compile.edge import public_addresses
-from ringfence.policy.evaluate import INTERNET
+from ringfence.policy.compile.routing import route_table, subnet
+from ringfence.policy.evaluate import INTERNET, longest
 
 
 def place_of(world: World, target: str, found: NetworkInterface | Address) -> dict[str, str]:
@@ -28,8 +31,7 @@ def probe_request(world: World, request: dict[str, Any]) -> dict[str, Any]:
     """The agent's request. TargetError, ValueError when it makes no sense."""
     source, sender, target, named = endpoints(world, request)
     packet = packet_of(request, sender, target)
-    vpc_id = None if source == INTERNET else world.get(NETWORK_INTERFACE, source).vpc_id
-    receiver, inner = _receiver(world, vpc_id, target, named, str(request["destination"]))
+    receiver, inner = _receiver(world, source, target, named, str(request["destination"]))
     return {
         "from": {"kind": "host", "id": str(sender)} if source == INTERNET else {"kind": "interface", "id": source},
         "to": receiver,
@@ -48,10 +50,10 @@ def probe_request(world: World, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _receiver(
-    world: World, vpc_id: str | None, target: Address, named: str | None, given: str
+    world: World, source: str, target: Address, named: str | None, given: str
 ) -> tuple[dict[str, str] | None, Address]:
-    """Who has the address: an interface of the sender's VPC, one with that public address, or an outside host."""
-    if vpc_id is not None:
+    """Who has the address: an interface of the sender's VPC or of a peer, one with that public address, or an outside host."""
+    for vpc_id in _near(world, source, target):
         for eni in world.by(NETWORK_INTERFACE, "address", f"{vpc_id}/{target}"):
             return {"kind": "interface", "id": eni.id}, target
     for eni in world.all(NETWORK_INTERFACE):
@@ -65,3 +67,17 @@ def _receiver(
     if given.startswith("internet:"):
         return {"kind": "host", "id": str(target)}, target
     return None, target
+
+
+def _near(world: World, source: str, target: Address) -> Iterator[str]:
+    """The VPCs where a private address of a packet may be: the sender's; the peer that its subnet's routes lead to; and, as an
+    appliance may pass it on, every other peer (PCX-05)."""
+    eni = world.find(NETWORK_INTERFACE, source)
+    if eni is None:
+        return
+    yield eni.vpc_id
+    table = route_table(world, world.get(ROUTE_TABLE, subnet(world, world.get(SUBNET, eni.subnet_id)).table_id))
+    route = longest(table.routes, target)
+    ways = [way for way in world.by(PEERING_CONNECTION, "vpc", eni.vpc_id) if way.status is PeeringStatus.ACTIVE]
+    for way in sorted(ways, key=lambda way: route is None or way.id != route.target):
+        yield way.far_side(eni.vpc_id).vpc_id
