@@ -4,7 +4,6 @@ Documents (IAM User Guide): [E] "Policy evaluation logic" with "How AWS enforcem
 [X] "Cross-account policy evaluation logic", [C] "IAM JSON policy elements: Condition operators", [S] "Set operators for
 multivalued context keys", [V] "IAM policy elements: Variables and tags", [P] "Principal", [N] "NotPrincipal",
 [R] "Resource"; Organizations User Guide: [O] "SCP evaluation", "RCP evaluation". Rows IAM-14 to IAM-28.
-
 Raises ValueError or KeyError for a text that is no policy: what is stored has been validated.
 """
 
@@ -76,7 +75,8 @@ class _Asking:
 
 def _about(question: Question, target: Target, policies: Policies) -> Effect:
     ask, who = _Asking(question, target, policies), question.principal
-    exempt = _service_linked(who)  # [O] "SCPs do not affect any service-linked role", RCPs neither
+    issuer = (who.session.issuer_arn if who.session is not None else None) or ""
+    exempt = ":role/aws-service-role/" in issuer  # [O] "SCPs do not affect any service-linked role", RCPs neither
     scps = () if exempt or who.kind not in _IN_AN_ACCOUNT else policies.service_control
     rcps = () if exempt else policies.resource_control
     resource = () if target.policy is None else (target.policy,)
@@ -97,8 +97,7 @@ def _about(question: Question, target: Target, policies: Policies) -> Effect:
 
 
 def _admits(statement: Statement, who: Principal) -> bool:
-    """PrivateLink Guide, "Control access to VPC endpoints using endpoint policies", of gateway endpoints: an account as principal
-    means "the account root user only, and not all users and roles for the account" (VPE-10)."""
+    """PrivateLink Guide, of gateway endpoints: an account as principal means "the account root user only" (VPE-10)."""
     return who.kind is PrincipalKind.ROOT or _named(statement, who) != {"account"}
 
 
@@ -120,11 +119,6 @@ def _granted(ask: _Asking, ways: set[str]) -> bool:
         return False
     # [E] "Resource-based policies and implicit denies in other policy types (same account)"
     return "direct" in ways or ("issuer" in ways and bounded and in_session) or own
-
-
-def _service_linked(who: Principal) -> bool:
-    issuer = who.session.issuer_arn if who.session is not None else None
-    return issuer is not None and ":role/aws-service-role/" in issuer
 
 
 # --------------------------------------------------------------------------------------------------------- who is named
