@@ -15,7 +15,7 @@ run: setup
 	@PORT=$(PORT) scripts/run.sh
 
 test: setup check
-	$(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=40 -m "not slow"
+	$(VENV)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=40 -m "not slow"
 
 check: setup
 	$(VENV)/ruff format --check src tests bench examples scripts
