@@ -49,7 +49,9 @@ reach-smt: setup
 faults: setup
 	TAMPERS=all $(VENV)/python -m pytest -n 2 --dist loadfile tests/insight/reach/test_faults.py tests/differential/test_faults.py \
 	    tests/differential/test_iam.py tests/dataplane/verify/test_faults.py tests/api/wire/test_documents.py \
-	    tests/api/wire/test_codec_mutants.py tests/insight/analyzer/test_guard.py tests/e2e/test_ends.py tests/kernel/test_verify.py
+	    tests/api/wire/test_codec_mutants.py tests/insight/analyzer tests/e2e/test_ends.py tests/kernel/test_verify.py \
+	    tests/e2e/test_hostile_guests.py tests/kernel/test_any_path.py tests/kernel/test_mid_conversation.py \
+	    tests/insight/reach/test_smt.py tests/identity/analysis/test_checks.py
 
 iam-differential: setup
 	$(VENV)/python -m tests.differential.iam_run

@@ -22,7 +22,7 @@ def _nothing_compiled() -> Iterator[None]:
         remembered.cache_clear()
 
 
-@pytest.mark.parametrize("start", range(0, 8800, 2200))
+@pytest.mark.parametrize("start", part(range(0, 8800, 2200), 2))
 def test_specification_and_evaluator_agree(start: int) -> None:
     tally = run(range(start, start + 2200))
     assert tally.differences == []

@@ -10,6 +10,7 @@ import pytest
 from ringfence.dataplane.memory import available
 from tests.e2e.lab import Lab, Row, permission
 from tests.e2e.test_robustness import child
+from tests.sampling import part
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 
@@ -162,7 +163,7 @@ time.sleep(15)
 }
 
 
-@pytest.mark.parametrize("hog", HOGS)
+@pytest.mark.parametrize("hog", part(HOGS))
 def test_a_memory_hog_is_stopped_and_the_others_live_on(pair: Lab, hog: str) -> None:
     """It ends before it has had its way; its neighbours, the agent and the host do not notice."""
     life = "[ -e /tmp/life ] || cat /proc/sys/kernel/random/uuid > /tmp/life; cat /tmp/life"

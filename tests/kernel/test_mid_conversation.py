@@ -35,6 +35,7 @@ from tests.kernel.worlds import (
     udp,
     vpc,
 )
+from tests.sampling import part
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(180)]
 
@@ -149,7 +150,7 @@ def conversation(seed: int) -> Iterator[str]:
             yield f"seed {seed}: {delivered} delivered: proves little"
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", part(range(8)))
 def test_the_kernel_agrees_in_the_middle_of_conversations(seed: int) -> None:
     assert not list(conversation(seed))
 

@@ -18,6 +18,7 @@ from ringfence.policy.packet import Hop, Layer
 from tests.api.ops.harness import ACCOUNT, REGION
 from tests.insight.analyzer import peered_scopes
 from tests.insight.analyzer.scopes import ENI, IGW, Scoped, Tally, run
+from tests.sampling import part
 
 
 def test_findings_and_specification_agree() -> None:
@@ -59,7 +60,7 @@ def _anybody_sends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(There, "filter", filter)
 
 
-@pytest.mark.parametrize("fault", [_no_members, _beyond_asked, _anybody_sends])
+@pytest.mark.parametrize("fault", part([_no_members, _beyond_asked, _anybody_sends]))
 def test_seeded_faults_over_a_peering_connection_are_found(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     fault(monkeypatch)
     try:
@@ -91,7 +92,7 @@ def _blocks_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ways, "own_blocks", lambda _, family, atom, __: [block_of(family, atom)])
 
 
-@pytest.mark.parametrize("fault", [_no_excludes, _every_resource, _no_addresses, _blocks_whole])
+@pytest.mark.parametrize("fault", part([_no_excludes, _every_resource, _no_addresses, _blocks_whole]))
 def test_seeded_faults_are_found(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     fault(monkeypatch)
     assert run(range(12), 3).differences
