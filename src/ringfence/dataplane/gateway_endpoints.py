@@ -16,8 +16,9 @@ from ringfence.dataplane import linux, topology
 from ringfence.dataplane.nftables.apply import Filter
 from ringfence.dataplane.nftables.assembly import ServiceTables
 from ringfence.dataplane.plan import endpoint_link, endpoint_ns, vpc_ns
+from ringfence.dataplane.router import quietly
 from ringfence.dataplane.slices import VpcSlice
-from ringfence.dataplane.topology import Routes, TopologyError, run_batch
+from ringfence.dataplane.topology import Routes, run_batch
 from ringfence.dataplane.verify import wanted
 from ringfence.dataplane.verify.wanted import Location
 from ringfence.model import endpoints
@@ -63,7 +64,7 @@ class GatewayEndpoints:
         os.close(held.netns)
         vpc_id, name = held.endpoint.vpc_id, endpoint_link(endpoint_id)
         if vpc_ns(vpc_id) in topology.namespaces():
-            _quietly(vpc_ns(vpc_id), f"link del {name}")  # sockets may keep the namespace alive: nothing gets there
+            quietly(vpc_ns(vpc_id), f"link del {name}")  # sockets may keep the namespace alive: nothing gets there
         topology.drop_namespace(endpoint_ns(endpoint_id))
         return vpc_id, name
 
@@ -96,7 +97,7 @@ class GatewayEndpoints:
             topology.drop_namespace(name)
             fresh = True
         if fresh:
-            _quietly(router, f"link del {endpoint_link(endpoint.endpoint_id)}")
+            quietly(router, f"link del {endpoint_link(endpoint.endpoint_id)}")
             topology.make_namespace(name)
         netns = topology.open_namespace(name)
         held = Held(endpoint, (), netns, Filter(netns, ServiceTables), Routes(name, "main", set() if fresh else None))
@@ -133,11 +134,3 @@ def listening(address: str) -> socket.socket:
     sock.bind((address, endpoints.PORT))
     sock.listen(BACKLOG)
     return sock
-
-
-def _quietly(netns: str, line: str) -> None:
-    """A command whose target may be gone already."""
-    try:
-        run_batch(netns, [line])
-    except TopologyError as problem:
-        log.debug("%s", problem)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
@@ -17,7 +16,7 @@ from ringfence.policy.packet import Packet
 from ringfence.policy.spec import verdict as spec
 from tests.differential import generator
 from tests.differential.compare import Peered
-from tests.insight.analyzer.scopes import End, Given, Scoped, Tally, _holds, _matches
+from tests.insight.analyzer.scopes import End, Given, Scoped, Tally, _holds, _matches, main
 
 PCX = "AWS::EC2::VPCPeeringConnection"
 
@@ -144,9 +143,4 @@ def run(seeds: range, scopes: int, packets: int = 40) -> Tally:
 
 
 if __name__ == "__main__":
-    first, last, scopes = (int(text) for text in sys.argv[1:4])
-    done = run(range(first, last), scopes)
-    print(f"{done.cases} packets, {done.inside} in findings, {done.findings} findings, {done.unknown} scopes unknown, "
-          f"{len(done.differences)} differences")  # fmt: skip
-    print("\n".join(done.differences[:3])[:3000])
-    sys.exit(bool(done.differences))
+    main(run)

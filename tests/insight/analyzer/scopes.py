@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any
@@ -297,10 +297,15 @@ def run(seeds: range, scopes: int, packets: int = 60) -> Tally:
     return tally
 
 
-if __name__ == "__main__":
+def main(play: Callable[[range, int], Tally]) -> None:
+    """FIRST LAST SCOPES from the command line: plays them and says what came of it."""
     first, last, scopes = (int(text) for text in sys.argv[1:4])
-    done = run(range(first, last), scopes)
+    done = play(range(first, last), scopes)
     print(f"{done.cases} packets, {done.inside} in findings, {done.findings} findings, {done.unknown} scopes unknown, "
           f"{len(done.differences)} differences")  # fmt: skip
     print("\n".join(done.differences[:3])[:3000])
     sys.exit(bool(done.differences))
+
+
+if __name__ == "__main__":
+    main(run)
