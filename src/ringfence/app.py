@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import logging
 import os
-import shutil
 import signal
 import socket
 import sqlite3
-import stat
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import ringfence.api.ops.accessanalyzer
@@ -32,7 +27,7 @@ import ringfence.api.ops.organizations
 import ringfence.api.ops.ram
 import ringfence.api.ops.s3
 import ringfence.api.ops.sts  # noqa: F401  fills the registry
-from ringfence import alarms, deliveries, expiry, fips, flow_firehose, flow_history, key_upkeep, keyfile, notes
+from ringfence import alarms, deliveries, directories, expiry, flow_firehose, flow_history, key_upkeep, keyfile, notes
 from ringfence.accounts import Accounts
 from ringfence.api import rehearsal
 from ringfence.api.bucket_sealing import ServiceKeys
@@ -48,13 +43,13 @@ from ringfence.api.ops.ec2 import (
     network_insights_analyses,
     peering_views,
 )
-from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.outside import ConsoleOutput
 from ringfence.api.pipeline import Pipeline
 from ringfence.api.server import server
 from ringfence.api.throttle import Rates
 from ringfence.api.tls import Certificate, CertificateProblem, Watch
 from ringfence.api.wire import model
+from ringfence.banner import banner
 from ringfence.certificates import Authority
 from ringfence.console import NO_PLANE, Console, Plane
 from ringfence.control import ControlServer
@@ -77,7 +72,7 @@ from ringfence.model.nouns.flow_log import CLOUD_WATCH, FIREHOSE, S3
 from ringfence.model.nouns.trail import BucketEncryption, DigestKey
 from ringfence.model.quotas import LAB, Limits
 from ringfence.model.world import Change, World, put
-from ringfence.settings import Root, Settings, SettingsError, root_of
+from ringfence.settings import Settings, SettingsError, root_of
 from ringfence.store.buckets import BucketFiles
 from ringfence.store.events import EventStore
 from ringfence.store.flows import FlowStore
@@ -186,8 +181,8 @@ class Installation:
         if settings.ready_file:
             settings.ready_file.unlink(missing_ok=True)
         self.listener = end.enter_context(_listen(settings.host, settings.port))
-        self.data = settings.data or _scratch(end)
-        self.run_directory = _directories(self.data)
+        self.data = settings.data or directories.scratch(end)
+        self.run_directory = directories.make(self.data)
         self.sealer = keyfile.sealer_of(self.data)
         self.store = SqliteStore(
             self.data / "ringfence.db", durable=not settings.ephemeral, audit_key=keyfile.audit_key(self.data),
@@ -515,89 +510,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise SettingsError(f"cannot listen on {host}:{port} ({why}): choose another --listen") from None
 
 
-def _scratch(end: ExitStack) -> Path:
-    """A private directory that goes with the process."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or None
-    parent = Path(base if base and os.access(base, os.W_OK) else tempfile.gettempdir())
-    for left in parent.glob("ringfence-*"):
-        _sweep(left)
-    path = Path(tempfile.mkdtemp(prefix="ringfence-", dir=parent))
-    end.callback(shutil.rmtree, path, ignore_errors=True)
-    return path
-
-
-def _sweep(left: Path) -> None:
-    """Remove the scratch directory of an ephemeral installation that was killed: ours, a minute old, and not locked."""
-    try:
-        about = left.stat(follow_symlinks=False)
-        if about.st_uid != os.geteuid() or about.st_mtime > time.time() - 60 or not stat.S_ISDIR(about.st_mode):
-            return
-        held = os.open(left / "ringfence.lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:  # not one of ours, or gone meanwhile
-        return
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(left, ignore_errors=True)
-    except BlockingIOError:
-        return  # it runs
-    finally:
-        os.close(held)
-
-
-def _directories(data: Path) -> Path:
-    """The run directory inside the data directory; both are private. SettingsError when they cannot be made."""
-    run = data / "run"
-    try:
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        run.mkdir(exist_ok=True, mode=0o700)
-        probe = run / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as problem:
-        raise SettingsError(f"cannot use the data directory {data}: {problem.strerror}") from None
-    if len(os.fsencode(run / "keeper.sock")) > 100:  # a unix socket's path has 107 bytes
-        raise SettingsError(f"the path of the data directory is too long for unix sockets: {data}")
-    return run
-
-
 def _imported(network: Network) -> str:
     """What of the network will not be enforced as it was."""
     away = sorted(network.notes.not_modelled)
     return f"packets by way of {', '.join(away)} are dropped: not modelled" if away else "all of it is enforced"
-
-
-def _rates_line(factor: float | None) -> str:
-    if factor is None:
-        return "NOT enforced: request rates (--rate-limits off)"
-    times = "AWS's" if factor == 1 else f"{factor:g} times AWS's"
-    return f"enforced: request rates of each account, {times} (--rate-limits aws|off|FACTOR)"
-
-
-def banner(settings: Settings, root: Root, plane: str) -> list[str]:
-    """What is served and kept, and what is enforced and what is not."""
-    lines = [f"Ringfence serves {len(OPERATIONS)} operations on {settings.endpoint} (account {root.account_id})"]
-    if root.made:
-        kept = "" if settings.ephemeral else "shown once; "
-        lines.append(f"root key {root.access_key}  secret {root.secret_key}  ({kept}`ringfence env` has it)")
-    lines.append(
-        "kept: nothing; the end of this process forgets everything (--ephemeral, written without fsync)"
-        if settings.ephemeral
-        else f"kept in {settings.data}: every change is on disk before its reply"
-    )
-    if settings.tls_names:
-        lines.append(
-            f"TLS: a certificate of its own authority for {', '.join(settings.tls_names)}; `ringfence env` has the CA"
-        )
-    lab = " (lab quotas: more VPCs, gateways and addresses)" if settings.lab else ""
-    lines.append(f"enforced: Signature Version 4, IAM policies and audit on every call, every quota{lab}")
-    lines.append(_rates_line(settings.rate_factor))
-    lines += fips.statement(fips.modes()) if settings.fips else []
-    lines.append(
-        "NOT enforced: packets (no data plane); instances are records only"
-        if plane == "none"
-        else f"enforced: security groups, network ACLs, routes, internet gateways, VPC peering on real packets ({plane})"
-    )
-    if plane != "none":
-        lines.append("instances reach the AWS APIs by their usual names, through an internet gateway (docs/adr/0009)")
-    lines.append("not yet: NAT gateways" if plane != "none" else "not here: flow logs; not yet: NAT gateways")
-    return lines
