@@ -49,6 +49,9 @@ def test_import_as_json_and_as_a_snapshot(partial: Path, tmp_path: Path, capsys:
     assert main(["import", str(partial), "--json", "-o", str(file)]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["unknown_fields"], report["whole"]) == ({"Vpcs.Colour": 1}, False)
+    assert main(["import", "snapshot", str(file)]) == 0
+    assert main(["import", "aws-describe", str(partial)]) == 0
+    capsys.readouterr()
     assert main(["snapshot", "--from", str(file)]) == 0
     assert capsys.readouterr().out == file.read_text()
 
@@ -59,6 +62,8 @@ def test_import_as_json_and_as_a_snapshot(partial: Path, tmp_path: Path, capsys:
         (["import", "{tmp}/nothing"], "there is no"),
         (["import", "{tmp}/bad.json"], "no JSON"),
         (["import", "{tmp}/other.json"], "no form"),
+        (["import", "terraform-plan", "{tmp}/recording"], "not terraform-plan, but recorded output"),
+        (["import", "snapshot", "{tmp}/recording"], "not snapshot, but recorded output"),
         (["import", "{tmp}/recording", "--account-id", "12"], "12 digits"),
         (["import", "{tmp}/recording", "--region", "moon"], "unknown Region"),
         (["import", "{tmp}/recording", "-o", "{tmp}/no/where"], "cannot write"),

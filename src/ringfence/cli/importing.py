@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ringfence.cli.common import add_endpoint, show_json, write_text
+from ringfence.cli.common import CommandError, add_endpoint, show_json, write_text
 from ringfence.cli.networks import add_from, add_import_options, imported, network_of
 
 if TYPE_CHECKING:
@@ -15,11 +15,23 @@ if TYPE_CHECKING:
     from ringfence.model.kinds import Kind
 
 
+#: the word on the command line, and what a network's sources are called
+FORMS = {
+    "aws-describe": "recorded output",
+    "terraform-plan": "Terraform plan",
+    "terraform-state": "Terraform state",
+    "snapshot": "snapshot",
+}
+
+
 def add(commands: Any) -> None:
     read = commands.add_parser(
         "import",
         help="read a network from recorded `aws ec2 describe-*` output, Terraform, or a snapshot",
         description="Read a network and say what was understood, left aside and not known. Exit 0; with --strict 1 unless all was.",
+    )
+    read.add_argument(
+        "form", nargs="?", choices=FORMS, metavar="FORM", help=f"what it must be: {', '.join(FORMS)} (default: any)"
     )
     read.add_argument("path", type=Path, metavar="DIR|FILE")
     read.add_argument("--output", "-o", type=Path, metavar="FILE", help="write it as a snapshot")
@@ -35,10 +47,12 @@ def add(commands: Any) -> None:
 
 
 def run_import(args: argparse.Namespace) -> int:
-    """Exit 0, or 1 with --strict; 2 for what cannot be imported."""
+    """Exit 0, or 1 with --strict; 2 for what cannot be imported or has another form than said."""
     from ringfence.insight.imports import snapshot
 
     network = imported(args, args.path)
+    if args.form is not None:
+        _must_be(args.form, network.notes.sources)
     if args.output is not None:
         write_text(args.output, snapshot.text(network.world))
     if args.json:
@@ -46,6 +60,13 @@ def run_import(args: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(network)))
     return 1 if args.strict and not network.notes.whole else 0
+
+
+def _must_be(form: str, sources: list[str]) -> None:
+    """CommandError, status 2, when something was read in another form."""
+    for source in sources:
+        if not source.startswith(f"{FORMS[form]} "):
+            raise CommandError(f"not {form}, but {source}", 2)
 
 
 def run_snapshot(args: argparse.Namespace) -> int:
