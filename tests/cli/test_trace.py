@@ -62,7 +62,7 @@ def test_for_people(asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[s
     lines = capsys.readouterr().out.splitlines()
     group = ident("sg", "g")
     assert [line.split()[1:3] for line in lines[2:6]] == [
-        ["pass", "source-check"], ["pass", "sg-egress"], ["pass", "no-route"], ["DROP", "sg-ingress"],
+        ["pass", "source-check"], ["pass", "sg-egress"], ["pass", "route"], ["DROP", "sg-ingress"],
     ]  # fmt: skip
     assert lines[6:] == [
         "dropped at sg-ingress",

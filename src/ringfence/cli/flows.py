@@ -123,6 +123,8 @@ def _hint(reply: dict[str, Any]) -> None:
             "nothing was counted yet: flows are those of interfaces that a flow log covers (aws ec2 create-flow-logs)"
         )
         print(f"ringfence flows: {text}", file=sys.stderr)
+    elif not reply.get("flows", reply.get("top")):
+        print("ringfence flows: none so far; what passes is counted up to each full minute", file=sys.stderr)
 
 
 def _show(args: argparse.Namespace, flows: list[dict[str, Any]]) -> None:

@@ -79,7 +79,8 @@ def _service(packet: dict[str, Any]) -> str:
 
 def _row(number: int, hop: dict[str, Any]) -> tuple[str, ...]:
     passed = "pass" if hop["allowed"] else "DROP"
-    return str(number), passed, hop["layer"], hop.get("interface") or "", hop["component"], _rule(hop)
+    layer = hop["layer"].replace("no-route", "route") if hop["allowed"] else hop["layer"]  # there is one
+    return str(number), passed, layer, hop.get("interface") or "", hop["component"], _rule(hop)
 
 
 def _rule(hop: dict[str, Any]) -> str:
