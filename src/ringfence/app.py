@@ -190,7 +190,7 @@ class Installation:
         )  # fmt: skip
         end.callback(self.store.close)
         if network is not None:
-            start_with(self.store, network)
+            start_with(self.store, network, settings.account_id)
             log.info("imported %s: %s", settings.imported, _imported(network))
         self.events = EventStore(self.data / "events.db", durable=not settings.ephemeral)
         end.callback(self.events.close)

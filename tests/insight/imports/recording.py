@@ -13,7 +13,8 @@ Documents = dict[str, Any]
 OPERATIONS = (
     "DescribeVpcs", "DescribeSubnets", "DescribeSecurityGroups", "DescribeSecurityGroupRules", "DescribeNetworkAcls",
     "DescribeRouteTables", "DescribeInternetGateways", "DescribeAddresses", "DescribeNetworkInterfaces",
-    "DescribeInstances", "DescribeDhcpOptions",
+    "DescribeInstances", "DescribeDhcpOptions", "DescribePrefixLists", "DescribeManagedPrefixLists", "DescribeVpcEndpoints",
+    "DescribeVpcPeeringConnections",
 )  # fmt: skip
 
 
@@ -24,6 +25,10 @@ def recorded(call: Call) -> Documents:
         for attribute in ("enableDnsSupport", "enableDnsHostnames"):
             answer = call("DescribeVpcAttribute", VpcId=vpc["VpcId"], Attribute=attribute)
             found[f"{vpc['VpcId']} {attribute}"] = _plain(answer)
+    for held in call("DescribeManagedPrefixLists")["PrefixLists"]:
+        if held["OwnerId"] != "AWS":
+            answer = call("GetManagedPrefixListEntries", PrefixListId=held["PrefixListId"])
+            found[f"entries of {held['PrefixListId']}"] = _plain(answer)
     return found
 
 

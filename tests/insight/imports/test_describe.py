@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from ringfence.insight.imports.notes import ImportProblem
 from ringfence.insight.reach.report import Reporter
 from ringfence.insight.reach.trace import trace_request
 from ringfence.model import invariants
-from ringfence.model.kinds import GAP, NETWORK_INTERFACE, PREFIX_LIST, ROUTE_TABLE, SECURITY_GROUP, VPC
+from ringfence.model.kinds import GAP, NETWORK_INTERFACE, PREFIX_LIST, ROUTE_TABLE, SECURITY_GROUP, VPC, VPC_ENDPOINT
 from ringfence.model.nouns.routing import RouteTarget
 from ringfence.model.world import World
 from ringfence.policy.compile import compile_world
 from ringfence.policy.ir import Group, Interface, Machine, RouteTable
-from tests.differential.compare import Run
+from tests.differential.compare import Listed, Peered, Run
+from tests.differential.generator import Site
 from tests.insight.imports.recording import (
     ENI,
     GROUP,
@@ -58,14 +60,27 @@ def rules(world: World) -> dict[Any, Any]:
 
 
 # ---------------------------------------------------------------------- our own
+def ended(call: Any, chance: random.Random, site: Site) -> None:
+    """Gateway endpoints for S3: one that some tables lead to, with a policy or none, and one that nothing leads to."""
+    tables = [table for table in site.tables if chance.random() < 0.7]
+    policy = {"PolicyDocument": json.dumps({"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
+                                                            "Resource": "*"}]})}  # fmt: skip
+    service = {"VpcId": site.vpc, "ServiceName": "com.amazonaws.us-east-1.s3"}
+    call("CreateVpcEndpoint", **service, RouteTableIds=tables, **(policy if chance.random() < 0.5 else {}))
+    call("CreateVpcEndpoint", **service)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_what_our_api_describes_comes_back(seed: int) -> None:
-    """Random VPCs with IPv6, appliances, Elastic IPs, references and custom network ACLs; recorded and read again."""
-    run = Run(seed)
+    """Random VPCs with IPv6, appliances, Elastic IPs, references and custom network ACLs, some with prefix lists or a peer, and
+    with gateway endpoints (VPE-01, VPE-07); recorded and read again."""
+    run = (Run, Listed, Peered)[seed % 3](seed)
+    ended(run.api.call, run.chance, run.site)
     network = imported(recorded(run.api.call))
     assert network.notes.whole, network.notes.view()
     assert invariants.check(network.world) == []
     assert rules(network.world) == rules(run.api.world)
+    assert network.world.all(VPC_ENDPOINT) == run.api.world.all(VPC_ENDPOINT)
     mine, theirs = (Reporter().reach(world, {})["rows"] for world in (run.api.world, network.world))
     assert sorted(map(json.dumps, mine)) == sorted(map(json.dumps, theirs))
 

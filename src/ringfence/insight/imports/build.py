@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ringfence.insight.imports import hosts, networks, peerings, rules
+from ringfence.insight.imports import endpoints, hosts, networks, peerings, rules
 from ringfence.insight.imports.draft import Archive, Draft
 from ringfence.model.world import World
 
 #: lists of EC2's API that are built into rows, in the order they need each other
 READ = (
     "PrefixLists", "VpcAttributes", "Vpcs", "DhcpOptions", "SecurityGroups", "SecurityGroupRules",
-    "SecurityGroupVpcAssociations", "NetworkAcls", "Subnets", "InternetGateways", "VpcPeeringConnections", "RouteTables",
+    "SecurityGroupVpcAssociations", "NetworkAcls", "Subnets", "InternetGateways", "VpcPeeringConnections", "VpcEndpoints", "RouteTables",
     "Reservations", "Instances",
     "NetworkInterfaces", "Addresses",
 )  # fmt: skip
@@ -17,7 +17,7 @@ READ = (
 NOT_MODELLED: dict[str, str] = {
     "NatGateways": "NatGatewayId", "TransitGateways": "TransitGatewayId",
     "TransitGatewayAttachments": "TransitGatewayAttachmentId", "TransitGatewayVpcAttachments": "TransitGatewayAttachmentId",
-    "TransitGatewayRouteTables": "TransitGatewayRouteTableId", "VpcEndpoints": "VpcEndpointId",
+    "TransitGatewayRouteTables": "TransitGatewayRouteTableId",
     "EgressOnlyInternetGateways": "EgressOnlyInternetGatewayId", "CarrierGateways": "CarrierGatewayId",
     "LocalGateways": "LocalGatewayId", "VpnGateways": "VpnGatewayId", "VpnConnections": "VpnConnectionId",
     "CustomerGateways": "CustomerGatewayId", "ClientVpnEndpoints": "ClientVpnEndpointId",
@@ -48,11 +48,13 @@ def build(archive: Archive) -> World:
     networks.subnets(draft, acl_of)
     networks.internet_gateways(draft)
     peerings.connections(draft)
+    told = endpoints.endpoints(draft)
     networks.route_tables(draft, lists)
     hosts.instances(draft)
     hosts.interfaces(draft)
     hosts.addresses(draft)
     networks.targets(draft)
+    endpoints.agree(draft, told)
     for source in archive.cut:
         draft.gap(None, source, "a part of this source is missing or damaged")
     return draft.world()

@@ -7,17 +7,25 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
 
+from ringfence.insight.imports import endpoints
 from ringfence.insight.imports.draft import Draft, Source, region_of_zone
 from ringfence.insight.imports.record import Damaged, Record
 from ringfence.insight.imports.rules import Lists
-from ringfence.insight.reach.routes import ENDPOINT
 from ringfence.model.net import Network
 from ringfence.model.nouns.network import CidrAssociation, DhcpOptions, InternetGateway, Subnet, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl
 from ringfence.model.nouns.network_interface import NetworkInterface
 from ringfence.model.nouns.peering import PeeringConnection
-from ringfence.model.nouns.routing import ListRoute, Route, RouteTable, RouteTableAssociation, RouteTarget
+from ringfence.model.nouns.routing import (
+    BY_ENDPOINT,
+    ListRoute,
+    Route,
+    RouteTable,
+    RouteTableAssociation,
+    RouteTarget,
+)
 from ringfence.model.nouns.security_group import SecurityGroup
+from ringfence.model.nouns.vpc_endpoint import VpcEndpoint
 from ringfence.model.regions import REGIONS
 
 _HELD = {"associated", "associating"}  # NET-08: blocks in other states are not the VPC's
@@ -260,8 +268,8 @@ def route_tables(draft: Draft, lists: Lists) -> None:
                 associations=tuple(_associations(draft, record, id, vpc)), unread=tuple(dict.fromkeys(unread)),
             )
         )  # fmt: skip
-        for each_id in unread:
-            draft.notes.not_modelled[each_id.removesuffix(ENDPOINT)] = "adds routes that are not in the import"
+        for each_id in (*unread, *(list_id for list_id in listed if list_id not in lists)):
+            draft.notes.not_modelled[each_id.removesuffix(BY_ENDPOINT)] = "adds routes that are not in the import"
 
     draft.each("RouteTables", "RouteTableId", make)
     _mains(draft)
@@ -281,13 +289,16 @@ def _route(
     target, target_id = _target(record)
     if target is RouteTarget.UNMODELLED and draft.find(PeeringConnection, target_id) is not None:
         target = RouteTarget.PEERING_CONNECTION
+    by_endpoint = (target_id or "").startswith("vpce-") and endpoints.is_gateway(draft, target_id or "")
     origin = record.text("Origin") or "CreateRoute"
     block = record.block("DestinationCidrBlock") or record.block("DestinationIpv6CidrBlock")
     list_id = record.text("DestinationPrefixListId")
-    if list_id is not None and list_id not in lists:
-        unread.append(list_id + (ENDPOINT if (target_id or "").startswith("vpce-") else ""))
+    if list_id is not None and list_id not in lists and not by_endpoint:
+        unread.append(list_id)
         return list_id
     if list_id is not None:
+        if draft.find(VpcEndpoint, target_id) is not None:
+            target = RouteTarget.GATEWAY_ENDPOINT
         listed[list_id] = ListRoute(prefix_list_id=list_id, target=target, target_id=target_id or "", origin=origin)
     elif block is None:
         raise Damaged("a route has no destination")
@@ -295,7 +306,7 @@ def _route(
         # local ones follow the VPC's blocks (RT-02)
         routes[block] = Route(destination=block, target=target, target_id=target_id, origin=origin)
     if target is RouteTarget.UNMODELLED and target_id is not None:
-        draft.notes.not_modelled[target_id] = "a target of routes"
+        draft.notes.not_modelled.setdefault(target_id, "a target of routes")
     return list_id or str(block)
 
 

@@ -7,19 +7,21 @@ from typing import Any
 
 from ringfence.insight.imports.draft import Draft, Source, made_id
 from ringfence.insight.imports.record import Damaged, Record
+from ringfence.model.aws_prefix_lists import AWS_LISTS
 from ringfence.model.net import ICMP_FAMILY, PORTED, Network, PortRange, parse_network, parse_protocol
 from ringfence.model.nouns.network import Vpc
 from ringfence.model.nouns.network_acl import FINAL_RULE_IPV4, NetworkAcl, NetworkAclEntry
 from ringfence.model.nouns.prefix_list import AWS, PrefixList, PrefixListEntry
 from ringfence.model.nouns.security_group import GroupAssociation, GroupReference, SecurityGroup, SecurityGroupRule
+from ringfence.model.regions import REGIONS
 
 #: prefix lists whose entries are known
 Lists = frozenset[str]
 
 
 def prefix_lists(draft: Draft) -> Lists:
-    """Prefix lists whose entries are in the import: `describe-prefix-lists` has AWS's own ones with theirs, recordings of
-    `get-managed-prefix-list-entries` those of others.
+    """Prefix lists whose entries are known: `describe-prefix-lists` has AWS's own ones with theirs, recordings of
+    `get-managed-prefix-list-entries` those of others; those of AWS's lists in a Ringfence installation need no recording.
 
     `describe-managed-prefix-lists` tells of the same lists, without entries.
     """
@@ -28,7 +30,7 @@ def prefix_lists(draft: Draft) -> Lists:
     for record, source in draft.archive.records.get("PrefixLists", []):
         try:
             id = record.need("PrefixListId")
-            blocks = tuple(PrefixListEntry(cidr=_block(text)) for text in record.texts("Cidrs"))
+            blocks = tuple(PrefixListEntry(cidr=_block(text)) for text in dict.fromkeys(record.texts("Cidrs")))
             if record.has("Cidrs") and entries.setdefault(id, blocks) != blocks:
                 draft.problem(None, id, "it is recorded twice, with different entries")
             held = about.setdefault(id, {"region": source.region or draft.options.region or "us-east-1"})
@@ -40,8 +42,10 @@ def prefix_lists(draft: Draft) -> Lists:
             draft.problem(None, source.name, str(problem))
         record.ignore(*_LIST_IGNORED).done(draft.notes)
     for id, blocks in entries.items():
-        draft.put(_list(draft, id, blocks, about[id]))
-    return frozenset(entries)
+        made = _list(draft, id, blocks, about[id])
+        if AWS_LISTS.get(id) != made:
+            draft.put(made)
+    return frozenset(entries) | AWS_LISTS.keys()
 
 
 def _list(draft: Draft, id: str, entries: tuple[PrefixListEntry, ...], about: dict[str, Any]) -> PrefixList:
@@ -49,6 +53,11 @@ def _list(draft: Draft, id: str, entries: tuple[PrefixListEntry, ...], about: di
     owner = AWS if of_aws else draft.account or "000000000000"
     defaults = {"owner_id": owner, "name": id, "max_entries": max(1, len(entries))}
     family = entries[0].cidr.version if entries else 4
+    if of_aws:  # `com.amazonaws.REGION.SERVICE` tells the Region, and such a list has neither size nor version (PL-10)
+        told = str(about["name"]).split(".")[2:3]
+        about |= {"max_entries": defaults["max_entries"], "version": 1} | (
+            {"region": told[0]} if told[0] in REGIONS else {}
+        )
     return PrefixList(id=id, family=family, entries=entries, **{**defaults, **about})
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from ringfence.insight.reach.atoms import code_of
 from ringfence.insight.reach.journey import Unmodelled
+from ringfence.model.nouns.routing import BY_ENDPOINT
 from ringfence.policy.ir import Route, RouteTable, Via
-
-#: the end of an unread list whose routes lead to a gateway endpoint
-ENDPOINT = " by way of an endpoint"
 
 
 class Routes:
@@ -44,11 +42,12 @@ class Routes:
             self._memo[key] = blocks.get(atom)
         return self._memo[key]
 
-    def refuse_unread(self, found: Route | None) -> None:
+    def refuse_unread(self, found: Route | None, *, public: bool) -> None:
         """Unmodelled when a route that is not known might lead elsewhere: it may be more specific than the one found.
 
-        The routes of a gateway endpoint (`vpce-…`, after its list) never lead to addresses of the VPC.
+        The routes of a gateway endpoint lead to public addresses alone, and never to addresses of the VPC (PL-10, VPE-01).
         """
+        outside = public and (found is None or found.via is not Via.LOCAL)
         for id in self._unread:
-            if found is None or found.via is not Via.LOCAL or not id.endswith(ENDPOINT):
-                raise Unmodelled(id.removesuffix(ENDPOINT), "it adds routes that are not known")
+            if outside or not id.endswith(BY_ENDPOINT):
+                raise Unmodelled(id.removesuffix(BY_ENDPOINT), "it adds routes that are not known")

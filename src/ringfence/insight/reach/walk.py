@@ -19,6 +19,7 @@ from ringfence.insight.reach.places import (
     Port,
     ServiceGate,
     inside,
+    public,
 )
 from ringfence.insight.reach.routes import Routes
 from ringfence.policy.evaluate import INTERNET, MAX_APPLIANCES, SERVICE
@@ -131,7 +132,7 @@ class Walk:
         if not inside(UNROUTED_CODES[self.family], WIDTH[self.family], self.dst):
             routes = self.tables.routes(table_id)
             route = routes.to(self.family, self.tables.atom(self.family, self.dst))
-            routes.refuse_unread(route)
+            routes.refuse_unread(route, public=public(self.family, self.dst))
         via = Via.BLACKHOLE if route is None else route.via
         target: Port | Gateway | ServiceGate | Crossing | None = None
         if via is Via.LOCAL:

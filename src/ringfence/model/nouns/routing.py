@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from ringfence.model.net import Network
 from ringfence.model.row import Row
 
+#: the end of the name of an unread list whose routes lead to a gateway endpoint
+BY_ENDPOINT = " by way of an endpoint"
+
 
 class RouteTarget(enum.StrEnum):
     """What a route points at; the value is the kind of resource its id names."""
@@ -57,7 +60,8 @@ class RouteTableAssociation:
 class RouteTable(Row):
     """A route table. `number` (1..65535) is unique within its VPC; the data plane uses it as a table number.
 
-    `unread`: only imports have it: what adds routes that are not known (a prefix list without its entries).
+    `unread`: only imports have it: what adds routes that are not known (a prefix list without its entries). Of one that ends in
+    `BY_ENDPOINT` only this is not known: which public addresses the routes are to.
     """
 
     vpc_id: str

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from ringfence.model.row import Row
 
+#: AWS attaches this one to an endpoint without a policy of its own (VPE-07)
+FULL_ACCESS = (
+    '{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}'
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VpcEndpoint(Row):

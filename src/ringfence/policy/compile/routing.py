@@ -20,7 +20,7 @@ from ringfence.model.nouns.instance import RUNNABLE
 from ringfence.model.nouns.network import Subnet as SubnetRow
 from ringfence.model.nouns.network import Vpc as VpcRow
 from ringfence.model.nouns.peering import PeeringStatus
-from ringfence.model.nouns.routing import ListRoute, RouteTarget
+from ringfence.model.nouns.routing import BY_ENDPOINT, ListRoute, RouteTarget
 from ringfence.model.nouns.routing import Route as RouteRow
 from ringfence.model.nouns.routing import RouteTable as RouteTableRow
 from ringfence.model.regions import private_domain
@@ -99,7 +99,8 @@ def _listed(rows: Rows, table: RouteTableRow, taken: set[Network]) -> tuple[list
     for route in table.listed:
         held = find_list(rows, route.prefix_list_id)
         if held is None:
-            unread.append(route.prefix_list_id)
+            by_endpoint = route.target_id.startswith("vpce-")
+            unread.append(route.prefix_list_id + (BY_ENDPOINT if by_endpoint else ""))
             continue
         via, target = _leads(rows, table, route)
         for entry in held.entries:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from ringfence.api.ops.ec2.vpc_endpoints import FULL_ACCESS, POLICY_CHARACTERS
+from ringfence.api.ops.ec2.vpc_endpoints import POLICY_CHARACTERS
 from ringfence.identity.document import DocumentKind, check
 from ringfence.model.aws_prefix_lists import service_list
 from ringfence.model.kinds import ROUTE_TABLE
 from ringfence.model.nouns.routing import RouteTarget
+from ringfence.model.nouns.vpc_endpoint import FULL_ACCESS
 from tests.api.ops.harness import ACCOUNT, REGION, Api
 
 S3 = f"com.amazonaws.{REGION}.s3"

@@ -22,14 +22,10 @@ from ringfence.model.aws_prefix_lists import service_list
 from ringfence.model.errors import ApiError, fault
 from ringfence.model.kinds import ROUTE_TABLE, VPC, VPC_ENDPOINT
 from ringfence.model.nouns.routing import ListRoute, RouteTable, RouteTarget
-from ringfence.model.nouns.vpc_endpoint import VpcEndpoint
+from ringfence.model.nouns.vpc_endpoint import FULL_ACCESS, VpcEndpoint
 from ringfence.model.world import NOTHING, Change, World, delete, put
 
 POLICY_CHARACTERS = 20_480  # VPE-07
-#: AWS attaches this one to an endpoint without a policy of its own
-FULL_ACCESS = (
-    '{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}'
-)  # fmt: skip
 #: what other types of endpoints have
 _OF_OTHER_TYPES = (
     "SubnetIds", "SecurityGroupIds", "SubnetConfigurations", "PrivateDnsEnabled", "DnsOptions", "ServiceNetworkArn",

@@ -12,7 +12,7 @@ from typing import Any
 from ringfence.insight.imports.draft import Archive, Source, is_region, made_id
 from ringfence.insight.imports.notes import ImportProblem
 from ringfence.insight.imports.record import Damaged
-from ringfence.insight.imports.tf import hosts, network, rules
+from ringfence.insight.imports.tf import endpoints, hosts, network, rules
 from ringfence.insight.imports.tf.plan import Plan
 from ringfence.insight.imports.tf.things import Thing, things_of
 from ringfence.insight.imports.tf.types import GROUPS, NO_BEARING, NOT_MODELLED, PREFIXES
@@ -61,6 +61,7 @@ _STEPS: tuple[tuple[Callable[[Plan, Thing], None], tuple[str, ...]], ...] = (
     (network.vpc_block, ("aws_vpc_ipv4_cidr_block_association", "aws_vpc_ipv6_cidr_block_association")),
     (network.prefix_list, ("aws_ec2_managed_prefix_list",)),
     (network.prefix_list_entry, ("aws_ec2_managed_prefix_list_entry",)),
+    (network.data_list, ("data.aws_prefix_list", "data.aws_ec2_managed_prefix_list")),
     (network.subnet, ("aws_subnet", "aws_default_subnet", "data.aws_subnet")),
     (rules.group, GROUPS),
     (rules.group_rule, ("aws_security_group_rule",)),
@@ -74,6 +75,8 @@ _STEPS: tuple[tuple[Callable[[Plan, Thing], None], tuple[str, ...]], ...] = (
     (network.table, ("aws_route_table", "aws_default_route_table")),
     (network.route, ("aws_route",)),
     (network.table_association, ("aws_route_table_association", "aws_main_route_table_association")),
+    (endpoints.endpoint, ("aws_vpc_endpoint",)),
+    (endpoints.association, ("aws_vpc_endpoint_route_table_association",)),
     (hosts.interface, ("aws_network_interface",)),
     (hosts.instance, ("aws_instance",)),
     (hosts.attach, ("aws_network_interface_attachment",)),
@@ -157,7 +160,7 @@ def _flush(plan: Plan) -> None:
         for id, record in records.items():
             plan.add(key, record, id)
     for id, blocks in plan.lists.items():
-        plan.add("PrefixLists", {"PrefixListId": id, "Cidrs": blocks}, id)
+        plan.add("PrefixLists", {"PrefixListId": id, "PrefixListName": plan.list_names.get(id), "Cidrs": blocks}, id)
 
 
 def _open(*, ipv6: bool) -> list[dict[str, Any]]:

@@ -94,6 +94,15 @@ def prefix_list_entry(plan: Plan, thing: Thing) -> None:
     plan.lists.setdefault(plan.need(thing, "prefix_list_id"), []).append(str(thing.values["cidr"]))
 
 
+def data_list(plan: Plan, thing: Thing) -> None:
+    """A list that is read as data, AWS's own too: with its blocks as far as the document tells them."""
+    blocks = thing.values.get("cidr_blocks") or [each["cidr"] for each in thing.values.get("entries") or ()]
+    if thing.id in plan.lists or thing.made or not blocks:
+        return
+    plan.lists[thing.id] = [str(block) for block in blocks]
+    plan.list_names[thing.id] = str(thing.values.get("name") or thing.id)
+
+
 def gateway(plan: Plan, thing: Thing) -> None:
     """`aws_internet_gateway`, attached by itself or by an attachment."""
     attached = [plan.need(t, "vpc_id") for t in plan.things.of_type("aws_internet_gateway_attachment")

@@ -64,6 +64,7 @@ class Plan:
         self.tables: dict[str, dict[str, Any]] = {}
         self.enis: dict[str, dict[str, Any]] = {}
         self.lists: dict[str, list[str]] = {}
+        self.list_names: dict[str, str] = {}
         self.taken: dict[str, set[IPv4Address]] = {}
 
     def need(self, thing: Thing, name: str, **where: Any) -> str:
@@ -72,6 +73,11 @@ class Plan:
         if found is None:
             raise Damaged(f"what its {name} names is not in the document")
         return found
+
+    def listed(self, found: list[str]) -> list[str]:
+        """Prefix lists that an attribute names: a reference to an endpoint means the list of its service."""
+        ends = {thing.id: thing for thing in self.things.of_type("aws_vpc_endpoint")}
+        return [ends[id].list_id if id in ends else id for id in found]
 
     def tags(self, thing: Thing) -> list[dict[str, str]]:
         """Tags as EC2 lists them."""

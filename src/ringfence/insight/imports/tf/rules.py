@@ -38,6 +38,7 @@ def _permissions(plan: Plan, thing: Thing, block: Block, groups: str) -> list[di
         name: plan.things.several(thing, name, among=rule, inner=inner)
         for name in ("cidr_blocks", "ipv6_cidr_blocks", "prefix_list_ids", groups)
     }
+    peers["prefix_list_ids"] = plan.listed(peers["prefix_list_ids"])
     for name, found in peers.items():
         if not found and block.unknown.get(name) and (inner.get(name) or not block.expressions):
             raise Damaged(f"the {name} of a rule are known after apply")
@@ -91,7 +92,7 @@ def single_rule(plan: Plan, thing: Thing) -> None:
     elif referenced:
         one["UserIdGroupPairs"] = [{"GroupId": referenced.rsplit("/", 1)[-1], **about}]
     elif listed:
-        one["PrefixListIds"] = [{"PrefixListId": listed, **about}]
+        one["PrefixListIds"] = [{"PrefixListId": id, **about} for id in plan.listed([listed])]
     else:
         raise Damaged("its peer is not known")
     group["IpPermissions" if "ingress" in thing.type else "IpPermissionsEgress"].append(one)

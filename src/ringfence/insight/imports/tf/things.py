@@ -29,6 +29,14 @@ class Thing:
     id: str = ""
     made: bool = False  # to be made: the cloud has no id yet
 
+    @property
+    def list_id(self) -> str:
+        """Of an endpoint, the prefix list of its service: told, or made up of the service's name, the same for all of one."""
+        told = self.values.get("prefix_list_id")
+        return (
+            told if isinstance(told, str) and told else made_id("pl-", self.values.get("service_name") or self.address)
+        )
+
 
 @dataclass(slots=True)
 class Things:

@@ -15,6 +15,7 @@ PREFIXES: dict[str, str] = {
     "aws_eip": "eipalloc-", "aws_eip_association": "eipassoc-", "aws_network_interface": "eni-",
     "aws_network_interface_attachment": "eni-attach-", "aws_network_interface_sg_attachment": "x-", "aws_instance": "i-",
     "aws_ec2_managed_prefix_list": "pl-", "aws_ec2_managed_prefix_list_entry": "x-",
+    "aws_vpc_endpoint_route_table_association": "x-", "aws_vpc_endpoint_policy": "x-",
     "aws_nat_gateway": "nat-", "aws_egress_only_internet_gateway": "eigw-", "aws_vpc_peering_connection": "pcx-",
     "aws_vpc_peering_connection_accepter": "x-", "aws_vpc_peering_connection_options": "x-",
     "aws_ec2_transit_gateway": "tgw-", "aws_vpc_endpoint": "vpce-", "aws_vpn_gateway": "vgw-", "aws_carrier_gateway": "cagw-",
@@ -23,7 +24,7 @@ PREFIXES: dict[str, str] = {
 NOT_MODELLED = frozenset((
     "aws_nat_gateway", "aws_egress_only_internet_gateway",
     "aws_ec2_transit_gateway", "aws_ec2_transit_gateway_vpc_attachment", "aws_ec2_transit_gateway_route",
-    "aws_ec2_transit_gateway_route_table", "aws_vpc_endpoint", "aws_vpn_gateway", "aws_vpn_connection", "aws_vpn_gateway_attachment",
+    "aws_ec2_transit_gateway_route_table", "aws_vpn_gateway", "aws_vpn_connection", "aws_vpn_gateway_attachment",
     "aws_customer_gateway", "aws_dx_gateway", "aws_carrier_gateway", "aws_networkfirewall_firewall", "aws_lb", "aws_alb", "aws_elb",
     "aws_db_instance", "aws_rds_cluster", "aws_rds_cluster_instance", "aws_elasticache_cluster",
     "aws_elasticache_replication_group", "aws_redshift_cluster", "aws_lambda_function", "aws_ecs_service", "aws_eks_cluster",
