@@ -34,6 +34,7 @@ from ringfence.api.bucket_sealing import ServiceKeys
 from ringfence.api.images import Images
 from ringfence.api.instance_credentials import InstanceCredentials
 from ringfence.api.instance_door import InstanceDoor
+from ringfence.api.live_tails import LiveTails
 from ringfence.api.ops.context import Call
 from ringfence.api.ops.ec2 import (
     access_scopes,
@@ -194,6 +195,9 @@ class Installation:
             log.info("imported %s: %s", settings.imported, _imported(network))
         self.events = EventStore(self.data / "events.db", durable=not settings.ephemeral)
         end.callback(self.events.close)
+        self.live_tails = LiveTails(lambda: self.store.world, SystemClock())
+        self.events.heard = self.live_tails.note
+        end.callback(self.live_tails.close)
         self.flow_store = FlowStore(self.data / "flows.db", sealer=self.sealer)
         end.callback(self.flow_store.close)
         self.flow_history = flow_history.FlowHistory(self.flow_store)
@@ -390,6 +394,7 @@ class Installation:
                 streams=frozenset((self.root.account_id, name) for name in self.streams),
                 console=self.plane.console,
                 logs=self.events,
+                live_tails=self.live_tails,
                 metrics=self.events.metrics,
             ),
             objects=self.buckets,

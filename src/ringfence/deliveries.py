@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from ringfence.api import bucket_sealing
+from ringfence.api.live_tails import LiveTails
 from ringfence.api.ops.cloudtrail.selectors import delivers
 from ringfence.api.ops.cloudtrail.trails import SERVICE, may_write
 from ringfence.api.outside import ConsoleOutput, Delivery, FlowLogging, LogEvents, Metrics, NoLogEvents, NoMetrics
@@ -315,12 +316,14 @@ class FromHere:
         streams: frozenset[tuple[str, str]] = frozenset(),
         console: Callable[[str], ConsoleOutput | None] = lambda _id: None,
         logs: LogEvents | None = None,
+        live_tails: LiveTails | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._store, self._deliverer, self._flows, self._sinks = store, deliverer, flows, sinks
         self._streams = streams
         self._console = console
         self.logs: LogEvents = logs or NoLogEvents()
+        self.live_tails = live_tails
         self.metrics: Metrics = metrics or NoMetrics()
 
     def events(self, needles: list[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -8,6 +8,7 @@ request is refused in an AWS error shape.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections import deque
@@ -22,7 +23,7 @@ from ringfence.api.budget import FREE, Budget, Share
 from ringfence.api.pipeline import MAX_BODY
 from ringfence.api.tls import is_approved
 from ringfence.api.wire import fault as wire_fault
-from ringfence.api.wire.http import HttpRequest, HttpResponse
+from ringfence.api.wire.http import Flow, HttpRequest, HttpResponse
 from ringfence.model.errors import ApiError, fault
 
 log = logging.getLogger("ringfence.api")
@@ -53,6 +54,7 @@ class Exchange:
     keep_alive: bool
     share: Share | None  # of what bodies may hold together; given back with the answer
     refusal: ApiError | None = None
+    chunked: bool = True  # HTTP/1.1: an answer may come in chunks
 
 
 class Responder(Protocol):
@@ -84,7 +86,8 @@ class Connection(asyncio.Protocol):
     """One connection, with limits on time and size. Made by uvicorn's Server, which keeps the set of connections.
 
     INVARIANT: while a request is read and incomplete, and while an answer is not taken, a timer runs.
-    INVARIANT: one request at a time is executed; those behind it wait in `_due`, and while many wait nothing is read.
+    INVARIANT: one request at a time is executed; those behind it wait in `_due`, and while many wait nothing is read. One whose
+    answer is a flow is executed until the flow is over.
     """
 
     request_seconds, stall_seconds, idle_seconds = REQUEST_SECONDS, STALL_SECONDS, KEEP_ALIVE_SECONDS
@@ -102,6 +105,7 @@ class Connection(asyncio.Protocol):
         self._peer, self._secure = "", False
         self._due: deque[Exchange] = deque()
         self._running: Exchange | None = None
+        self._flow: Flow | None = None  # the answer of the running request, from its head to its end
         self._last = False  # no further request is taken: the connection ends after the answers that are due
         self._paused_reading = self._paused_writing = False
         self._begin()
@@ -131,6 +135,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.server_state.connections.discard(self)
         self._give_back(self._share)
+        if self._flow is not None:
+            self._flow.close()
+            self._flow = None
         self._forget_due()  # what is being executed goes on: its answer finds nobody
         self._await(None)
         for timer in (self._alarm, self._stall):
@@ -144,6 +151,8 @@ class Connection(asyncio.Protocol):
             self._close()
         else:
             self._last = True
+            if self._flow is not None:
+                self._flow.stop()
 
     # ------------------------------------------------------------------ the request
     def data_received(self, data: bytes) -> None:
@@ -250,10 +259,10 @@ class Connection(asyncio.Protocol):
         )  # fmt: skip
         parser = self._parser
         keep = refusal is None and parser.should_keep_alive() and not parser.should_upgrade()
-        if parser.get_http_version() == "1.0":
-            keep = False
+        old = parser.get_http_version() == "1.0"
+        keep = keep and not old
         self._incomplete, self._last = False, not keep
-        self._due.append(Exchange(request, keep, self._share, refusal))
+        self._due.append(Exchange(request, keep, self._share, refusal, chunked=not old))
         self._share = None
 
     # ------------------------------------------------------------------ turn by turn
@@ -277,6 +286,7 @@ class Connection(asyncio.Protocol):
         try:
             self.loop.call_soon_threadsafe(self._answered, response)
         except RuntimeError:  # the loop has ended: nobody is there to be answered
+            _drop(response)
             log.warning("an answer came after the server's end")
 
     def _answered(self, response: HttpResponse) -> None:
@@ -285,18 +295,52 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, response: HttpResponse) -> None:
         exchange, self._running, self._expires = self._running, None, None
-        if exchange is None:
+        if exchange is None or self.transport.is_closing():
+            self._give_back(exchange.share if exchange is not None else None)
+            _drop(response)
             return
         self._give_back(exchange.share)
-        if self.transport.is_closing():
-            return
-        keep = exchange.keep_alive and (not self._last or bool(self._due))
-        self._write(response, keep=keep, body=exchange.request.method != "HEAD")
+        keep, bodiless = exchange.keep_alive and (not self._last or bool(self._due)), exchange.request.method == "HEAD"
         self.server_state.total_requests += 1
+        if response.flow is not None and not bodiless:
+            self._running, self._flow = exchange, response.flow
+            self._write_head(
+                response, keep=keep, framing=b"transfer-encoding: chunked\r\n" if exchange.chunked else b""
+            )
+            response.flow.begin(self._woken)
+            self._pour()
+            return
+        _drop(response)
+        self._write(response, keep=keep, body=not bodiless)
+        self._answered_whole(keep=keep)
+
+    def _answered_whole(self, *, keep: bool) -> None:
         if not keep:
             self._close()
         elif self._due:
             self.loop.call_soon(self._next)  # others have their turn in between
+
+    # ------------------------------------------------------------------ an answer in pieces
+    def _woken(self) -> None:
+        """From any thread: the flow has something."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and with it the connection
+            self.loop.call_soon_threadsafe(self._pour)
+
+    def _pour(self) -> None:
+        """Pass on what the flow has, as far as the client takes it."""
+        exchange = self._running
+        while self._flow is not None and exchange is not None and not self._paused_writing:
+            piece = self._flow.take()
+            if piece:
+                self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if exchange.chunked else piece)
+            elif piece is None:
+                self._flow.close()
+                self._flow = self._running = None
+                self.transport.write(b"0\r\n\r\n" if exchange.chunked else b"")
+                self._answered_whole(keep=exchange.keep_alive and not (self._last and not self._due))
+                self._settle()
+            else:
+                return
 
     def _settle(self) -> None:
         """Read on or not, and for how long to wait for what."""
@@ -358,15 +402,22 @@ class Connection(asyncio.Protocol):
             self._close()
 
     def _write(self, response: HttpResponse, *, keep: bool, body: bool) -> None:
-        head = [_STATUS[response.status]]
-        head += [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
-        head.append(_head(response))
-        head.append(b"\r\n" if keep else b"connection: close\r\n\r\n")
+        length = len(response.body) if response.length is None else response.length
+        head = self._head_of(response, keep=keep, framing=b"content-length: %d\r\n" % length)
         if body and len(response.body) <= _SMALL:
             head.append(response.body)
         self.transport.write(b"".join(head))
         if body and len(response.body) > _SMALL:
             self.transport.write(response.body)
+
+    def _write_head(self, response: HttpResponse, *, keep: bool, framing: bytes) -> None:
+        self.transport.write(b"".join(self._head_of(response, keep=keep, framing=framing)))
+
+    def _head_of(self, response: HttpResponse, *, keep: bool, framing: bytes) -> list[bytes]:
+        head = [_STATUS[response.status]]
+        head += [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
+        head += [_head(response), framing, b"\r\n" if keep else b"connection: close\r\n\r\n"]
+        return head
 
     def pause_writing(self) -> None:
         self._paused_writing = True
@@ -378,6 +429,7 @@ class Connection(asyncio.Protocol):
             if self._stall is not None:
                 self._stall.cancel()
                 self._stall = None
+            self._pour()
             self._next()
 
     def _forget_due(self) -> None:
@@ -406,6 +458,12 @@ class Connection(asyncio.Protocol):
             self._watch_answer()
 
 
+def _drop(response: HttpResponse) -> None:
+    """Nobody takes what would have come."""
+    if response.flow is not None:
+        response.flow.close()
+
+
 def _target(url: bytes) -> tuple[str, str]:
     """Path and query string, raw. An exception (the parser makes a HttpParserError of it) for what is no target."""
     if url == b"/":
@@ -429,8 +487,7 @@ def _headers_too_large() -> ApiError:
 
 
 def _head(response: HttpResponse) -> bytes:
-    length = len(response.body) if response.length is None else response.length
-    lines = [f"content-type: {_CONTROL.sub('', response.content_type)}\r\ncontent-length: {length}\r\n"]
+    lines = [f"content-type: {_CONTROL.sub('', response.content_type)}\r\n"]
     for name, value in response.headers:
         lines.append(f"{name}: {_CONTROL.sub('', value)}\r\n")
     return "".join(lines).encode("latin-1", "replace")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ringfence.api.live_tails import LiveTails
 from ringfence.model.errors import fault
 from ringfence.store.event_keys import KeptKey
 from ringfence.store.events import LogEvent, Position, Summary, Words
@@ -117,6 +118,11 @@ class Outside(Protocol):
         ...
 
     @property
+    def live_tails(self) -> LiveTails | None:
+        """Who watches log events as they are put; None: nobody can here."""
+        ...
+
+    @property
     def metrics(self) -> Metrics:
         """The metrics of this installation."""
         ...
@@ -211,6 +217,7 @@ class Nothing:
     """For tests and installations without a store: no records, no deliveries, no log events."""
 
     logs: LogEvents = NoLogEvents()
+    live_tails: LiveTails | None = None
     metrics: Metrics = NoMetrics()
 
     def events(self, needles: list[bytes]) -> Iterator[tuple[int, bytes]]:

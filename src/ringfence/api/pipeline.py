@@ -24,9 +24,9 @@ from ringfence.api.ops.context import Call, KnownCaller, Outcome, Params
 from ringfence.api.ops.registry import OPERATIONS
 from ringfence.api.outside import Nothing, Outside
 from ringfence.api.throttle import Rates, Refusals, Throttled
-from ringfence.api.wire import encoding, integrity, model
+from ringfence.api.wire import encoding, event_stream, integrity, model
 from ringfence.api.wire import fault as wire_fault
-from ringfence.api.wire.http import HttpRequest, HttpResponse
+from ringfence.api.wire.http import Flow, HttpRequest, HttpResponse
 from ringfence.api.wire.query import QueryParser
 from ringfence.api.wire.rest import RestJson
 from ringfence.api.wire.rest_xml import RestXml
@@ -461,8 +461,11 @@ class Pipeline:
 
         Only under the store's lock. ApiError as `_permit` and `_authenticate`.
         """
-        if world is begun.judged:
-            return
+        if world is not begun.judged:
+            self._hold_to(begun, world)
+
+    def _hold_to(self, begun: Begun, world: World) -> None:
+        """Judge a call that was allowed once more. ApiError."""
         if not self._key_holds(begun.call.principal, world):
             gone = sigv4.SignatureFault(
                 sigv4.Reason.UNKNOWN_KEY, "The security token included in the request is invalid."
@@ -513,6 +516,8 @@ class Pipeline:
             )
             world = self.store.world
         outcome = begun.operation.handler(call, world, begun.params)
+        if outcome.flow is not None:
+            return self._flowing(begun, outcome.flow)
         body = self._serialise(begun, outcome)
         self._heavy[_kind_of(call)] = sum(map(len, body)) > HEAVY_REPLY
         known, reply = outcome.caller, outcome.reply if outcome.caller is not None else None
@@ -522,6 +527,26 @@ class Pipeline:
         )  # fmt: skip
         self.store.audit(record)
         return self._response(begun, body)
+
+    def _flowing(self, begun: Begun, flow: Flow) -> HttpResponse:
+        """A reply that comes piece by piece, recorded when it begins."""
+        call = begun.call
+        try:
+            self.store.audit(audit.record(call, begun.params, read_only=begun.operation.read_only))
+        except ApiError:
+            flow.close()
+            raise
+        flow.watch(lambda: self._still_allowed(begun))
+        return HttpResponse(200, b"", event_stream.CONTENT_TYPE, (("x-amzn-requestid", call.request_id),), flow=flow)
+
+    def _still_allowed(self, begun: Begun) -> None:
+        """Would the call be allowed now? ApiError, which is recorded, when it would not."""
+        now = replace(begun, call=replace(begun.call, now=self.clock.now()))
+        try:
+            self._hold_to(now, self.store.world)
+        except ApiError as error:
+            self._refuse(now, error)
+            raise
 
     def _write(self, begun: Begun) -> HttpResponse:
         call, token = begun.call, ClientToken.of(begun.call, begun.params)

@@ -34,6 +34,7 @@ def run_env(args: argparse.Namespace) -> int:
         "AWS_SECRET_ACCESS_KEY": note.secret_key,
         "AWS_DEFAULT_REGION": note.region,
         "AWS_REGION": note.region,
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",  # Live Tail: there is one name here, that of the endpoint
     }
     if note.ca:
         values["AWS_CA_BUNDLE"] = note.ca

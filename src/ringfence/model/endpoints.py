@@ -31,7 +31,10 @@ SERVED_AT: tuple[Address, ...] = (*ADDRESSES, *S3_ADDRESSES.values())
 #: where the names of S3 without a Region lead
 S3_GLOBAL_REGION = "us-east-1"
 
-_REGIONAL = frozenset({"access-analyzer", "cloudtrail", "ec2", "kms", "logs", "monitoring", "ram", "sts"})
+#: clients put `stream-` before the host for Live Tail, older ones `streaming-` (CloudWatch Logs API Reference: StartLiveTail)
+_REGIONAL = frozenset({
+    "access-analyzer", "cloudtrail", "ec2", "kms", "logs", "monitoring", "ram", "stream-logs", "streaming-logs", "sts",
+})  # fmt: skip
 _BUCKETS = "s3"
 #: under `amazonaws.com` itself: services without Regions, and the older names of some that have them
 _GLOBAL = frozenset({"ec2", "iam", "sts", _BUCKETS})

@@ -63,6 +63,7 @@ QUOTAS: dict[str, Quota] = {
     "log-groups": Quota("L-D2832119", 1_000_000, None, "LimitExceededException"),
     "metric-filters-per-log-group": Quota("metric-filters-per-log-group", 100, 100, "LimitExceededException"),
     "log-resource-policies": Quota("log-resource-policies", 10, 10, "LimitExceededException"),
+    "live-tail-sessions": Quota("live-tail-sessions", 15, None, "LimitExceededException"),  # of an account and Region
     # AWS KMS Developer Guide, "Resource quotas"
     "kms-keys": Quota("L-C2F1777E", 100_000, None, "LimitExceededException"),
     "kms-aliases-per-key": Quota("L-CC0A5E6C", 50, None, "LimitExceededException"),

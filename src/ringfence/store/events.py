@@ -60,6 +60,8 @@ _LAST_READ = """
 select at, number from event
 where stream = ? and (at, number) > (?, ?) and (at, number) < (?, ?) order by at {order}, number {order} limit 1 offset ?
 """
+#: is told of each batch that is on disk, in order: stream, events, when they came. It must not raise, nor take long
+Heard = Callable[[int, Sequence[tuple[int, str]], int], None]
 #: events that a search with words reads of each stream at once, and of all streams together
 _SIEVED_LEAST, _SIEVED = 256, 50_000
 
@@ -124,6 +126,7 @@ class EventStore:
         self._reader = self._connect()
         self._reader.execute("pragma query_only=on")
         self._lock, self._read_lock = threading.Lock(), threading.Lock()
+        self.heard: Heard = _unheard
         self.metrics = MetricStore(self._db, self._lock, self._reader, self._read_lock)
         self.keys = EventKeys(self._db, self._lock)
         self._carry_over()
@@ -165,6 +168,7 @@ class EventStore:
                 db.execute(_SUMMARY, (stream, min(times), max(times), ingested, size, last))
                 self.metrics.write(samples)
             self._number = last
+            self.heard(stream, events, ingested)
         return last
 
     def expire(self, stream: int, before: int) -> int:
@@ -337,6 +341,10 @@ class _Page:
 #: bytes of a message, without what sealing adds
 _LENGTH = f"length(cast(message as blob)) - case typeof(message) when 'blob' then {sealed.OVERHEAD} else 0 end"
 _PLACE = struct.Struct(">qqq")
+
+
+def _unheard(_stream: int, _events: Sequence[tuple[int, str]], _ingested: int) -> None:
+    """Nobody wants to know."""
 
 
 def _sealed(stream: int, events: Sequence[tuple[int, str]], ingested: int, key: DataKey) -> list[tuple[int, bytes]]:

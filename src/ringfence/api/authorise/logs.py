@@ -25,17 +25,22 @@ _TAGGING = frozenset({"TagResource", "UntagResource", "ListTagsForResource"})
 
 
 def asks(call: Call, world: World, params: Params) -> Iterator[Ask]:
-    """One question; without targets, so that it is refused, for an action that nobody published."""
+    """One question, about every group that is named; without targets, so that it is refused, for an action that nobody published."""
     name = f"logs:{call.action}"
     about = actions.action("logs", call.action)
     if about is None:
         yield Ask(name, ())
         return
-    arn = _arn(call, params) if about.resources else "*"
-    row = world.find(LOG_GROUP, _group(call, params))
-    context = tag_keys(("aws:resourcetag",), row.tags) if row is not None and row.owner_id == call.account_id else {}
     policy = log_policies.policy_of(world, call.account_id, call.region) if about.resources else None
-    yield Ask(name, (Target(arn=arn, account_id=call.account_id, context=context, policy=policy),), _request(params))
+    named = params.get("logGroupIdentifiers") if call.action == "StartLiveTail" else None
+    targets = []
+    for one in [params] if named is None else [{"logGroupIdentifier": each} for each in named]:
+        arn, row = _arn(call, one) if about.resources else "*", world.find(LOG_GROUP, _group(call, one))
+        context = (
+            tag_keys(("aws:resourcetag",), row.tags) if row is not None and row.owner_id == call.account_id else {}
+        )
+        targets.append(Target(arn=arn, account_id=call.account_id, context=context, policy=policy))
+    yield Ask(name, tuple(targets), _request(params))
 
 
 def _group(call: Call, params: Params) -> str:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ringfence.api.images import Images
 from ringfence.api.outside import Nothing, Outside
+from ringfence.api.wire.http import Flow
 from ringfence.identity.credentials import Uses
 from ringfence.identity.principal import Principal
 from ringfence.identity.sealing import Sealer
@@ -127,7 +128,7 @@ class Outcome:
 
     `caller`: who a call without a signature turned out to be from, for the record. `touched`: the ARNs of the resources that
     the record names besides, `additional`: what it says besides (`additionalEventData`). `shared`: what it has in common with the
-    records of the same call in other accounts.
+    records of the same call in other accounts. `flow`: what comes after the reply, piece by piece.
     """
 
     reply: Params
@@ -136,6 +137,7 @@ class Outcome:
     touched: tuple[str, ...] = ()
     additional: Params | None = None
     shared: str = ""
+    flow: Flow | None = None
 
 
 class KnownCaller(ApiError):

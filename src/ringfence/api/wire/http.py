@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,41 @@ class HttpRequest:
         return self._first.get(name, default)
 
 
+class Flow(Protocol):
+    """A body that comes piece by piece for as long as it goes on. Whoever makes a response with one sees to it that it is closed.
+
+    It keeps no more than it can hold while nobody takes: a client that is slow is its own to deal with.
+    """
+
+    def watch(self, still: Callable[[], None]) -> None:
+        """`still` is asked now and then; ApiError when the caller may not see it any more."""
+        ...
+
+    def begin(self, wake: Callable[[], None]) -> None:
+        """From now on pieces are taken. `wake`, for any thread: there is something to take."""
+        ...
+
+    def take(self) -> bytes | None:
+        """The next piece; empty when there is none yet, None when it is over."""
+        ...
+
+    def stop(self) -> None:
+        """The server ends: come to an end that the client is told of."""
+        ...
+
+    def close(self) -> None:
+        """Nobody takes any more."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """One response. `length`: what a HEAD request is told, which is answered without the body it would have."""
+    """One response. `length`: what a HEAD request is told, which is answered without the body it would have. `flow`: what comes in
+    place of a body."""
 
     status: int
     body: bytes
     content_type: str = "text/xml;charset=UTF-8"
     headers: tuple[tuple[str, str], ...] = field(default=())
     length: int | None = None
+    flow: Flow | None = None

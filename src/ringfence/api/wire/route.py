@@ -75,7 +75,7 @@ def unsigned(request: HttpRequest, claim: Claim) -> bool:
 
 
 def _hosted(request: HttpRequest) -> str:
-    label = request.header("host").partition(".")[0].lower()
+    label = request.header("host").partition(".")[0].lower().removeprefix("stream-").removeprefix("streaming-")
     return label if label in model.service_names() else ""
 
 

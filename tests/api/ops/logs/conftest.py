@@ -14,5 +14,6 @@ from tests.api.ops.logs.lab import Lab
 def lab(tmp_path: Path) -> Iterator[Lab]:
     made = Lab(tmp_path)
     yield made
+    made.tails.close()
     made.events.close()
     assert made.front.pipeline.internal_errors == 0

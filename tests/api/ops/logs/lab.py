@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 import ringfence.api.ops.logs  # noqa: F401  fills the registry
 from ringfence import deliveries
+from ringfence.api.live_tails import LiveTails
 from ringfence.store.events import EventStore
 from tests.api.front import ACCOUNT, Front
 
@@ -25,8 +26,12 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.front = Front(strict_clients=False)
         self.events = EventStore(folder / "events.db", durable=False)
+        self.tails = LiveTails(lambda: self.front.store.world, self.front.clock, seconds=0.05)
+        self.events.heard = self.tails.note
         deliverer: Any = None
-        self.front.pipeline.outside = deliveries.FromHere(self.front.store, deliverer, logs=self.events)
+        self.front.pipeline.outside = deliveries.FromHere(
+            self.front.store, deliverer, logs=self.events, live_tails=self.tails
+        )
         self.logs = self.front.client("logs")
 
     @property

@@ -105,6 +105,13 @@ def opener(call: Call, world: World, group: LogGroup) -> Opener | None:
     return Opener(secret_of)
 
 
+def check_readable(call: Call, world: World, group: LogGroup) -> None:
+    """May the service open what is put into the group now? ApiError when its key cannot be used."""
+    if group.kms_key is not None:
+        with _told(group.id):
+            data_keys.check(_asker(call, world, group.id), group.kms_key, _context(group.id), ("Decrypt",))
+
+
 @contextlib.contextmanager
 def reading(group: LogGroup) -> Iterator[None]:
     """What is damaged is an error with a name. ApiError ServiceUnavailableException."""

@@ -183,7 +183,7 @@ def filter_log_events(call: Call, world: World, params: Params) -> Outcome:
     """
     group = identified_group(call, world, params)
     streams = _streams(world, group, params)
-    pattern = _pattern(params)
+    pattern = compiled(params.get("filterPattern"))
     newest = params.get("startFromHead") is False
     after, before = _span(params, end_inclusive=True)
     after = max(after, _oldest(call, group))
@@ -211,9 +211,9 @@ def _streams(world: World, group: LogGroup, params: Params) -> list[LogStream]:
     return [stream for stream in streams if prefix is None or stream.name.startswith(prefix)]
 
 
-def _pattern(params: Params) -> Pattern | None:
-    text = params.get("filterPattern") or ""
-    if not text.strip():
+def compiled(text: str | None) -> Pattern | None:
+    """A filter pattern; None: everything fits. ApiError InvalidParameterException."""
+    if text is None or not text.strip():
         return None
     try:
         return compile_pattern(text)

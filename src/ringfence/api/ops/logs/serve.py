@@ -23,7 +23,7 @@ T = TypeVar("T")
 PAGE = 50
 Handler = Callable[[Call, World, Params], Outcome]
 _QUOTED = re.compile(r"^Value '.*' at(?= 'logGroupIdentifier')", re.DOTALL)
-_READS = ("Describe", "Filter", "Get", "List", "Test")
+_READS = ("Describe", "Filter", "Get", "List", "StartLiveTail", "Test")
 
 
 def logs(action: str, *, aside: bool = False, changes_world: bool = True) -> Callable[[Handler], Handler]:
