@@ -156,7 +156,9 @@ def test_over_a_peering_connection(site: Site) -> None:
     way = {"RouteTableId": table["RouteTableId"], "DestinationCidrBlock": "10.0.0.0/16", "VpcPeeringConnectionId": pcx}
     rule = {"GroupId": site.group, "IpPermissions": ssh(IpRanges=[{"CidrIp": "10.1.0.0/16"}])}
     ec2.authorize_security_group_ingress(**rule)  # no way leads here yet
-    assert f"{pcx} to {site.eni}" in site.refused(ec2.create_route, **way)
+    text = site.refused(ec2.create_route, **way)
+    assert f"{pcx} to {site.eni}" in text
+    assert re.search(rf"let through by {pcx}, entry 100 of {site.acl}, sgr-\w+ of {site.group}\.", text)
     ec2.revoke_security_group_ingress(**rule)
     ec2.create_route(**way)
     text = site.refused(ec2.authorize_security_group_ingress, **rule)

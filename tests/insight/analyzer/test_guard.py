@@ -15,12 +15,12 @@ from ringfence.insight.reach.space import Space
 from ringfence.model.kinds import GAP
 from ringfence.model.nouns.gap import Gap
 from ringfence.model.world import World, put
-from tests.api.ops.harness import ACCOUNT, REGION
+from tests.api.ops.harness import ACCOUNT, REGION, tcp
 from tests.builders import ident
 from tests.differential import generator
 from tests.insight.analyzer.peered_scopes import Joined
 from tests.insight.analyzer.scopes import Scoped, Tally
-from tests.insight.analyzer.test_explanations import Analyser
+from tests.insight.analyzer.test_explanations import PCX, Analyser
 from tests.sampling import part
 
 
@@ -159,3 +159,23 @@ def test_what_becomes_unknown_is_refused() -> None:
     (told,) = guard.opened(*sides, content, ACCOUNT, REGION)
     assert "cannot be told: nat-0123" in told.text
     assert list(guard.opened(sides[1], sides[1], content, ACCOUNT, REGION)) == []
+
+
+def test_the_rule_is_named_on_detours_too() -> None:
+    """Over a connection and through an appliance, the rules of the scope's own account; the far VPC's are not told."""
+    api = Analyser()
+    box, near, web = ident("eni", "box"), ident("eni", "near"), ident("sg", "web")
+    through = {"Source": {"ResourceStatement": {"Resources": [ident("eni", "part")]}}}
+    into = {
+        "Source": {"ResourceStatement": {"Resources": [PCX]}},
+        "Destination": {"ResourceStatement": {"Resources": [near]}},
+    }
+    for entry, named in ((through, f"{box}, which passes it on"), (into, PCX)):
+        before, ports = api.world, {"PacketHeaderStatement": {"DestinationPorts": ["8080"], "Protocols": ["tcp"]}}
+        api.call("AuthorizeSecurityGroupIngress", GroupId=web, IpPermissions=[tcp(8080)])
+        content = content_of({"MatchPaths": [{**entry, "Source": {**entry["Source"], **ports}}]}, api.world)
+        sides = (before, api.engines.of(before)), (api.world, api.engines.of(api.world))
+        texts = [each.text for each in guard.opened(*sides, content, ACCOUNT, REGION)]
+        assert any(named in text and f" of {web}" in text for text in texts), texts
+        assert not any(ident("sg", "peer") in text for text in texts)
+        api.world = before

@@ -129,7 +129,7 @@ def _compared(seed: int) -> int:
         for _, ranges, sources, told in telling._parts(path):
             for first, last in ranges:
                 at = scoped.run.chance.choice((first, last))
-                hops = findings._judged(held, path, at, list(sources) or None)
+                hops = findings.judged(held, path, at, list(sources) or None)
                 assert _admitted(path, hops, told), (path, at, hops, told)
                 for hop in told:
                     row = next((g for g in world.all(SECURITY_GROUP) if g.id == hop.by.component), None)

@@ -119,7 +119,7 @@ class _Telling:
         found = self._memo.get(key) if path.source == path.way.crossed else None
         if found is None:
             cuts = sorted(ways.cuts(self.scope.engine, path.way.steps))
-            found = _grouped(path, cuts, partial(_judged, self.scope, path))
+            found = _grouped(path, cuts, partial(judged, self.scope, path))
             if path.source == path.way.crossed:
                 self._walked.append(path.way.steps)
                 self._memo[key] = found
@@ -166,7 +166,7 @@ def _joined(ranges: list[Interval]) -> Iterator[Interval]:
         yield at
 
 
-def _judged(scope: Scope, path: Path, at: int, sources: Sources) -> tuple[Hop, ...]:
+def judged(scope: Scope, path: Path, at: int, sources: Sources) -> tuple[Hop, ...]:
     """The elements that one packet meets, as far as the path's end."""
     make = partial(number_to_address, path.family)
     packet: Packet = packet_at(make(path.src), make(path.dst), at, None if sources is None else sources[0][0])

@@ -5,19 +5,23 @@ Both configurations are put on the same atoms, and only paths with an end that t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ringfence.insight.analyzer.deciding import Deciding
+from ringfence.insight.analyzer.findings import judged
 from ringfence.insight.analyzer.scope import Path, Scope, refined
 from ringfence.insight.analyzer.statements import Content
+from ringfence.insight.analyzer.views import owner_of
 from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
 from ringfence.insight.reach.space import Space
 from ringfence.insight.reach.words import brief
+from ringfence.model.kinds import PEERING_CONNECTION
 from ringfence.model.world import World
 from ringfence.policy.ir import Acl, Fragment, Group, GroupMembers, Interface, Machine, Names, PeerMembers, RouteTable
 from ringfence.policy.packet import Hop, Layer
 
+_BY_STATE = "tracked"  # what the evaluator says where no rule was asked
 _SAID = {
     Layer.SG_EGRESS: "{rule} of {component}", Layer.SG_INGRESS: "{rule} of {component}",
     Layer.NACL_OUT: "entry {rule} of {component}", Layer.NACL_IN: "entry {rule} of {component}",
@@ -123,15 +127,23 @@ def _described(scope: Scope, path: Path) -> str:
 
 
 def _rules(scope: Scope, path: Path) -> list[str]:
+    """Of its first packet, those of the scope's own account; of what else is on the way, the connection and appliances."""
+    (first, _), sources = next(path.space.ranges())
     gates = Deciding(scope).gates(path)
-    if gates is None:
-        return [f"the way through {', '.join((*path.way.through, *([path.way.crossed] if path.way.crossed else [])))}"]
-    (first, _), _ = next(path.space.ranges())
-    hops: list[Hop] = [gate.at(first) for gate in gates]
-    found = (
-        _SAID[hop.layer].format(rule=hop.by.rule, component=hop.by.component) for hop in hops if hop.layer in _SAID
+    hops: Iterable[Hop] = (
+        (gate.at(first) for gate in gates) if gates is not None else judged(scope, path, first, sources)
     )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(text for hop in hops for text in _said(scope, path, hop)))
+
+
+def _said(scope: Scope, path: Path, hop: Hop) -> Iterator[str]:
+    component, rule = hop.by.component, hop.by.rule
+    if component.startswith(PEERING_CONNECTION.prefix):
+        yield component
+    elif hop.layer is Layer.SOURCE_CHECK and component in path.way.through:
+        yield f"{component}, which passes it on"
+    elif hop.layer in _SAID and rule != _BY_STATE and owner_of(scope.world, component) == scope.account_id:
+        yield _SAID[hop.layer].format(rule=rule, component=component)
 
 
 def _unknown(unknown: Unknown) -> str:

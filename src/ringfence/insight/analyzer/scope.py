@@ -98,7 +98,7 @@ class Scope:
         self, world: World, engine: Engine, content: Content, account_id: str, region: str,
         touched: Container[str] | None = None,
     ) -> None:  # fmt: skip
-        self.world, self.content, self.touched = world, content, touched
+        self.world, self.content, self.touched, self.account_id = world, content, touched, account_id
         self.engine = refined(engine, content)
         self.unknown: Unknown | None = None
         rows = world.all(NETWORK_INTERFACE, account_id, region)
