@@ -433,6 +433,11 @@ class _Journey:
         owner = self._local(way.far_vpc_id, way.peering_id, packet, way.far_vpc_id)
         return self._arrive(owner, packet, direct=direct, inside=False, over=way.peering_id)
 
+    def from_peer(self, way: Peering, packet: Packet) -> Arrival:
+        """What comes into the near VPC, straight from whoever has its source in the far one."""
+        owner = self._local(way.vpc_id, way.peering_id, packet, way.vpc_id)
+        return self._arrive(owner, packet, direct=True, inside=False, over=way.peering_id)
+
     # ------------------------------------------------------------------ gateway endpoints
     def _to_endpoint(self, endpoint: Endpoint, packet: Packet) -> Arrival:
         """The service hears the VPC's own interfaces, on its port and by ping (VPE-04, VPE-06)."""
@@ -548,6 +553,7 @@ def judge(
     forward: bool = True,
 ) -> Arrival:  # fmt: skip
     """One packet sent by an interface, by the INTERNET, or by the service behind an endpoint, at a time. CannotSend: see `sender_of`.
+    Or one that comes into a VPC by a connection (`associated_key`), from whoever has its source beyond.
 
     `forward`: appliances pass packets on unchanged; without it the packet's journey ends at the first one.
     """
@@ -557,6 +563,9 @@ def judge(
     endpoint = journey.index.find(Endpoint, source)
     if endpoint is not None:
         return journey.from_endpoint(endpoint, packet)
+    way = journey.index.find(Peering, source)
+    if way is not None:
+        return journey.from_peer(way, packet)
     return journey.from_interface(sender_of(ir, source), packet)
 
 

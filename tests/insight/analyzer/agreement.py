@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -205,9 +205,14 @@ def run(seeds: range, rounds: int) -> Tally:
     return tally
 
 
-if __name__ == "__main__":
+def main(run: Callable[[range, int], Tally]) -> None:
+    """FIRST LAST ROUNDS, by the command line."""
     first, last, rounds = (int(text) for text in sys.argv[1:4])
     done = run(range(first, last), rounds)
     print(f"{done.cases} analyses, {done.found} found, {done.unknown} unknown, {done.headers} packets of headers, "
           f"{len(done.differences)} differences")  # fmt: skip
     sys.exit(bool(done.differences))
+
+
+if __name__ == "__main__":
+    main(run)

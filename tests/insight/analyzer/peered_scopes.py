@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
@@ -21,6 +22,20 @@ from tests.insight.analyzer.scopes import End, Given, Scoped, Tally, _holds, _ma
 PCX = "AWS::EC2::VPCPeeringConnection"
 
 
+def name_groups(call: Any, chance: random.Random, site: Any, pcx: str) -> None:
+    """Now and then, groups of the near VPC let out only to whom they name."""
+    far = call("DescribeSecurityGroups", Filters=[{"Name": "group-name", "Values": ["far"]}])["SecurityGroups"][0]
+    for group in site.groups:
+        if chance.random() < 0.5:
+            continue
+        (shown,) = call("DescribeSecurityGroups", GroupIds=[group])["SecurityGroups"]
+        if shown["IpPermissionsEgress"]:
+            call("RevokeSecurityGroupEgress", GroupId=group, IpPermissions=shown["IpPermissionsEgress"])
+        pair = [{"GroupId": far["GroupId"], "VpcPeeringConnectionId": pcx}]
+        rule = {"IpProtocol": chance.choice(("-1", "47")), "UserIdGroupPairs": pair}
+        call("AuthorizeSecurityGroupEgress", GroupId=group, IpPermissions=[rule])
+
+
 class Joined(Scoped):
     """Two random VPCs that are joined."""
 
@@ -28,22 +43,8 @@ class Joined(Scoped):
         self.run, self.tally = Peered(seed), tally
         (shown,) = self.run.api.call("DescribeVpcPeeringConnections")["VpcPeeringConnections"]
         self.pcx: str = shown["VpcPeeringConnectionId"]
-        self._name_groups()
+        name_groups(self.run.api.call, self.run.chance, self.run.site, self.pcx)
         generator.refresh(self.run.api.call, self.run.site)
-
-    def _name_groups(self) -> None:
-        """Now and then, groups of the near VPC let out only to whom they name."""
-        call, chance, site = self.run.api.call, self.run.chance, self.run.site
-        far = call("DescribeSecurityGroups", Filters=[{"Name": "group-name", "Values": ["far"]}])["SecurityGroups"][0]
-        for group in site.groups:
-            if chance.random() < 0.5:
-                continue
-            (shown,) = call("DescribeSecurityGroups", GroupIds=[group])["SecurityGroups"]
-            if shown["IpPermissionsEgress"]:
-                call("RevokeSecurityGroupEgress", GroupId=group, IpPermissions=shown["IpPermissionsEgress"])
-            pair = [{"GroupId": far["GroupId"], "VpcPeeringConnectionId": self.pcx}]
-            rule = {"IpProtocol": chance.choice(("-1", "47")), "UserIdGroupPairs": pair}
-            call("AuthorizeSecurityGroupEgress", GroupId=group, IpPermissions=[rule])
 
     # ------------------------------------------------------------------ random scopes
     def _statement(self) -> Given:

@@ -10,16 +10,29 @@ from typing import Any
 import pytest
 
 import ringfence.insight.analyzer as analyzer
-from ringfence.model.kinds import GAP, INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE
+from ringfence.model.kinds import (
+    GAP,
+    INSTANCE,
+    INTERNET_GATEWAY,
+    NETWORK_ACL,
+    NETWORK_INTERFACE,
+    PEERING_CONNECTION,
+    SECURITY_GROUP,
+    VPC_ENDPOINT,
+)
 from ringfence.model.nouns.gap import Gap
 from ringfence.model.nouns.instance import InstanceState
+from ringfence.model.nouns.peering import PeeringStatus
 from ringfence.model.world import World, delete, put
-from tests.api.ops.harness import ACCOUNT, Api
+from tests.api.ops.harness import ACCOUNT, Api, tcp
 from tests.builders import (
     ANY,
     OPEN,
     acl,
+    changed,
+    egress,
     elastic_ip,
+    elsewhere,
     entry,
     gateway,
     gateway_endpoint,
@@ -28,6 +41,7 @@ from tests.builders import (
     ident,
     ingress,
     list_route,
+    peer_group,
     peering,
     prefix_list,
     route,
@@ -39,7 +53,7 @@ from tests.builders import (
 )
 
 IGW, OTHER_IGW = ident("igw", "igw"), ident("igw", "far")
-PCX = ident("pcx", "p")
+PCX, VPCE = ident("pcx", "p"), ident("vpce", "s3")
 V6 = "2001:db8:1"
 
 
@@ -180,6 +194,27 @@ ROWS: list[tuple[str, str | None, dict[str, Any], list[str]]] = [
     (i("near"), None, {"DestinationIp": "10.8.0.99"}, ["NO_POSSIBLE_DESTINATION"]),
     (i("near"), i("down"), {"DestinationPort": 80}, ["BAD_STATE"]),
     (i("peer"), i("near"), {"DestinationPort": 22}, ["ENI_SG_RULES_MISMATCH"]),
+    (i("near"), PCX, {"DestinationIp": "10.9.5.5"}, ["PCX_REQUIRES_ADDRESS_IN_VPC_CIDR"]),
+    (i("plain"), PCX, {}, ["NO_ROUTE_TO_DESTINATION"]),
+    (i("split"), PCX, {"DestinationPort": 22}, ["NO_ROUTE_TO_DESTINATION"]),
+    (i("near"), PCX, {"FilterOutArns": [arn("vpc-peering-connection", PCX)]}, ["COMPONENT_FILTER_RESTRICTION_REMOVED_COMPONENT"]),
+    (i("shut"), PCX, {"DestinationIp": "10.8.0.10"}, ["NO_ROUTE_TO_DESTINATION"]),
+    (PCX, i("near"), {"DestinationPort": 22}, ["ENI_SG_RULES_MISMATCH"]),
+    (PCX, i("near"), {"DestinationPort": 80, "SourceIp": "10.8.0.99"}, ["NO_PATH"]),  # nobody has it
+    (PCX, i("near"), {"DestinationPort": 80, "SourceIp": "10.9.0.10"}, ["PCX_REQUIRES_ADDRESS_IN_VPC_CIDR"]),
+    (PCX, None, {"DestinationIp": "10.9.0.10"}, ["PCX_REQUIRES_ADDRESS_IN_VPC_CIDR"]),
+    (PCX, i("plain"), {"DestinationPort": 80}, ["NO_ROUTE_TO_DESTINATION"]),  # for the answer
+    (PCX, i("far"), {}, ["DISCONNECTED_VPCS"]), (i("far"), PCX, {}, ["DISCONNECTED_VPCS"]),
+    (PCX, IGW, {}, ["NO_PATH"]), (IGW, PCX, {}, ["NO_PATH"]), (PCX, VPCE, {}, ["NO_PATH"]),  # PCX-07
+    # gateway endpoints
+    (i("near"), VPCE, {"DestinationPort": 80}, ["VPCE_GATEWAY_PROTOCOL_RESTRICTION"]),
+    (i("near"), VPCE, {"Protocol": "udp"}, ["VPCE_GATEWAY_PROTOCOL_RESTRICTION"]),
+    (i("near"), VPCE, {"DestinationIp": "198.18.0.68", "DestinationPort": 443}, ["CANNOT_ROUTE", "NO_ROUTE_TO_DESTINATION"]),
+    (i("plain"), VPCE, {}, ["NO_ROUTE_TO_DESTINATION"]), (i("peer"), VPCE, {}, ["NO_ROUTE_TO_DESTINATION"]),
+    (VPCE, i("near"), {}, ["VPCE_INTRA_VPC_TRAFFIC"]), (VPCE, None, {"DestinationIp": "10.0.8.21"}, ["VPCE_INTRA_VPC_TRAFFIC"]),
+    (VPCE, i("far"), {}, ["DISCONNECTED_VPCS"]), (VPCE, IGW, {}, ["NO_PATH"]),
+    (VPCE, i("near"), {"Protocol": "udp", "SourceIp": "8.8.8.8"},
+     ["VPCE_GATEWAY_EGRESS_SOURCE_ADDRESS_RESTRICTION", "VPCE_GATEWAY_PROTOCOL_RESTRICTION", "VPCE_INTRA_VPC_TRAFFIC"]),
     # filters
     (i("open"), i("private"), {"FilterInArns": [arn("internet-gateway", IGW)]}, ["COMPONENT_FILTER_RESTRICTION"]),
     (i("open"), i("private"), {"FilterOutArns": [arn("security-group", ident("sg", "web"))]},
@@ -237,6 +272,113 @@ def test_an_end_that_is_detached() -> None:
     assert codes(done["NetworkInsightsAnalysis"]) == ["UNASSOCIATED_COMPONENT"]
 
 
+def test_connections_and_endpoints_that_lead_nowhere() -> None:
+    """BAD_STATE with the state, NO_SOURCE_OR_DESTINATION."""
+    api = Analyser()
+    ends = ((PEERING_CONNECTION, PCX), (VPC_ENDPOINT, VPCE))
+    paths = [
+        api.call("CreateNetworkInsightsPath", Source=i("near"), Destination=id, Protocol="tcp", ClientToken=id)
+        for _, id in ends
+    ]
+    ids = [path["NetworkInsightsPath"]["NetworkInsightsPathId"] for path in paths]
+    row = api.world.get(PEERING_CONNECTION, PCX)
+    unused = gateway_endpoint("s3", "s3", [])
+    whole = changed(api.world, table("near", subnets=["near"]), table("peer", vpc="peer"), unused)
+    ended = put(PEERING_CONNECTION, replace(row, status=PeeringStatus.PENDING_ACCEPTANCE))
+    for id, change, expected in (
+        (ids[0], ended, {"ExplanationCode": "BAD_STATE", "State": "pending-acceptance"}),
+        *(
+            (id, delete(*end), {"ExplanationCode": "NO_SOURCE_OR_DESTINATION"})
+            for id, end in zip(ids, ends, strict=True)
+        ),
+    ):
+        api.world = whole.apply(change)
+        done = api.call("StartNetworkInsightsAnalysis", NetworkInsightsPathId=id, ClientToken="c")[
+            "NetworkInsightsAnalysis"
+        ]
+        (shown,) = done["Explanations"]
+        assert expected.items() <= shown.items()
+        assert done["NetworkPathFound"] is False
+
+
+OTHER_SIDE = "444455556666"
+
+
+def half_foreign(other: str = OTHER_SIDE) -> Analyser:
+    """The connection's far VPC, and all that is in it, is another account's; `near` is let out by the far group alone, and in."""
+    named = peer_group("peer", vpc="peer", over="p", owner=other)
+    theirs = elsewhere(
+        vpc("peer", "10.8.0.0/16"), subnet("peer", "10.8.0.0/24", vpc="peer"), table("peer", route("10.0.0.0/16", PCX), vpc="peer"),
+        group("peer", ingress(ANY), *OPEN, vpc="peer"), host("peer", "10.8.0.10", subnet="peer", vpc="peer", groups=["peer"]),
+        host("down", "10.8.0.11", subnet="peer", vpc="peer", groups=["peer"], state=InstanceState.STOPPED), owner=other,
+    )  # fmt: skip
+    return Analyser(changed(
+        site(), theirs, group("only", ingress(named, "tcp", 80), egress(named, "tcp", 443)),
+        host("near", "10.0.8.21", subnet="near", groups=["only"]),
+        peering("p", "main", "peer", owners=(ACCOUNT, other)),
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "destination", "port"), [(i("near"), PCX, 443), (PCX, i("near"), 80)])
+def test_groups_of_a_vpc_that_is_not_known_let_nothing_through(source: str, destination: str, port: int) -> None:
+    """Reachability Analyzer guide: UNKNOWN_PEERED_SGS; and nothing of the other account is shown."""
+    api = half_foreign()
+    done = api.analyse(source, destination, DestinationPort=port)
+    assert codes(done) == ["ENI_SG_RULES_MISMATCH", "UNKNOWN_PEERED_SGS"]
+    (shown,) = (view for view in done["Explanations"] if view["ExplanationCode"] == "UNKNOWN_PEERED_SGS")
+    assert (shown["SecurityGroup"]["Id"], shown["VpcPeeringConnection"]["Id"]) == (ident("sg", "only"), PCX)
+    for name in ("peer", "down"):
+        assert not [id for id in (i(name), e(name), ident("sg", name), ident("vpc", name)) if id in str(done)]
+    # a rule that names no group is told as before
+    assert codes(api.analyse(source, destination, DestinationPort=22)) == ["ENI_SG_RULES_MISMATCH"]
+    # and in one account, the group is known
+    assert half_foreign(ACCOUNT).analyse(source, destination, DestinationPort=port)["NetworkPathFound"] is True
+
+
+def test_what_blocks_in_another_accounts_vpc_is_not_told() -> None:
+    """Its network ACL lets nothing out: the path has no possible source, and that is all."""
+    api = half_foreign()
+    row = api.world.get(NETWORK_ACL, ident("acl", "peer"))
+    api.world = api.world.apply(put(NETWORK_ACL, replace(row, entries=())))
+    group = api.world.get(SECURITY_GROUP, ident("sg", "only"))
+    api.call("AuthorizeSecurityGroupIngress", GroupId=group.id, IpPermissions=[tcp(8080)])
+    done = api.analyse(PCX, i("near"), DestinationPort=8080)
+    assert "NO_POSSIBLE_DESTINATION" in codes(done)
+    assert not [id for id in (i("peer"), e("peer"), ident("acl", "peer"), ident("vpc", "peer")) if id in str(done)]
+
+
+def test_connections_are_ends() -> None:
+    """As AWS: the path begins, or ends, at the connection; every address beyond that the same rules let through is shown."""
+    done = Analyser().analyse(i("near"), PCX)
+    assert done["ForwardPathComponents"][0]["OutboundHeader"]["DestinationAddresses"] == ["10.8.0.0/16"]
+    assert done["ForwardPathComponents"][-1]["Component"]["Id"] == PCX
+    assert done["ReturnPathComponents"][0]["Component"]["Id"] == PCX
+    assert [p["AclRule"]["Egress"] for p in done["ReturnPathComponents"] if "AclRule" in p] == [False]
+    done = Analyser().analyse(PCX, i("near"), DestinationPort=80)
+    first, last = done["ForwardPathComponents"][0], done["ReturnPathComponents"][-1]
+    assert (first["Component"]["Id"], last["Component"]["Id"]) == (PCX, PCX)
+    assert first["OutboundHeader"]["SourceAddresses"] == ["10.8.0.10/32"]  # `down` sends nothing
+    assert not [part for part in done["ForwardPathComponents"] if part["Component"]["Id"] in (e("peer"), i("peer"))]
+
+
+def test_an_endpoint_is_an_end() -> None:
+    """Every address of the service, TCP 443 and no more; its answer begins at the endpoint."""
+    done = Analyser().analyse(i("near"), VPCE)
+    header = done["ForwardPathComponents"][0]["OutboundHeader"]
+    assert header["DestinationAddresses"] == ["198.18.0.64/30"]
+    assert header["DestinationPortRanges"] == [{"From": 443, "To": 443}]
+    assert done["ForwardPathComponents"][-1]["Component"]["Id"] == VPCE
+    assert done["ReturnPathComponents"][0]["Component"]["Id"] == VPCE
+    assert done["ReturnPathComponents"][0]["OutboundHeader"]["SourcePortRanges"] == [{"From": 443, "To": 443}]
+    assert Analyser().analyse(i("near"), VPCE, Protocol="icmp")["NetworkPathFound"] is True
+
+
+def test_the_routers_services_bound_the_header() -> None:
+    """What the resolver answers, whatever the rules."""
+    done = Analyser().analyse(i("near"), DestinationIp="10.0.0.2", Protocol="udp")
+    assert done["ForwardPathComponents"][0]["OutboundHeader"]["DestinationPortRanges"] == [{"From": 53, "To": 53}]
+
+
 def test_a_path_to_a_peer_shows_the_connection() -> None:
     done = Analyser().analyse(i("near"), i("peer"), DestinationPort=80)
     assert done["NetworkPathFound"]
@@ -263,10 +405,8 @@ def test_every_code_that_is_written_here_is_emitted_by_a_test() -> None:
     for end in ("SOURCE", "DESTINATION"):
         written |= {f"FILTER_AT_{end}_{field}_ADDRESS" for field in ("SOURCE", "DESTINATION")}
         written |= {f"FILTER_AT_{end}_{field}_PORT_RANGE" for field in ("SOURCE", "DESTINATION")}
-    emitted = {code for *_, expected in ROWS for code in expected} | {"NO_SOURCE_OR_DESTINATION"}
-    emitted.add(
-        "VPCE_GATEWAY_PROTOCOL_RESTRICTION"
-    )  # by the test of gateway endpoints, tests/api/ops/ec2/test_vpc_endpoints.py
+    elsewhere = {"NO_SOURCE_OR_DESTINATION", "UNKNOWN_PEERED_SGS"}  # emitted by the tests above
+    emitted = {code for *_, expected in ROWS for code in expected} | elsewhere
     assert written == emitted
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ringfence.insight.analyzer import views
+from ringfence.insight.analyzer.apart import apart
+from ringfence.insight.analyzer.beyond import aimed
 from ringfence.insight.analyzer.explain import Explainer
 from ringfence.insight.analyzer.question import NoEnd, Question, question_of
 from ringfence.insight.analyzer.search import Found, Searched, search
@@ -51,11 +53,11 @@ class Result:
 def analyse(world: World, engine: Engine, path: NetworkInsightsPath, limits: Limits) -> Result:
     """The answer."""
     try:
-        question = question_of(world, path)
+        question = question_of(world, path, limits.accounts)
     except NoEnd as problem:
         shown = {"ExplanationCode": problem.code, "Component": views.component(world, problem.component)}
-        return Result(False, {"Explanations": [shown]})
-    return _Analysis(world, engine, path, question, limits).result()
+        return Result(False, {"Explanations": [shown | ({"State": problem.state} if problem.state else {})]})
+    return _Analysis(world, aimed(engine, question), path, question, limits).result()
 
 
 class _Analysis:
@@ -91,8 +93,8 @@ class _Analysis:
 
     def _foreign(self, ids: Iterable[str]) -> list[str]:
         """Components of accounts that the analysis may not look into."""
-        owners = {id: views.owner_of(self.world, id) for id in ids}
-        return sorted(id for id, owner in owners.items() if owner is not None and owner not in self.limits.accounts)
+        owners = {id: views.owners_of(self.world, id) for id in ids}
+        return sorted(id for id, known in owners.items() if known and known.isdisjoint(self.limits.accounts))
 
     def _missing(self, ids: Iterable[str]) -> list[str]:
         return [arn for arn in self.limits.through if _id_of(arn) not in ids]
@@ -127,6 +129,8 @@ class _Analysis:
         elif searched.blocked is not None:
             told = Explainer(self.world, self.engine, self.question, searched.blocked).explanations()
             explanations += self._discreet(told)
+        else:
+            explanations += self._discreet(list(apart(self.world, self.engine, self.question)))
         explanations += self._filters()
         reply["Explanations"] = explanations or [{"ExplanationCode": "NO_PATH"}]
         return reply
@@ -169,7 +173,7 @@ class _Analysis:
 
 
 _PARTS = frozenset({"Component", "Subnet", "Vpc", "AttachedTo"})
-_HINTABLE = ("eni-", "igw-", "i-")
+_HINTABLE = ("eni-", "igw-", "i-", "pcx-")
 
 
 def _ids(view: View) -> list[str]:

@@ -105,9 +105,25 @@ class Explainer:
                 "ExplanationCode": "ENI_SG_RULES_MISMATCH",
                 "SecurityGroups": [views.component(self.world, id) for id in speaking], **around,
             }  # fmt: skip
+        yield from self._unknown_groups(moment, speaking, egress=egress)
         lost = self._reference(moment, egress=egress)
         if lost is not None:
             yield {"ExplanationCode": "SG_REFERENCES_NOT_PRESERVED", **lost, **around}
+
+    def _unknown_groups(self, moment: _Moment, speaking: list[str], *, egress: bool) -> Iterator[View]:
+        """UNKNOWN_PEERED_SGS: rules name groups of a VPC beyond the connection, into which the analysis may not look."""
+        ends, by = (self.question.source, self.question.destination), self.blocked.candidate.by
+        if by is None or moment.port is None or all(end is None or end.known for end in ends):
+            return
+        far = f"@{self.engine.places.vpcs[by.vpc_id].crossings[by.peering_id].far_vpc_id}"
+        bit = self.blocked.answer.space.services.bit(point(moment.packet))
+        for id in speaking if moment.port.vpc_id == by.vpc_id else ():
+            named = self.engine.group_set(moment.port.vpc_id, (id,)).names(egress, moment.packet.family)
+            if any(name.endswith(far) and lets >> bit & 1 for name, lets in named.items()):
+                yield {
+                    "ExplanationCode": "UNKNOWN_PEERED_SGS", "SecurityGroup": views.component(self.world, id),
+                    "VpcPeeringConnection": views.component(self.world, by.peering_id),
+                }  # fmt: skip
 
     def _reference(self, moment: _Moment, *, egress: bool) -> View | None:
         """A rule that names a group of the other end, which would let the packet through if it came straight from there."""
@@ -245,11 +261,11 @@ class Explainer:
             yield self._nobody(moment, {"RouteTableRoute": view, **around})
 
     def _towards(self, dst: Address) -> View:
-        """Where it should go: the gateway, when any address beyond it would do."""
-        gateways = [end.gateway for end in (self.question.destination, self.question.source) if end is not None]
-        gateway = next((id for id in gateways if id is not None), None)
-        if self.blocked.candidate.atom is not None and gateway is not None:
-            return {"Destination": views.component(self.world, gateway)}
+        """Where it should go: the gateway, connection or endpoint, when any address beyond it would do."""
+        ways = [end.way for end in (self.question.destination, self.question.source) if end is not None]
+        way = next((id for id in ways if id is not None), None)
+        if self.blocked.candidate.atom is not None and way is not None:
+            return {"Destination": views.component(self.world, way)}
         return {"Address": str(views.host(dst))}
 
     def _nobody(self, moment: _Moment, around: View) -> View:
@@ -320,8 +336,8 @@ class Explainer:
             }  # fmt: skip
         if source is not None and end is not None and source.vpc_id == end.vpc_id:
             yield from self._local_only(source, candidate.dst, end)
-        if source is not None and question.destination is not None and question.destination.gateway is not None:
-            yield from self._unused_routes(source, question.destination.gateway, candidate.dst)
+        if source is not None and question.destination is not None and question.destination.way is not None:
+            yield from self._unused_routes(source, question.destination.way, candidate.dst)
         if question.source.gateway is not None:
             yield from self._public_expected()
 
@@ -348,9 +364,18 @@ class Explainer:
                 "Vpc": views.component(self.world, source.vpc_id),
             }  # fmt: skip
 
+    def _usable(self, source: Port, way: str) -> bool:
+        """Do routes of the VPC to it lead anywhere?"""
+        place = self.engine.places.vpcs[source.vpc_id]
+        return way in (
+            *place.crossings,
+            *self.engine.places.endpoints,
+            *([place.gateway.gateway_id] if place.gateway else ()),
+        )
+
     def _unused_routes(self, source: Port, gateway_id: str, address: Address) -> Iterator[View]:
-        """Routes to the gateway that do not take the packet: CANNOT_ROUTE, MORE_SPECIFIC_ROUTE; NO_ROUTE_TO_DESTINATION
-        when there are none."""
+        """Routes to the gateway, connection or endpoint that do not take the packet: CANNOT_ROUTE, MORE_SPECIFIC_ROUTE;
+        NO_ROUTE_TO_DESTINATION when there are none."""
         table = self.engine.ir.fragments["RouteTable", source.net.table_id]
         row = self.world.get(ROUTE_TABLE, source.net.table_id)
         assert isinstance(table, Table)
@@ -368,7 +393,7 @@ class Explainer:
         for route in ours:
             code = _unused(route, address, None if taken is None else taken.destination)
             if code is not None:
-                active = self.engine.places.vpcs[source.vpc_id].gateway is not None
+                active = self._usable(source, gateway_id)
                 view = views.find_route(self.world, row.id, str(route.destination), active=active)
                 yield {"ExplanationCode": code, "RouteTableRoute": view, **around}
 

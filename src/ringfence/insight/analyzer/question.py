@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from ringfence.insight.reach.atoms import BASES, OTHER, Interval
-from ringfence.model.kinds import INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE
+from ringfence.model.kinds import INSTANCE, INTERNET_GATEWAY, NETWORK_INTERFACE, PEERING_CONNECTION, VPC_ENDPOINT
 from ringfence.model.net import PORTED, Address, PortRange, Protocol
 from ringfence.model.nouns.network_insights import NetworkInsightsPath, PathFilter
+from ringfence.model.nouns.peering import PeeringStatus
 from ringfence.model.world import World
 
 ALL_PORTS, ANYTHING = PortRange(0, 65535), PathFilter()
@@ -16,20 +18,29 @@ ECHO = {Protocol.ICMP: 8, Protocol.ICMPV6: 128}
 
 
 class NoEnd(Exception):
-    """An end of the path is not there, or nowhere; `code` is AWS's explanation code, `component` the id."""
+    """An end of the path is not there, or nowhere; `code` is AWS's explanation code, `component` the id, `state` a bad one's."""
 
-    def __init__(self, code: str, component: str) -> None:
+    def __init__(self, code: str, component: str, state: str | None = None) -> None:
         super().__init__(f"{code}: {component}")
-        self.code, self.component = code, component
+        self.code, self.component, self.state = code, component, state
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end: interfaces (of an instance, the primary one first), or an internet gateway, i.e. everything beyond it."""
+    """One end: interfaces (of an instance, the primary one first); or an internet gateway, a peering connection or a gateway
+    endpoint, i.e. everything beyond it. `known`: the analysis may look into both VPCs of the connection."""
 
     component: str
     interfaces: tuple[str, ...] = ()
     gateway: str | None = None
+    peering: str | None = None
+    endpoint: str | None = None
+    known: bool = True
+
+    @property
+    def way(self) -> str | None:
+        """What packets to or from what is beyond pass."""
+        return self.gateway or self.peering or self.endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +101,19 @@ def _both(one: PortRange | None, other: PortRange | None) -> PortRange | None:
     return PortRange(first, last) if first <= last else None
 
 
-def question_of(world: World, path: NetworkInsightsPath) -> Question:
-    """The question of a path, in this World. NoEnd when an end has gone or is attached to nothing."""
+def question_of(world: World, path: NetworkInsightsPath, accounts: Collection[str]) -> Question:
+    """The question of a path, in this World, by who may look into these accounts. NoEnd when an end has gone or leads nowhere."""
     at_destination, address = path.at_destination, None
     if not path.filtered_at_destination:
         address, at_destination = at_destination.destination_address, ANYTHING
     return Question(
-        end_of(world, path.source_arn), end_of(world, path.destination_arn) if path.destination_arn else None,
+        end_of(world, path.source_arn, accounts),
+        end_of(world, path.destination_arn, accounts) if path.destination_arn else None,
         path.protocol, path.at_source, at_destination, address,
     )  # fmt: skip
 
 
-def end_of(world: World, arn: str) -> End:
+def end_of(world: World, arn: str, accounts: Collection[str]) -> End:
     """The end that an ARN names. NoEnd."""
     noun, _, id = arn.rpartition(":")[2].partition("/")
     if noun == INTERNET_GATEWAY.noun:
@@ -111,6 +123,12 @@ def end_of(world: World, arn: str) -> End:
         if gateway.vpc_id is None:
             raise NoEnd("UNASSOCIATED_COMPONENT", id)
         return End(id, gateway=id)
+    if noun == PEERING_CONNECTION.noun:
+        return _connection(world, id, accounts)
+    if noun == VPC_ENDPOINT.noun:
+        if world.find(VPC_ENDPOINT, id) is None:
+            raise NoEnd("NO_SOURCE_OR_DESTINATION", id)
+        return End(id, endpoint=id)
     if noun == INSTANCE.noun:
         if world.find(INSTANCE, id) is None:
             raise NoEnd("NO_SOURCE_OR_DESTINATION", id)
@@ -122,3 +140,13 @@ def end_of(world: World, arn: str) -> End:
     if world.find(NETWORK_INTERFACE, id) is None:
         raise NoEnd("NO_SOURCE_OR_DESTINATION", id)
     return End(id, (id,))
+
+
+def _connection(world: World, id: str, accounts: Collection[str]) -> End:
+    """A peering connection, over which packets pass while it is active (PCX-01)."""
+    row = world.find(PEERING_CONNECTION, id)
+    if row is None:
+        raise NoEnd("NO_SOURCE_OR_DESTINATION", id)
+    if row.status is not PeeringStatus.ACTIVE:
+        raise NoEnd("BAD_STATE", id, row.status.value)
+    return End(id, peering=id, known={row.requester.owner_id, row.accepter.owner_id} <= set(accounts))

@@ -13,7 +13,7 @@ from functools import partial
 
 from ringfence.insight.analyzer.oneway import BEYOND, OneWay, from_gateway, from_interface, from_peer, to_peer
 from ringfence.insight.analyzer.statements import EC2, ENI, IGW, PCX, VPCE, Content, Entry, Header, Statement
-from ringfence.insight.reach.atoms import BASES, END, OTHER, Prefixes, code_of
+from ringfence.insight.reach.atoms import BASES, END, OTHER, code_of
 from ringfence.insight.reach.classes import Endpoints, classes
 from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
 from ringfence.insight.reach.journey import Unmodelled
@@ -387,10 +387,7 @@ class Scope:
         key = (family, f"{way.vpc_id}/{way.peering_id}")
         found = self._outside.get(key)
         if found is None:
-            prefixes = self.engine.prefixes[family]
-            inner = (code for code in sorted(prefixes.codes) if _under(code, way.blocks[family]))
-            firsts = ((code, _first(prefixes, family, code)) for code in inner)
-            found = self._outside[key] = [(code, at) for code, at in firsts if at is not None]
+            found = self._outside[key] = list(self.engine.prefixes[family].within(way.blocks[family]))
         return found
 
     # ------------------------------------------------------------------ statements about packets
@@ -489,25 +486,6 @@ def _may_be_beyond(statement: Statement) -> bool:
 def _alone(family: int, address: int) -> int:
     """The code of one address."""
     return 1 << WIDTH[family] | address
-
-
-def _under(code: int, blocks: Iterable[int]) -> bool:
-    """Does an atom lie in one of these blocks?"""
-    return any(code.bit_length() >= block.bit_length() and code >> code.bit_length() - block.bit_length() == block
-               for block in blocks)  # fmt: skip
-
-
-def _first(prefixes: Prefixes, family: int, code: int) -> int | None:
-    """The first address of an atom; None when other atoms take up all of it."""
-    width = WIDTH[family]
-    away = width + 1 - code.bit_length()
-    at, end = (code << away) - (1 << width), (code + 1 << away) - (1 << width)
-    while at < end:
-        inner = prefixes.of_number(at)
-        if inner == code:
-            return at
-        at = (inner + 1 << width + 1 - inner.bit_length()) - (1 << width)
-    return None
 
 
 def _known(port: Port, gate: Gateway) -> Iterator[tuple[int, int, int]]:

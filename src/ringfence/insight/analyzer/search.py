@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from ringfence.insight.analyzer.beyond import converse, follow
 from ringfence.insight.analyzer.candidates import Candidate, Candidates
 from ringfence.insight.analyzer.question import Question
 from ringfence.insight.reach.atoms import BASES, Interval, point
@@ -18,11 +19,12 @@ from ringfence.insight.reach.journey import Step
 from ringfence.insight.reach.places import Port
 from ringfence.insight.reach.space import Space, packet_at
 from ringfence.model.net import Protocol
-from ringfence.policy.evaluate import INTERNET, Exchange, exchange
+from ringfence.policy.evaluate import Exchange
 from ringfence.policy.packet import Layer, Packet
 
 #: source ports that witnesses have where they may choose
 _USUAL = (40000, 50000, 1024)
+_GATES = frozenset({Layer.GATEWAY, Layer.ENDPOINT})
 #: where on the line of services the protocols without ports begin
 _UNPORTED = BASES[Protocol.ICMP]
 
@@ -70,7 +72,7 @@ def search(engine: Engine, question: Question, *, most: int | None = None, admit
     out = Searched(candidates=Candidates(engine, question))
     assert out.candidates is not None
     for candidate in out.candidates:
-        answer = engine.conversations(candidate.source, candidate.src, candidate.dst)
+        answer = converse(engine, candidate.source, candidate.src, candidate.dst, candidate.by)
         if answer.unknown is not None:
             out.unknown = out.unknown or answer.unknown
             continue
@@ -92,16 +94,17 @@ def _found(engine: Engine, question: Question, candidate: Candidate, answer: Ans
     packet = pick(answer.space, question, candidate)
     if packet is None or not _by_gateway(question, answer):
         return None
-    done = exchange(engine.index, packet, candidate.source)
+    done = follow(engine, candidate.source, packet, candidate.by)
     assert done.verdict.allowed, "the engine and the evaluator disagree"
     return Found(candidate, answer, packet, done)
 
 
 def _by_gateway(question: Question, answer: Answer) -> bool:
-    """Does it leave or enter by the gateway that the question names?"""
-    named = [end.gateway for end in (question.source, question.destination) if end is not None and end.gateway]
-    crossed = [step.component[0] for step in answer.steps if step.layer is Layer.GATEWAY and not step.reply]
-    return all(gateway in crossed for gateway in named)
+    """Does it leave or enter by the gateway, leave by the endpoint that the question names?"""
+    ends = [end for end in (question.source, question.destination) if end is not None]
+    named = [end.gateway or end.endpoint for end in ends if end.gateway or end.endpoint]
+    crossed = [step.component[0] for step in answer.steps if step.layer in _GATES and not step.reply]
+    return all(gate in crossed for gate in named)
 
 
 def _arrives(question: Question, found: Found) -> bool:
@@ -206,9 +209,9 @@ def _telling(
 
 def _beyond(engine: Engine, candidate: Candidate, answer: Answer) -> Iterator[Step]:
     """What the destination's own elements would say to a packet that does not get so far (all that blocks, not the first)."""
-    if answer.arrives is not None or candidate.end in (None, INTERNET):
+    port = engine.places.ports.get(candidate.end or "")
+    if answer.arrives is not None or port is None:
         return
-    port = engine.places.ports[candidate.end or ""]
     family, services = candidate.src.version, answer.space.services
     src, seen = int(candidate.src), {step.interface for step in answer.steps if not step.reply}
     source = engine.places.ports.get(candidate.source)
@@ -222,6 +225,10 @@ def _beyond(engine: Engine, candidate: Candidate, answer: Answer) -> Iterator[St
     lets = groups.by_block(False, family, engine.atom(family, src))
     if direct:
         lets |= groups.by_group(False, family, engine.carried(port.vpc_id, family, src))
+    elif source is not None and not answer.through:
+        for way in engine.places.vpcs[port.vpc_id].crossings.values():
+            if way.far_vpc_id == source.vpc_id:
+                lets |= groups.by_group(False, family, engine.carried_there(way, family, src))
     yield Step(Layer.SG_INGRESS, port.groups, port.eni_id, False, lets & services.full)
     own = _own(engine, port, int(candidate.dst), family)
     home = engine.conversations(port.eni_id, number_to_address(family, own), candidate.src)

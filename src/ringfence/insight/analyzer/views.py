@@ -24,6 +24,7 @@ from ringfence.model.kinds import (
 from ringfence.model.net import Network, PortRange, parse_network, protocol_name
 from ringfence.model.nouns.network_acl import FINAL_RULE_IPV4, FINAL_RULE_IPV6
 from ringfence.model.nouns.network_interface import NetworkInterface
+from ringfence.model.nouns.peering import PeeringConnection
 from ringfence.model.nouns.routing import ListRoute, Route, RouteTarget
 from ringfence.model.nouns.security_group import SecurityGroupRule
 from ringfence.model.row import Row
@@ -67,7 +68,8 @@ def component(world: World, id: str) -> View:
     row: Row | None = world.find(kind, id) if kind is not None else None
     if kind is None or row is None:
         return {"Id": id}
-    name = row.tag("Name")
+    shared = isinstance(row, PeeringConnection) and row.requester.owner_id != row.accepter.owner_id
+    name = None if shared else row.tag("Name")  # each side's tags are its own
     return {"Id": id, "Arn": kind.arn(row), **({"Name": name} if name else {})}
 
 
@@ -76,6 +78,15 @@ def owner_of(world: World, id: str) -> str | None:
     kind = kind_of(id)
     row: Row | None = world.find(kind, id) if kind is not None else None
     return None if row is None else row.owner_id
+
+
+def owners_of(world: World, id: str) -> frozenset[str]:
+    """The accounts that may see a component: its owner, both of a peering connection's."""
+    row = world.find(PEERING_CONNECTION, id) if id.startswith(PEERING_CONNECTION.prefix) else None
+    if row is not None:
+        return frozenset({row.requester.owner_id, row.accepter.owner_id})
+    owner = owner_of(world, id)
+    return frozenset() if owner is None else frozenset({owner})
 
 
 def place(world: World, eni: NetworkInterface) -> View:

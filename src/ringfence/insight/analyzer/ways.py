@@ -12,6 +12,7 @@ from ipaddress import collapse_addresses
 from typing import Any
 
 from ringfence.insight.analyzer import views
+from ringfence.insight.analyzer.beyond import follow
 from ringfence.insight.analyzer.candidates import Candidate
 from ringfence.insight.analyzer.question import End, Question
 from ringfence.insight.analyzer.search import Found, Searched
@@ -20,11 +21,11 @@ from ringfence.insight.reach.atoms import BASES, Interval, interval
 from ringfence.insight.reach.engine import Engine
 from ringfence.insight.reach.exposure import block_of
 from ringfence.insight.reach.journey import Step
-from ringfence.insight.reach.places import WIDTH
+from ringfence.insight.reach.space import Space
 from ringfence.model.kinds import INSTANCE, NETWORK_INTERFACE, PEERING_CONNECTION
 from ringfence.model.net import PORTED, Network, PortRange
 from ringfence.model.world import World
-from ringfence.policy.evaluate import INTERNET, SERVICE, Exchange, exchange
+from ringfence.policy.evaluate import INTERNET, SERVICE, Exchange
 from ringfence.policy.ir import Acl, Edge, Group, associated_key
 from ringfence.policy.packet import Hop, Layer, Packet
 
@@ -72,14 +73,21 @@ class Way:
         return walk.components(done.there.at, self.question.source, self.question.destination)
 
     def back(self) -> list[View]:
-        """`ReturnPathComponents`; none when the VPC's router itself answers."""
+        """`ReturnPathComponents`; none when the VPC's router itself answers. From an endpoint, the endpoint first."""
         done = self.found.done
         if done.back is None:
             return []
         outside = self.found.candidate.source == INTERNET
         arrived = Walk(self.world, self.engine, self.sent, done.there.hops, outside=outside).arriving()
         walk = Walk(self.world, self.engine, arrived.answered(), done.back.hops, outside=done.there.at == INTERNET)
-        return walk.components(done.back.at, self.question.destination, self.question.source)
+        parts = walk.components(done.back.at, self.question.destination, self.question.source)
+        if done.there.endpoint is None:
+            return parts
+        first = {
+            "Component": views.component(self.world, done.there.endpoint),
+            "OutboundHeader": arrived.answered().view,
+        }
+        return [{**part, "SequenceNumber": n} for n, part in enumerate((first, *parts), 1)]
 
 
 class Walk:
@@ -100,8 +108,8 @@ class Walk:
         if at == SERVICE and self.hops[-1].layer is not Layer.ENDPOINT:  # of the router
             vpc = self.engine.places.ports[self.hops[0].interface or ""].vpc_id
             out.append({"Component": views.component(self.world, vpc), "InboundHeader": self.header.view})
-        elif at not in (None, INTERNET, SERVICE):
-            out += [self._interface(at or "", "InboundHeader"), *self._named(end, "InboundHeader")]
+        elif at in self.engine.places.ports:
+            out += [self._interface(at, "InboundHeader"), *self._named(end, "InboundHeader")]
         return [{"SequenceNumber": n, **each} for n, each in enumerate(out, 1)]
 
     def arriving(self) -> Header:
@@ -203,10 +211,13 @@ def _widest(engine: Engine, question: Question, searched: Searched, found: Found
     if packet.protocol in PORTED:
         spread = _Spread(engine, question, found)
         out = replace(out, destination_ports=(spread.ports("dport"),), source_ports=(spread.ports("sport"),))
-    if found.candidate.atom is None:
+    candidate = found.candidate
+    if candidate.alike:
+        return replace(out, sources=tuple(collapse_addresses(views.host(a) for a in candidate.alike)))  # type: ignore[type-var]
+    if candidate.atom is None:
         return out
     blocks = tuple(_alike(engine, searched, found))
-    return replace(out, **{"sources" if found.candidate.source == INTERNET else "destinations": blocks})  # type: ignore[arg-type]
+    return replace(out, **{"sources" if candidate.source == INTERNET else "destinations": blocks})  # type: ignore[arg-type]
 
 
 class _Spread:
@@ -214,7 +225,9 @@ class _Spread:
 
     def __init__(self, engine: Engine, question: Question, found: Found) -> None:
         self.engine, self.found, self.question = engine, found, question
-        self.wanted, self.cuts = _signature(found.done), sorted(cuts(engine, found.answer.steps))
+        self.wanted = _signature(found.done)
+        # rules, and what routers, endpoints and state let through without one
+        self.cuts = sorted(cuts(engine, found.answer.steps) | _edges(found.answer.space))
 
     def ports(self, field: str) -> PortRange:
         """The range of one field, the other one as the packet has it."""
@@ -235,7 +248,15 @@ class _Spread:
     def _same(self, field: str, piece: Interval) -> bool:
         moved: Any = {field: piece[0]}
         packet = replace(self.found.packet, **moved)
-        return _signature(exchange(self.engine.index, packet, self.found.candidate.source)) == self.wanted
+        return (
+            _signature(follow(self.engine, self.found.candidate.source, packet, self.found.candidate.by)) == self.wanted
+        )
+
+
+def _edges(space: Space) -> set[int]:
+    """The boundaries of a set."""
+    spans = [span for services, sources in space.ranges() for span in (services, *(sources or ()))]
+    return {cut for first, last in spans for cut in (first, last + 1)}
 
 
 def cuts(engine: Engine, steps: Iterable[Step]) -> set[int]:
@@ -259,13 +280,14 @@ def _fragments(engine: Engine, id: str, vpc_id: str) -> Iterable[Group | Acl]:
 
 
 def _alike(engine: Engine, searched: Searched, found: Found) -> list[Network]:
-    """The outside addresses for which the same rules decide, as blocks."""
-    wanted, out = _signature(found.done), list[Network]()
+    """The addresses outside, or beyond a connection or an endpoint, for which the same rules decide, as blocks."""
+    wanted, out, candidate = _signature(found.done), list[Network](), found.candidate
     assert searched.candidates is not None
-    for atom, address in searched.candidates.outside.atoms[found.packet.family]:
-        packet = _moved(found.candidate, found.packet, address)
-        if _signature(exchange(engine.index, packet, found.candidate.source)) == wanted:
-            out += own_blocks(engine, found.packet.family, atom, ours(engine, found.packet.family))
+    atoms, without = searched.candidates.like(candidate)
+    for atom, address in atoms:
+        packet = _moved(candidate, found.packet, address)
+        if _signature(follow(engine, candidate.source, packet, candidate.by)) == wanted:
+            out += own_blocks(engine, found.packet.family, atom, without)
     return list(collapse_addresses(out))  # type: ignore[type-var]
 
 
@@ -275,13 +297,6 @@ def _moved(candidate: Candidate, packet: Packet, address: int) -> Packet:
     if candidate.source == INTERNET:
         return replace(packet, src=kind(address))
     return replace(packet, dst=kind(address))
-
-
-def ours(engine: Engine, family: int) -> set[int]:
-    """The addresses that gateways here lead to, as atoms' codes."""
-    if family == 4:
-        return {1 << WIDTH[4] | a for a in engine.places.published}
-    return {code for gate in engine.places.gateways for code in gate.ipv6[6]}
 
 
 def own_blocks(engine: Engine, family: int, atom: int, without: set[int]) -> list[Network]:

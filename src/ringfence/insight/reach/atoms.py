@@ -213,3 +213,23 @@ class Prefixes:
             if code in self.codes:
                 return code
         raise AssertionError("the root holds every address")
+
+    def within(self, blocks: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """The atoms inside blocks, each with its first address; without those whose addresses others inside them take up."""
+        held = tuple(blocks)
+        for code in sorted(self.codes):
+            size = code.bit_length()
+            if any(size >= block.bit_length() and code >> size - block.bit_length() == block for block in held):
+                address = self._first(code)
+                if address is not None:
+                    yield code, address
+
+    def _first(self, code: int) -> int | None:
+        away = self.width + 1 - code.bit_length()
+        at, end = (code << away) - (1 << self.width), (code + 1 << away) - (1 << self.width)
+        while at < end:
+            inner = self.of_number(at)
+            if inner == code:
+                return at
+            at = (inner + 1 << self.width + 1 - inner.bit_length()) - (1 << self.width)
+        return None

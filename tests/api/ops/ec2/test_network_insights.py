@@ -16,8 +16,8 @@ from ringfence.model.nouns.organization import Account, Organization, ServiceAcc
 from ringfence.model.world import put
 from tests.api.front import Front
 from tests.api.ops.harness import ACCOUNT, Api, tcp
-from tests.builders import changed, eni
-from tests.insight.analyzer.test_explanations import IGW, Analyser, arn, codes, e, i, site
+from tests.builders import changed, eni, peering
+from tests.insight.analyzer.test_explanations import IGW, PCX, Analyser, arn, codes, e, half_foreign, i, site
 
 OTHER = "999999999999"
 
@@ -373,6 +373,39 @@ def test_the_management_account_analyses_its_organization() -> None:
     assert done["AdditionalAccounts"] == [OTHER]
     code = api.error("StartNetworkInsightsAnalysis", AdditionalAccounts=["123412341234"], **start)
     assert code == "NetworkInsights.AccessDenied"
+
+
+def test_a_connection_is_an_end_for_both_of_its_sides() -> None:
+    """By its id or the ARN that either side knows it by; for nobody else."""
+    api = half_foreign(OTHER)
+    theirs = arn("vpc-peering-connection", PCX).replace(ACCOUNT, OTHER)
+    for given in (PCX, theirs, arn("vpc-peering-connection", PCX)):
+        path = create(api, Source=i("near"), Destination=given, Protocol="tcp")
+        assert path["Destination"] == PCX
+        assert path["DestinationArn"] == arn("vpc-peering-connection", PCX)  # its own
+    whole = {"Source": i("near"), "Destination": PCX, "Protocol": "tcp", "ClientToken": "c"}
+    for owners, regions in (((OTHER, OTHER), ("us-east-1",) * 2), ((ACCOUNT, OTHER), ("eu-west-1", "us-east-1"))):
+        api.world = changed(api.world, peering("p", "main", "peer", owners=owners, regions=regions))
+        assert api.error("CreateNetworkInsightsPath", **whole) == "NetworkInsightsDestination.NotFound"
+    api.world = changed(api.world, peering("p", "peer", "main", owners=(OTHER, ACCOUNT)))  # the accepter
+    path = create(api, Source=PCX, Destination=i("near"), Protocol="tcp", DestinationPort=22)
+    assert path["SourceArn"] == arn("vpc-peering-connection", PCX)
+    start = {"NetworkInsightsPathId": path["NetworkInsightsPathId"], "ClientToken": "c"}
+    done = api.call("StartNetworkInsightsAnalysis", **start)["NetworkInsightsAnalysis"]
+    assert codes(done) == ["ENI_SG_RULES_MISMATCH"]
+
+
+def test_the_far_vpc_is_known_with_its_account() -> None:
+    """The management account, for the account that has the far VPC: groups named across the connection count."""
+    api = half_foreign(OTHER)
+    api.world = api.world.apply(organization(TRUSTED))
+    id = create(api, Source=PCX, Destination=i("near"), Protocol="tcp", DestinationPort=80)["NetworkInsightsPathId"]
+    start = {"NetworkInsightsPathId": id, "ClientToken": "c"}
+    done = api.call("StartNetworkInsightsAnalysis", **start)["NetworkInsightsAnalysis"]
+    assert codes(done) == ["ENI_SG_RULES_MISMATCH", "UNKNOWN_PEERED_SGS"]
+    done = api.call("StartNetworkInsightsAnalysis", AdditionalAccounts=[OTHER], **start)["NetworkInsightsAnalysis"]
+    assert done["NetworkPathFound"] is True
+    assert done["ForwardPathComponents"][0]["Component"]["Id"] == PCX
 
 
 # ---------------------------------------------------------------------- as a client sees it

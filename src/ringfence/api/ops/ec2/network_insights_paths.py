@@ -7,11 +7,13 @@ More than AWS takes: IPv6 addresses, and every protocol by name or number.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.describe import describe
+from ringfence.api.ops.ec2.peering_views import at, visible
 from ringfence.api.ops.registry import operation
 from ringfence.api.ops.tagging import tag_list, tags_on_create
 from ringfence.insight.analyzer.views import kind_of, kind_of_arn
@@ -24,15 +26,19 @@ from ringfence.model.kinds import (
     NETWORK_INSIGHTS_PATH,
     NETWORK_INTERFACE,
     ORGANIZATION,
+    PEERING_CONNECTION,
+    VPC_ENDPOINT,
 )
 from ringfence.model.net import PORTED, Address, PortRange, parse_address, parse_protocol, protocol_name
 from ringfence.model.nouns.network_insights import NetworkInsightsPath, PathFilter
 from ringfence.model.nouns.organization import Organization
+from ringfence.model.nouns.peering import PeeringConnection
 from ringfence.model.row import Row
 from ringfence.model.world import World, delete, put
 
 #: what a path may begin or end at here; AWS's other kinds are not served by this installation, so that none exists
-ENDS = (INSTANCE, NETWORK_INTERFACE, INTERNET_GATEWAY)
+ENDS = (INSTANCE, NETWORK_INTERFACE, INTERNET_GATEWAY, PEERING_CONNECTION, VPC_ENDPOINT)
+_ENDS = "an instance, a network interface, an internet gateway, a VPC peering connection or a gateway VPC endpoint"
 #: AWS: the service that reads the accounts of an organization for an analysis
 TRUSTED = "reachabilityanalyzer.networkinsights.amazonaws.com"
 
@@ -59,20 +65,36 @@ def check_account(call: Call, world: World, account_id: str) -> None:
         raise fault("NetworkInsights.AccessDenied", message=text)
 
 
-def _end(call: Call, world: World, given: str, missing: str) -> Row:
-    """The row that an id or ARN names. ApiError InvalidParameterValue, `missing`, NetworkInsights.AccessDenied."""
+def _end(call: Call, world: World, given: str, missing: str) -> str:
+    """The ARN of what an id or ARN names. ApiError InvalidParameterValue, `missing`, NetworkInsights.AccessDenied."""
     named = kind_of_arn(given) if given.startswith("arn:") else (kind_of(given), given)
     kind, id = named if named is not None else (None, given)
     if kind not in ENDS or kind is None:
-        raise _bad(f"{given[:200]} is not the ID or ARN of an instance, a network interface or an internet gateway.")
+        raise _bad(f"{given[:200]} is not the ID or ARN of {_ENDS}.")
     row: Row | None = world.find(kind, id)
-    if row is not None and row.owner_id != call.account_id and given.startswith("arn:"):
-        check_account(call, world, row.owner_id)
-    elif row is not None and row.owner_id != call.account_id:
-        row = None
-    if row is None or row.region != call.region or (given.startswith("arn:") and kind.arn(row) != given):
+    arns = _arns(call, kind, row) if row is not None else {}
+    if arns and call.account_id not in arns and given.startswith("arn:"):
+        check_account(call, world, next(iter(arns)))
+    elif call.account_id not in arns:
+        arns = {}
+    own = [arns[call.account_id]] if call.account_id in arns else [*arns.values()]
+    here = [arn for arn in own if arn.split(":")[3] == call.region]
+    if not here or (given.startswith("arn:") and given not in arns.values()):
         raise fault(missing, id=given)
-    return row
+    return given if given in here else here[0]
+
+
+def _arns(call: Call, kind: Any, row: Row) -> dict[str, str]:
+    """Account -> the ARN by which it knows a resource. A peering connection is of both sides, while they see it."""
+    if not isinstance(row, PeeringConnection):
+        return {row.owner_id: kind.arn(row)}
+    now = call.now.timestamp()
+    held = at(row, now)
+    return {
+        side.owner_id: kind.arn(replace(row, owner_id=side.owner_id, region=side.region))
+        for side in sorted((row.requester, row.accepter), key=lambda side: side.region == call.region)
+        if visible(held, side.owner_id, now)
+    }
 
 
 # ---------------------------------------------------------------------- creating
@@ -87,22 +109,18 @@ def create_network_insights_path(call: Call, world: World, params: Params) -> Ou
     at_source, at_destination = _filters(params, protocol)
     if there is None and not (at_source.destination_address or at_destination.destination_address):
         raise fault("MissingParameter", message="The request must contain the parameter Destination or DestinationIp")
-    if there is not None and there.id == source.id:
+    if there is not None and there.rpartition("/")[2] == source.rpartition("/")[2]:
         raise _bad("The source and the destination of a path must not be the same resource.")
     call.check_quota("network-insights-paths", len(call.mine(world, NETWORK_INSIGHTS_PATH)) + 1)
     path = NetworkInsightsPath(
         id=call.ids.new(NETWORK_INSIGHTS_PATH.prefix), **call.owned(), created=call.now.timestamp(),
-        source=params["Source"], destination=destination or None, source_arn=_kind_of(source).arn(source),
-        destination_arn=_kind_of(there).arn(there) if there is not None else None, protocol=protocol,
+        source=params["Source"], destination=destination or None, source_arn=source,
+        destination_arn=there, protocol=protocol,
         at_source=at_source, at_destination=at_destination, filtered_at_source=bool(params.get("FilterAtSource")),
         filtered_at_destination=bool(params.get("FilterAtDestination")),
         tags=tags_on_create(call, params, NETWORK_INSIGHTS_PATH),
     )  # fmt: skip
     return Outcome({"NetworkInsightsPath": _view(world, path)}, put(NETWORK_INSIGHTS_PATH, path))
-
-
-def _kind_of(row: Row) -> Any:
-    return next(kind for kind in ENDS if kind.row is type(row))
 
 
 def _protocol(text: str) -> int:
