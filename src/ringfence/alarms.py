@@ -6,8 +6,9 @@ import logging
 import sqlite3
 
 from ringfence import network_usage
-from ringfence.api.ops.cloudwatch import composite, history
-from ringfence.api.ops.cloudwatch.alarm_states import Finding, evaluate, moved, step
+from ringfence.api.ops.cloudwatch import composite, history, suppressing
+from ringfence.api.ops.cloudwatch.alarm_states import Finding, called, evaluate, moved, step
+from ringfence.api.ops.cloudwatch.tags import stored
 from ringfence.api.outside import Metrics
 from ringfence.model.clock import Clock
 from ringfence.model.errors import ApiError
@@ -38,6 +39,8 @@ class Evaluator:
                 self._store.write(lambda world: Commit(change=self._change(world, found)))
             if composite.evaluated(self._store.world):
                 self._store.write(lambda world: Commit(change=self._composites(world)))
+            if suppressing.later(self._store.world, self._clock.now().timestamp()):
+                self._store.write(lambda world: Commit(change=self._held(world)))
         except (ApiError, sqlite3.Error) as problem:
             log.error("alarms are not evaluated: %s", problem)
 
@@ -61,16 +64,29 @@ class Evaluator:
         for id, finding in found.items():
             alarm = world.find(METRIC_ALARM, id)
             if alarm is not None and alarm.state != finding.state:
-                change += moved(self._ids, alarm, finding, now)
+                change += moved(self._ids, world, alarm, finding, now)
         return change
 
     def _composites(self, world: World) -> Change:
         """Alarms over others, as those stand now."""
         change, now = Change(), self._clock.now().timestamp()
-        for id, finding in composite.evaluated(world).items():
+        found = composite.evaluated(world)
+        states = {id: state for id, (state, _, _) in found.items()}
+        for id, finding in found.items():
             alarm = world.find(COMPOSITE_ALARM, id)
             if alarm is not None:
-                change += moved(self._ids, alarm, Finding(*finding), now)
+                change += moved(self._ids, world, alarm, Finding(*finding), now, states)
+        return change
+
+    def _held(self, world: World) -> Change:
+        """Composite alarms whose actions are held back by something else, or are due."""
+        change, now = Change(), self._clock.now().timestamp()
+        for id, held in suppressing.later(world, now).items():
+            alarm = world.find(COMPOSITE_ALARM, id)
+            if alarm is not None:
+                after = suppressing.with_held(alarm, held)
+                change += stored(after)
+                change += suppressing.told(self._ids, after, now) if held else called(self._ids, after, now)
         return change
 
     def _each_minute(self) -> None:

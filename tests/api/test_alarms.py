@@ -370,7 +370,13 @@ def test_what_a_composite_alarm_rests_on_stays(lab: Lab) -> None:
         ({"AlarmRule": "ALARM()"}, "ValidationError"),
         ({"AlarmName": "cpu"}, "ValidationError"),  # a metric alarm
         ({"AlarmActions": ["arn:aws:automate:us-east-1:ec2:stop"]}, "ValidationError"),
-        ({"ActionsSuppressor": "cpu", "ActionsSuppressorWaitPeriod": 1, "ActionsSuppressorExtensionPeriod": 1}, "UnsupportedOperation"),
+        ({"ActionsSuppressor": "cpu"}, "ValidationError"),
+        ({"ActionsSuppressor": "cpu", "ActionsSuppressorWaitPeriod": 1}, "ValidationError"),
+        ({"ActionsSuppressorExtensionPeriod": 1}, "ValidationError"),
+        ({"ActionsSuppressor": "no", "ActionsSuppressorWaitPeriod": 1, "ActionsSuppressorExtensionPeriod": 1}, "ValidationError"),
+        ({"ActionsSuppressor": "new", "ActionsSuppressorWaitPeriod": 1, "ActionsSuppressorExtensionPeriod": 1}, "ValidationError"),
+        ({"ActionsSuppressor": "cpu", "ActionsSuppressorWaitPeriod": -1, "ActionsSuppressorExtensionPeriod": 1}, "ValidationError"),
+        ({"ActionsSuppressor": "cpu", "ActionsSuppressorWaitPeriod": 1, "ActionsSuppressorExtensionPeriod": 86401}, "ValidationError"),
     ],
 )  # fmt: skip
 def test_composite_alarms_that_are_refused(lab: Lab, params: dict[str, Any], expected: str) -> None:

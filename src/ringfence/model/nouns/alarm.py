@@ -54,9 +54,16 @@ class Alarm(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompositeAlarm(Alarm):
-    """`rule`: the text of a rule over other alarms' states (`insight/metrics/rules.py`)."""
+    """`rule`: the text of a rule over other alarms' states (`insight/metrics/rules.py`). `suppressor`: the alarm that holds actions
+    back, by name or ARN, with its periods in seconds; `held_by`, `held_since`: what holds back actions that are due, if anything does
+    (`insight/metrics/suppression.py`)."""
 
     rule: str
+    suppressor: str | None = None
+    wait: int | None = None
+    extension: int | None = None
+    held_by: str | None = None
+    held_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

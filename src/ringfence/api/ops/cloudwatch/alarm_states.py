@@ -10,12 +10,12 @@ import json
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from ringfence.api.ops.cloudwatch import history
+from ringfence.api.ops.cloudwatch import composite, history, suppressing
 from ringfence.api.ops.cloudwatch.alarms import find_alarm
 from ringfence.api.ops.cloudwatch.lines import Reader
 from ringfence.api.ops.cloudwatch.serve import cloudwatch, moment
@@ -27,7 +27,7 @@ from ringfence.insight.metrics.expressions import ExpressionError
 from ringfence.insight.metrics.math import Line
 from ringfence.model.errors import fault
 from ringfence.model.ids import IdSource
-from ringfence.model.nouns.alarm import Alarm, MetricAlarm
+from ringfence.model.nouns.alarm import Alarm, CompositeAlarm, MetricAlarm
 from ringfence.model.world import Change, World
 from ringfence.store.metrics import DAY
 
@@ -169,28 +169,36 @@ def _time(seconds: float) -> str:
 
 
 # ---------------------------------------------------------------------- changing states
-def moved(ids: IdSource, alarm: Alarm, to: Finding, now: float) -> Change:
-    """The alarm in that state, and what is told of it. The same state again only has a new reason."""
+def moved(
+    ids: IdSource, world: World, alarm: Alarm, to: Finding, now: float, states: Mapping[str, str] | None = None
+) -> Change:
+    """The alarm in that state, and what is told of it. The same state again only has a new reason. `states`: of alarms that change
+    with it."""
     same = to.state == alarm.state
     after = replace(
         alarm, state=to.state, reason=to.reason, reason_data=to.data, state_updated=now,
         transitioned=alarm.transitioned if same else now,
     )  # fmt: skip
-    change = stored(after)
     if same:
-        return change
+        return stored(after)
+    held = suppressing.at_change(world, after, now, states or {})
+    after = suppressing.with_held(after, held)
+    change = stored(after)
     summary = f"Alarm updated from {alarm.state} to {to.state}"
     data = {"oldState": _state(alarm), "newState": _state(after)}
     change += history.entry(ids, alarm, now, "StateUpdate", summary, data)
-    return change + _called(ids, after, now)
+    return change + (suppressing.told(ids, after, now) if held is not None else called(ids, after, now))
 
 
 def _state(alarm: Alarm) -> dict[str, Any]:
     data = json.loads(alarm.reason_data) if alarm.reason_data and alarm.reason_data.startswith("{") else None
-    return {"stateValue": alarm.state, "stateReason": alarm.reason, "stateReasonData": data}
+    shown = {"stateValue": alarm.state, "stateReason": alarm.reason, "stateReasonData": data}
+    if isinstance(alarm, CompositeAlarm) and alarm.held_by is not None:
+        shown |= {"actionsSuppressedBy": alarm.held_by, "actionsSuppressedReason": composite.held_reason(alarm)}
+    return shown
 
 
-def _called(ids: IdSource, alarm: Alarm, now: float) -> Change:
+def called(ids: IdSource, alarm: Alarm, now: float) -> Change:
     """The actions that are due. INVARIANT: none of them is passed over in silence."""
     due = {"OK": alarm.ok_actions, "ALARM": alarm.alarm_actions, "INSUFFICIENT_DATA": alarm.insufficient_actions}
     change = Change()
@@ -217,4 +225,4 @@ def set_alarm_state(call: Call, world: World, params: Params) -> Outcome:
         except (ValueError, RecursionError):
             raise fault("InvalidFormat", message="StateReasonData is not valid JSON.") from None
     finding = Finding(params["StateValue"], params["StateReason"], data)
-    return Outcome({}, moved(call.ids, alarm, finding, call.now.timestamp()))
+    return Outcome({}, moved(call.ids, world, alarm, finding, call.now.timestamp()))

@@ -33,6 +33,12 @@ def children(alarm: CompositeAlarm) -> dict[str, str]:
     return {name: name if name.startswith("arn:") else prefix + name for name in rule_of(alarm.rule).alarms}
 
 
+def suppressor_of(alarm: CompositeAlarm) -> str | None:
+    """The ARN of the alarm that holds its actions back."""
+    name = alarm.suppressor
+    return name if name is None or name.startswith("arn:") else arn_prefix(alarm.owner_id, alarm.region) + name
+
+
 def parents(world: World, arn: str) -> Iterator[CompositeAlarm]:
     """The composite alarms whose rules refer to an alarm."""
     return (alarm for alarm in world.all(COMPOSITE_ALARM) if arn in children(alarm).values())
@@ -43,19 +49,29 @@ def find(world: World, arn: str) -> Alarm | None:
 
 
 def check_not_needed(world: World, doomed: Iterable[Alarm]) -> None:
-    """ApiError ValidationError: no rule but those of alarms that go as well refers to one of them."""
+    """ApiError ValidationError: no alarm but those that go as well rests on one of them, or is held back by one."""
     going = {alarm.id: alarm for alarm in doomed}
     if sum(isinstance(alarm, CompositeAlarm) for alarm in going.values()) > 1:
         raise invalid("At most one composite alarm can be deleted at once.")
     for alarm in going.values():
-        if any(parent.id not in going for parent in parents(world, alarm.id)):
+        held = (other for other in world.all(COMPOSITE_ALARM) if suppressor_of(other) == alarm.id)
+        if any(other.id not in going for other in (*parents(world, alarm.id), *held)):
             raise invalid(f"Cannot delete {alarm.name} as there are composite alarm(s) depending on it.")
 
 
 # ---------------------------------------------------------------------- describing
 def view(alarm: CompositeAlarm) -> dict[str, Any]:
     """`CompositeAlarm` of the API, but for what all alarms have."""
-    return {"AlarmRule": alarm.rule}
+    return {
+        "AlarmRule": alarm.rule, "ActionsSuppressor": alarm.suppressor, "ActionsSuppressorWaitPeriod": alarm.wait,
+        "ActionsSuppressorExtensionPeriod": alarm.extension, "ActionsSuppressedBy": alarm.held_by,
+        "ActionsSuppressedReason": held_reason(alarm),
+    }  # fmt: skip
+
+
+def held_reason(alarm: CompositeAlarm) -> str | None:
+    """As AWS writes it."""
+    return f"Actions suppressed by {alarm.held_by}" if alarm.held_by is not None else None
 
 
 # ---------------------------------------------------------------------- evaluation
