@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ringfence.accounts import AccountProblem, Accounts
 from ringfence.api.outside import ConsoleOutput
 from ringfence.identity import oidc
+from ringfence.insight.analyzer.report import PathReporter
 from ringfence.insight.hygiene import free_text
 from ringfence.insight.imports import snapshot
 from ringfence.insight.reach.probe import place_of, probe_request
@@ -82,10 +83,12 @@ class Console:
         self.measures: Callable[[], str] = lambda: ""
         self.rehearse: Callable[[Request], Reply] = lambda _: {"error": "this installation serves no calls yet"}
         self._started, self._tracer, reporter = time.time(), Tracer(), Reporter()
+        paths = PathReporter()
         self._handlers: dict[str, Callable[[Request], Reply]] = {
             "status": lambda _: self.status(),
             "wait": self._wait,
             "trace": lambda request: self._tracer.answer(self._store.world, request),
+            "paths": lambda request: paths.answer(self._store.world, request),
             "reach": lambda request: reporter.reach(self._store.world, request),
             "rehearse": lambda request: self.rehearse(request),
             "snapshot": lambda _: snapshot.of_world(self._store.world),

@@ -70,6 +70,7 @@ def test_import_as_json_and_as_a_snapshot(partial: Path, tmp_path: Path, capsys:
         (["reach", "--from", "{tmp}/nothing"], "there is no"),
         (["exposure", "--from", "{tmp}/recording", "--within", "x"], "does not appear"),
         (["trace", "i-1", "i-2", "--from", "{tmp}/recording"], "there is no instance"),
+        (["paths", "i-1", "i-2", "--from", "{tmp}/recording"], "NO_SOURCE_OR_DESTINATION"),
     ],
 )
 def test_bad_usage_is_status_2(arguments: list[str], why: str, recording: Path, tmp_path: Path, capsys: Out) -> None:
@@ -84,6 +85,8 @@ def test_questions_about_files(recording: Path, partial: Path, capsys: Out) -> N
     assert main(["trace", INSTANCE, NEIGHBOUR, "--port", "81", "--from", str(recording)]) == 1
     assert main(["trace", INSTANCE, "8.8.8.8", "--port", "80", "--from", str(partial)]) == 3
     assert capsys.readouterr().out.splitlines()[-1] == "unknown: nat-1: routes by way of it are not modelled"
+    assert main(["paths", INSTANCE, NEIGHBOUR, "--from", str(recording)]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("tcp 80")
     assert main(["reach", "--from", str(recording)]) == 0
     assert capsys.readouterr().out == f"{GROUP} -> {GROUP}  IPv4  tcp 80\n"
     assert main(["exposure", "--from", str(recording)]) == 0

@@ -13,6 +13,7 @@ import pytest
 from ringfence import notes
 from ringfence.cli.main import main
 from ringfence.control import ControlServer
+from ringfence.insight.analyzer.report import PathReporter
 from ringfence.insight.reach.trace import Tracer
 from tests.builders import ACCOUNT, ANY, OPEN, REGION, group, host, ident, ingress, subnet, vpc, world
 
@@ -36,12 +37,12 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict
         ),
     )  # fmt: skip
     requests: list[dict[str, Any]] = []
-    tracer = Tracer()
+    tracer, reporter = Tracer(), PathReporter()
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
         requests.append(request)
-        assert request["do"] == "trace"
-        return tracer.answer(SITE, request)
+        asks = {"trace": tracer.answer, "paths": reporter.answer}
+        return asks[request["do"]](SITE, request)
 
     server = ControlServer(tmp_path / "api.sock", answer)
     server.start()
@@ -102,3 +103,24 @@ def test_who_names_no_port_is_told_which_one_it_is(
     ):
         main(["trace", X, Y, *more])
         assert ("no --port was given" in capsys.readouterr().err) is told, more
+
+
+def test_all_paths(asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    """`ringfence paths`: one after another, with its packets and every hop; the exit status tells whether there is any."""
+    assert main(["paths", X, Y]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    x, y = ident("eni", "x"), ident("eni", "y")
+    assert lines[0] == f"1. {x} (10.0.0.10) -> {y} (10.0.0.11): tcp 80"
+    assert [line.split()[2] for line in lines[2:] if line] == [
+        "source-check", "sg-egress", "route", "sg-ingress", "reply-source-check", "reply-sg-egress", "reply-route",
+        "reply-sg-ingress",
+    ]  # fmt: skip
+    assert main(["paths", X, Y, "--json", "--protocol", "tcp", "--port", "80"]) == 0
+    (path,) = json.loads(capsys.readouterr().out)["paths"]
+    assert path["allowed"] == [{"protocol": "tcp", "ports": "80", "source_ports": ["0-65535"]}]
+    assert main(["paths", X, Y, "--protocol", "udp"]) == 1
+    assert capsys.readouterr().out == "no path\n"
+    assert main(["paths", X, "10.0.0.10"]) == 3
+    assert "unknown whether there are more: " + x in capsys.readouterr().out
+    assert main(["paths", X, "i-nobody"]) == 2
+    assert "NO_SOURCE_OR_DESTINATION" in capsys.readouterr().err

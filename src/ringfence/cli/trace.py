@@ -53,7 +53,7 @@ def lines(answer: dict[str, Any]) -> list[str]:
     """The packet, a table of hops, the verdict with its reason, and what to do."""
     packet = answer["packet"]
     out = [f"{packet['source']} -> {packet['destination']}  {_service(packet)}"]
-    out += _table([_row(number, hop) for number, hop in enumerate(answer["hops"], 1)])
+    out += hop_table(answer["hops"])
     if answer["outcome"] == "unknown":
         unknown = answer["unknown"]
         return [*out, f"unknown: {unknown['component']}: {unknown['why']}"]
@@ -63,6 +63,11 @@ def lines(answer: dict[str, Any]) -> list[str]:
     for other in answer.get("also_blocking", []):
         out += [f"also, at {other['layer']}: {other['reason']}", *_fixes(other["fix"])]
     return out
+
+
+def hop_table(hops: list[dict[str, Any]]) -> list[str]:
+    """Hops, one a line, under a heading."""
+    return _table([_row(number, hop) for number, hop in enumerate(hops, 1)])
 
 
 def _fixes(commands: list[str]) -> list[str]:

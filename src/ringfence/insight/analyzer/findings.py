@@ -130,7 +130,7 @@ def _grouped(path: Path, cuts: list[int], hops_at: Callable[[int, Sources], tupl
     """The pieces of a path's set by protocol, source ports and rules."""
     found: dict[Key, tuple[tuple[Hop, ...], list[Interval]]] = {}
     for whole, sources in path.space.ranges():
-        for piece in _pieces(whole, cuts):
+        for piece in pieces(whole, cuts):
             hops = hops_at(piece[0], sources)
             rules = tuple((hop.layer, hop.by) for hop in hops)
             key = (_family_of(piece[0]), tuple(sources or ()), rules)
@@ -145,7 +145,7 @@ def _family_of(at: int) -> int:
     return next((number for number, base in BASES.items() if base == at & ~0xFFFF), -1) if at < OTHER else -1
 
 
-def _pieces(whole: Interval, cuts: list[int]) -> Iterator[Interval]:
+def pieces(whole: Interval, cuts: list[int]) -> Iterator[Interval]:
     """An interval, cut where rules on the way begin or end."""
     starts = [whole[0], *(cut for cut in cuts if whole[0] < cut <= whole[1])]
     for n, first in enumerate(starts):

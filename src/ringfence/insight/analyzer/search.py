@@ -89,18 +89,18 @@ def search(engine: Engine, question: Question, *, most: int | None = None, admit
 
 
 def _found(engine: Engine, question: Question, candidate: Candidate, answer: Answer) -> Found | None:
-    if candidate.end is not None and answer.arrives != candidate.end:
-        return None
     packet = pick(answer.space, question, candidate)
-    if packet is None or not _by_gateway(question, answer):
+    if packet is None or not leads(question, candidate, answer):
         return None
     done = follow(engine, candidate.source, packet, candidate.by)
     assert done.verdict.allowed, "the engine and the evaluator disagree"
     return Found(candidate, answer, packet, done)
 
 
-def _by_gateway(question: Question, answer: Answer) -> bool:
-    """Does it leave or enter by the gateway, leave by the endpoint that the question names?"""
+def leads(question: Question, candidate: Candidate, answer: Answer) -> bool:
+    """Does it arrive where it should; leave or enter by the gateway, leave by the endpoint that the question names?"""
+    if candidate.end is not None and answer.arrives != candidate.end:
+        return False
     ends = [end for end in (question.source, question.destination) if end is not None]
     named = [end.gateway or end.endpoint for end in ends if end.gateway or end.endpoint]
     crossed = [step.component[0] for step in answer.steps if step.layer in _GATES and not step.reply]

@@ -188,7 +188,7 @@ def _exchanged(blocks: tuple[Network, ...], nat: Iterable[Any], *, inward: bool)
 
 
 # ---------------------------------------------------------------------- the widest header
-def _signature(done: Exchange) -> tuple[Any, ...]:
+def signature(done: Exchange) -> tuple[Any, ...]:
     """Which rules decided, and where it went."""
     return done.verdict.allowed, done.there.at, tuple((hop.layer, hop.by, hop.tracked) for hop in done.verdict.hops)
 
@@ -225,7 +225,7 @@ class _Spread:
 
     def __init__(self, engine: Engine, question: Question, found: Found) -> None:
         self.engine, self.found, self.question = engine, found, question
-        self.wanted = _signature(found.done)
+        self.wanted = signature(found.done)
         # rules, and what routers, endpoints and state let through without one
         self.cuts = sorted(cuts(engine, found.answer.steps) | _edges(found.answer.space))
 
@@ -249,7 +249,7 @@ class _Spread:
         moved: Any = {field: piece[0]}
         packet = replace(self.found.packet, **moved)
         return (
-            _signature(follow(self.engine, self.found.candidate.source, packet, self.found.candidate.by)) == self.wanted
+            signature(follow(self.engine, self.found.candidate.source, packet, self.found.candidate.by)) == self.wanted
         )
 
 
@@ -281,12 +281,12 @@ def _fragments(engine: Engine, id: str, vpc_id: str) -> Iterable[Group | Acl]:
 
 def _alike(engine: Engine, searched: Searched, found: Found) -> list[Network]:
     """The addresses outside, or beyond a connection or an endpoint, for which the same rules decide, as blocks."""
-    wanted, out, candidate = _signature(found.done), list[Network](), found.candidate
+    wanted, out, candidate = signature(found.done), list[Network](), found.candidate
     assert searched.candidates is not None
     atoms, without = searched.candidates.like(candidate)
     for atom, address in atoms:
         packet = _moved(candidate, found.packet, address)
-        if _signature(follow(engine, candidate.source, packet, candidate.by)) == wanted:
+        if signature(follow(engine, candidate.source, packet, candidate.by)) == wanted:
             out += own_blocks(engine, found.packet.family, atom, without)
     return list(collapse_addresses(out))  # type: ignore[type-var]
 

@@ -169,7 +169,7 @@ def _not_known(world: World, ir: Ir, source: str, packet: Packet, unknown: Unkno
     return {
         "outcome": "unknown",
         "unknown": {"component": unknown.component, "why": unknown.why},
-        "hops": [_hop_view(world, hop, at) for hop, at in zip(come, here, strict=True)],
+        "hops": [hop_view(world, hop, at) for hop, at in zip(come, here, strict=True)],
         "packet": describe_packet(packet),
     }
 
@@ -243,10 +243,11 @@ def answer(world: World, verdict: Verdict, here: list[Packet]) -> dict[str, Any]
         out["dropped_at"] = verdict.dropped_at
     if deciding is not None:
         out |= {"component": deciding[0].by.component, "rule": rule_view(world, *deciding)}
-    return out | {"hops": [_hop_view(world, hop, packet) for hop, packet in met_at]}
+    return out | {"hops": [hop_view(world, hop, packet) for hop, packet in met_at]}
 
 
-def _hop_view(world: World, hop: Hop, packet: Packet) -> dict[str, Any]:
+def hop_view(world: World, hop: Hop, packet: Packet) -> dict[str, Any]:
+    """An element's decision about a packet as it meets it, with the rule in full."""
     out: dict[str, Any] = {
         "layer": ("reply-" if hop.reply else "") + hop.layer.value,
         "allowed": hop.allowed,
