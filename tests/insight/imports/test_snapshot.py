@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ringfence.insight.imports import snapshot
+from ringfence.insight.imports.draft import Options
+from ringfence.insight.imports.load import load
 from ringfence.insight.imports.notes import ImportProblem
 from ringfence.model.world import World
 from ringfence.policy.compile import compile_world
 from tests import builders as b
 from tests.differential.compare import Run
 from tests.insight.imports.recording import imported, site
+from tests.insight.imports.rich import NAT, rich
 
 
 def again(world: World) -> World:
@@ -30,6 +34,15 @@ def test_a_network_comes_back_as_it_was(seed: int) -> None:
     mine = {k: f for k, f in compile_world(world).fragments.items() if k[0] != "Machine"}  # images are not in it
     assert {k: f for k, f in compile_world(read).fragments.items() if k[0] != "Machine"} == mine
     assert snapshot.text(read) == snapshot.text(world), "stable"
+
+
+def test_several_accounts_and_regions_come_back(tmp_path: Path) -> None:
+    """A directory and its snapshot are one network: gateway endpoints, peering, lists of AWS, targets that are not modelled."""
+    read = load(rich().write(tmp_path), Options(assume_defaults=True))
+    assert (read.notes.problems, read.notes.left_out, list(read.notes.not_modelled)) == ([], [], [NAT])
+    for kind in snapshot.KINDS:
+        assert again(read.world).all(kind) == read.world.all(kind)
+    assert compile_world(again(read.world)).fragments == compile_world(read.world).fragments
 
 
 def test_an_import_comes_back_with_what_it_lacks() -> None:

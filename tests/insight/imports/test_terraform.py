@@ -13,7 +13,8 @@ from ringfence.insight.reach.engine import Engine
 from ringfence.insight.reach.exposure import exposure
 from ringfence.insight.reach.trace import trace_request
 from ringfence.model import invariants
-from ringfence.model.kinds import NETWORK_ACL, NETWORK_INTERFACE, ROUTE_TABLE, SECURITY_GROUP, SUBNET, VPC
+from ringfence.model.endpoints import SERVED_AT
+from ringfence.model.kinds import ELASTIC_IP, NETWORK_ACL, NETWORK_INTERFACE, ROUTE_TABLE, SECURITY_GROUP, SUBNET, VPC
 from ringfence.policy.compile import compile_world
 from tests.insight.imports.recording import imported
 
@@ -445,3 +446,25 @@ def test_rules_of_a_set_find_their_references() -> None:
     assert network.notes.whole, network.notes.view()
     assert ask(network, "aws_instance.x", "aws_instance.y", 22) == "ok"
     assert ask(network, "aws_instance.x", "aws_instance.y", 23) == "sg-ingress"
+
+
+def test_plans_that_are_read_together_stay_apart() -> None:
+    """Two projects that name their resources alike; the names of the second are told by its file."""
+    network = imported({"one/plan.json": base().document, "two/plan.json": base().document})
+    assert network.notes.whole, network.notes.view()
+    assert invariants.check(network.world) == []
+    assert (len(network.world.all(VPC)), len(network.world.all(NETWORK_INTERFACE))) == (2, 4)
+    assert ask(network, "aws_instance.x", "aws_instance.y", 443) == "ok"
+    assert ask(network, "two/plan.json:aws_instance.x", "two/plan.json:aws_instance.y", 443) == "ok"
+    where = {eni.attachment.instance_id: eni.vpc_id for eni in network.world.all(NETWORK_INTERFACE) if eni.attachment}
+    names = network.notes.names
+    assert where[names["aws_instance.y"]] != where[names["two/plan.json:aws_instance.y"]]
+
+
+def test_public_addresses_that_aws_will_choose_differ() -> None:
+    plan = base()
+    for n in range(300):
+        plan.add(f"aws_eip.e{n}")
+    addresses = [row.public_ip for row in plan.read().world.all(ELASTIC_IP)]
+    assert len(set(addresses)) == 300
+    assert not {*SERVED_AT} & {*addresses}

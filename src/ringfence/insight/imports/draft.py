@@ -71,6 +71,7 @@ class Archive:
     options: Options
     records: dict[str, list[Given]] = field(default_factory=dict)
     cut: list[str] = field(default_factory=list)  # sources that say there is more
+    lent: set[str] = field(default_factory=set)  # public addresses that were made up
 
     def add(self, key: str, data: Any, source: Source, element: str = "") -> None:
         """One record. A damaged one is a problem."""

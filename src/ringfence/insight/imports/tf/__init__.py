@@ -31,7 +31,7 @@ def recognises(document: Any) -> bool:
 def add(archive: Archive, document: dict[str, Any], source: Source) -> str:
     """Every resource as records. ImportProblem for a form that is not understood."""
     try:
-        things = things_of(document, archive.notes, PREFIXES, assume_locals=archive.options.assume_locals)
+        things = things_of(document, archive.notes, source.name, PREFIXES, assume_locals=archive.options.assume_locals)
         _run(Plan(archive, things, source, _region(document)))
     except (
         AttributeError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -105,7 +106,7 @@ def instance(plan: Plan, thing: Thing) -> None:
         return
     addresses = [_pick(plan, subnet_id, values.get("private_ip")), *(values.get("secondary_private_ips") or ())]
     groups = plan.things.several(thing, "vpc_security_group_ids") or ([default_group(plan, vpc_id)] if vpc_id else [])
-    id = values.get("primary_network_interface_id") or made_id("eni-", thing.address)
+    id = values.get("primary_network_interface_id") or made_id("eni-", thing.id)
     eni = _eni(plan, thing, id, subnet_id, addresses, groups, values)
     eni["Attachment"] = {"InstanceId": thing.id, "DeviceIndex": 0}
     public = values.get("public_ip") or None
@@ -113,7 +114,7 @@ def instance(plan: Plan, thing: Thing) -> None:
     if wanted is None and subnet_id in plan.subnets:
         wanted = plan.subnets[subnet_id].get("MapPublicIpOnLaunch")
     if not public and wanted and thing.made:
-        public = _public(plan, thing.address)
+        public = _public(plan, thing.id)
     if public and not _elastic(plan, thing, str(public)):
         eni["PrivateIpAddresses"][0]["Association"] = {"PublicIp": public, "IpOwnerId": "amazon"}
     plan.enis[id] = eni
@@ -125,10 +126,14 @@ def _elastic(plan: Plan, thing: Thing, public: str) -> bool:
     return any(t.values.get("public_ip") == public for t in plan.things.of_type("aws_eip"))
 
 
-def _public(plan: Plan, address: str) -> str:
-    """A public address that AWS will choose: one of the block that is nobody's."""
+def _public(plan: Plan, id: str) -> str:
+    """A public address that AWS will choose: one of the block that is nobody's, but for the ends, where services are."""
     plan.notes.made_up[_WHAT] += 1
-    return str(PUBLIC_POOL.network_address + (int(made_id("", address), 16) % (PUBLIC_POOL.num_addresses - 2)) + 1)
+    lent, size = plan.archive.lent, PUBLIC_POOL.num_addresses - 512
+    places = itertools.count(int(made_id("", id), 16))
+    found = next(a for n in places if (a := str(PUBLIC_POOL.network_address + 256 + n % size)) not in lent)
+    lent.add(found)
+    return found
 
 
 def attach(plan: Plan, thing: Thing) -> None:
@@ -152,7 +157,7 @@ def attach_group(plan: Plan, thing: Thing) -> None:
 
 def address(plan: Plan, thing: Thing) -> None:
     """`aws_eip`, with what an `aws_eip_association` says of it."""
-    public = thing.values.get("public_ip") or _public(plan, thing.address)
+    public = thing.values.get("public_ip") or _public(plan, thing.id)
     record: dict[str, Any] = {
         "AllocationId": thing.values.get("allocation_id") or thing.id,
         "PublicIp": public,

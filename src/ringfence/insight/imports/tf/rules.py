@@ -116,10 +116,10 @@ def acl(plan: Plan, thing: Thing) -> None:
     if vpc_id is None:
         raise Damaged("its VPC is not in the document")
     if vpc_id == id:  # the reference leads to the VPC, whose attribute it is
-        id = made_id("acl-", thing.address)
+        id = made_id("acl-", thing.id, vpc_id)
     record: dict[str, Any] = {"NetworkAclId": id, "VpcId": vpc_id, "OwnerId": thing.values.get("owner_id"), "IsDefault": default,
                               "Tags": plan.tags(thing), "Entries": [], "Associations": []}  # fmt: skip
-    plan.notes.names[thing.address] = thing.id = id
+    plan.things.rename(thing, id)
     for name, egress in (("ingress", False), ("egress", True)):
         if not plan.all_known(thing, name):
             plan.not_known(thing.address, f"its {name} entries are known after apply")

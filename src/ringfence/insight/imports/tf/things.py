@@ -43,6 +43,7 @@ class Things:
     """All resources, and where expressions lead."""
 
     notes: Notes
+    source: str
     planned: bool
     assume_locals: bool = False
     all: list[Thing] = field(default_factory=list)
@@ -50,13 +51,28 @@ class Things:
     _by_name: dict[tuple[str, str], list[Thing]] = field(default_factory=dict)
 
     def add(self, thing: Thing, prefix: str) -> None:
-        """`prefix` of ids made for this type."""
-        given = thing.values.get("id")
+        """`prefix` of ids made for this type. Documents that are read together may use one address for different resources: what
+        is yet to be made of the second gets another id, and the name `SOURCE:ADDRESS`."""
+        given, names = thing.values.get("id"), self.notes.names
         thing.made = not (isinstance(given, str) and given)
         thing.id = made_id(prefix, thing.address) if thing.made else str(given)
+        if thing.made and thing.address in names:
+            thing.id = made_id(prefix, self.source, thing.address)
         self.all.append(thing)
         self._by_name.setdefault((_plain(thing.module), f"{thing.type}.{thing.name}"), []).append(thing)
-        self.notes.names[thing.address] = thing.id
+        if names.setdefault(thing.address, thing.id) != thing.id:
+            names[f"{self.source}:{thing.address}"] = thing.id
+
+    def rename(self, thing: Thing, id: str) -> None:
+        """Its id turned out to be another."""
+        names = self.notes.names
+        names[thing.address if names.get(thing.address) == thing.id else f"{self.source}:{thing.address}"] = (
+            thing.id
+        ) = id
+
+    def has(self, address: str) -> bool:
+        """Is there a resource of that address?"""
+        return any(thing.address == address for thing in self.all)
 
     def of_type(self, *types: str) -> list[Thing]:
         """Resources of some types."""
@@ -178,29 +194,26 @@ def _near(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
 
 # ---------------------------------------------------------------------- documents
 def things_of(
-    document: dict[str, Any], notes: Notes, prefixes: dict[str, str], *, assume_locals: bool = False
+    document: dict[str, Any], notes: Notes, source: str, prefixes: dict[str, str], *, assume_locals: bool = False
 ) -> Things:
     """The resources of a document. ImportProblem when it is none of the three forms. Data sources are named, not made."""
     if "planned_values" in document or "values" in document:
-        return _shown(document, notes, prefixes, assume_locals)
+        return _shown(document, Things(notes, source, "planned_values" in document, assume_locals), prefixes)
     if isinstance(document.get("resources"), list) and document.get("version") == 4:
-        return _raw(document, notes, prefixes)
+        return _raw(document, Things(notes, source, planned=False), prefixes)
     raise ImportProblem(
         f"Terraform state of version {document.get('version')!r} is not understood: `terraform show -json` writes one that is"
     )
 
 
-def _shown(document: dict[str, Any], notes: Notes, prefixes: dict[str, str], assume_locals: bool) -> Things:
-    planned = "planned_values" in document
-    things = Things(
-        notes, planned, assume_locals, configuration=document.get("configuration", {}).get("root_module", {}) or {}
-    )
+def _shown(document: dict[str, Any], things: Things, prefixes: dict[str, str]) -> Things:
+    things.configuration = document.get("configuration", {}).get("root_module", {}) or {}
     unknown = {
         change.get("address"): (change.get("change") or {}).get("after_unknown")
         for change in document.get("resource_changes", [])
         if isinstance(change, dict)
     }
-    root = (document.get("planned_values" if planned else "values") or {}).get("root_module") or {}
+    root = (document.get("planned_values" if things.planned else "values") or {}).get("root_module") or {}
     prior = ((document.get("prior_state") or {}).get("values") or {}).get("root_module") or {}
     for module, resource in (
         *_resources(root, ()),
@@ -226,7 +239,7 @@ def _shown_thing(
         address, module, f"data.{type}" if data else type, name, resource.get("index"), resource.get("values") or {},
         held if isinstance(held, dict) else {}, expressions,
     )  # fmt: skip
-    if address not in things.notes.names:
+    if not (data and things.has(address)):
         things.add(thing, prefixes.get(type, "x-"))
 
 
@@ -239,8 +252,7 @@ def _resources(module: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[
             yield from _resources(child, (*path, str(child.get("address"))))
 
 
-def _raw(document: dict[str, Any], notes: Notes, prefixes: dict[str, str]) -> Things:
-    things = Things(notes, planned=False)
+def _raw(document: dict[str, Any], things: Things, prefixes: dict[str, str]) -> Things:
     for resource in document["resources"]:
         if not isinstance(resource, dict):
             raise ImportProblem("a resource of the state is no object")
