@@ -7,11 +7,13 @@ Runs in a user, mount and network namespace of its own, with the site of `any_pa
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,6 +197,40 @@ class Play:
         return [{**each, "component": self.names.get(each["component"], each["component"])} for each in found]
 
 
+def beside(site: Play) -> dict[str, Any]:
+    """Full looks while rules change without a pause: a look finds nothing, and what somebody else changes it finds."""
+    irs = []
+    for verb in ("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"):
+        permission = {"IpProtocol": "udp", "FromPort": 7, "ToPort": 7, "IpRanges": [{"CidrIp": "203.0.113.0/24"}]}
+        site.site.call(verb, GroupId=site.words["web"], IpPermissions=[permission])
+        irs.append(compile_world(site.site.api.world))
+    stop, made = threading.Event(), itertools.count()
+
+    def change() -> None:
+        for ir in itertools.cycle(irs):
+            if stop.is_set() and ir is irs[1]:
+                return
+            with site.watch._lock:
+                list(site.network.bring(ir))
+            next(made)
+            time.sleep(0.002)  # or a lock of Python's would be theirs again before anybody else gets it
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        healthy = [site.watch.look().as_json() for _ in range(3)]
+        patient = [site.watch.look(patient=True).as_json() for _ in range(2)]
+        site.do("v1", f"nft 'insert rule {T} forward accept'")
+        found = site.watch.look().as_json()
+    finally:
+        stop.set()
+        changing.join(60)
+    return {
+        "healthy": [each["findings"] + each["problems"] for each in (*healthy, *patient)], "repaired": found["repaired"],
+        "found": site.tell(found["findings"]), "after": site.watch.look().as_json()["findings"], "changes": next(made),
+    }  # fmt: skip
+
+
 def play() -> dict[str, Any]:
     """Healthy; then each change: found by a quick look, proven, repaired, and the kernel as it was before."""
     site = Play()
@@ -218,6 +254,7 @@ def play() -> dict[str, Any]:
                 line for name in healthy if not name.startswith(("i-", "eni-")) for line in set(healthy[name]) ^ set(after[name])
             ],  # guests are told routes as time goes by
         }  # fmt: skip
+    out["beside"] = beside(site)
     return out
 
 

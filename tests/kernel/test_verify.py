@@ -47,3 +47,12 @@ def test_each_change_is_found_named_and_repaired(tamper: Tamper) -> None:
     assert seen["closed meanwhile"] != tamper.shut
     assert (seen["repaired"], seen["problems"], seen["closed"]) == (True, [], [])
     assert (seen["again"], seen["proof again"], seen["changed"]) == ([], [], [])
+
+
+def test_looks_beside_changes() -> None:
+    """Rules that Ringfence changes while they are read are no drift; a foreign rule among them is found all the same."""
+    seen = played()["beside"]
+    assert seen["changes"] > 10
+    assert seen["healthy"] == [[]] * 5
+    named = {(each["component"], each["what"], each["drift"]) for each in seen["found"]}
+    assert (named, seen["repaired"], seen["after"]) == ({("v1", "rule", "extra")}, True, [])

@@ -6,10 +6,10 @@ Any difference is drift, whatever it means; what it means for packets is `prove`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
-from functools import partial
-from ipaddress import ip_interface, ip_network
+from functools import lru_cache, partial
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface, ip_network
 
 from ringfence.dataplane.nftables.counting import epoch_of
 from ringfence.dataplane.nftables.objects import FAMILY_NUMBERS, NAME, Chain, Element, Set, Table
@@ -18,12 +18,14 @@ from ringfence.dataplane.nftables.terms import rule_text, rule_wire
 from ringfence.dataplane.plan import LOOP_TABLE
 from ringfence.dataplane.verify.findings import Drift, Finding
 from ringfence.dataplane.verify.program import Decide, LookUp, Program, decision, program
-from ringfence.dataplane.verify.rtnetlink import Paths, Route
+from ringfence.dataplane.verify.rtnetlink import REMEMBERED, Paths, Route
 from ringfence.dataplane.verify.snapshot import Elements, Entry, HookPoint, Rules, Snapshot, TableContent
 from ringfence.dataplane.verify.wanted import TABLES, Place, family_name
 
 SHUT_TABLE = "ringfence-shut"  # what closes a namespace while it is being repaired: `repair.py`
 _ID = re.compile(r"(?:sg|acl|eni|vpc|igw|rtb|subnet)-[0-9a-z]+")
+_MULTICAST6 = ip_network("ff00::/8")
+_ALWAYS_LOCAL = (_MULTICAST6, ip_network("127.0.0.0/8"))
 _NUMBER = re.compile(r"(?:own4|own6|any|to|owned)-(\d+)")
 #: sets and maps whose elements only ever let something pass: one that is missing closes
 _ALLOWING = re.compile(
@@ -286,7 +288,8 @@ def _owner(place: Place, link: str) -> str:
 
 
 def _routes(place: Place, found: Paths, lost: set[str], note: Note) -> Iterator[Finding]:
-    have = {_plain(route) for route in found.routes if not _of_the_kernel(route, found)}
+    held = _held(found)
+    have = {_plain(route) for route in found.routes if not _of_the_kernel(route, held.get(route.link, ()))}
     for route in sorted(place.routes ^ have, key=str):
         missing = route in place.routes
         table = place.table_names.get(route.table) or {v: k for k, v in TABLES.items()}.get(
@@ -303,7 +306,24 @@ def _routes(place: Place, found: Paths, lost: set[str], note: Note) -> Iterator[
 
 def unwanted_routes(place: Place, found: Paths) -> list[Route]:
     """Routes that nobody asked for and that do not follow from addresses."""
-    return [each for each in found.routes if _plain(each) not in place.routes and not _of_the_kernel(each, found)]
+    held = _held(found)
+    return [
+        each for each in found.routes
+        if _plain(each) not in place.routes and not _of_the_kernel(each, held.get(each.link, ()))
+    ]  # fmt: skip
+
+
+def _held(found: Paths) -> Mapping[str, list[IPv4Interface | IPv6Interface]]:
+    """The addresses of each link."""
+    out: dict[str, list[IPv4Interface | IPv6Interface]] = {}
+    for link, address in found.addresses:
+        out.setdefault(link, []).append(_interface(address))
+    return out
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _interface(text: str) -> IPv4Interface | IPv6Interface:
+    return ip_interface(text)
 
 
 def _plain(route: Route) -> Route:
@@ -334,16 +354,15 @@ def _route_text(route: Route) -> str:
     return f"{route.kind} {route.destination}{via}{out} metric {route.metric}"
 
 
-def _of_the_kernel(route: Route, found: Paths) -> bool:
-    """Does it follow from the addresses and links alone? What it says about itself is not believed."""
+def _of_the_kernel(route: Route, held: Iterable[IPv4Interface | IPv6Interface]) -> bool:
+    """Does it follow from the addresses of its link alone? What it says about itself is not believed."""
     if route.via is not None or route.strange:
         return False
     whole = route.destination.prefixlen == route.destination.max_prefixlen
-    mine = [ip_interface(address) for link, address in found.addresses if link == route.link]
-    mine = [each for each in mine if each.version == route.version]
+    mine = [each for each in held if each.version == route.version]
     first = route.destination.network_address
     if route.table == TABLES["local"]:
-        if route.destination in (ip_network("ff00::/8"), ip_network("127.0.0.0/8")):
+        if route.destination in _ALWAYS_LOCAL:
             return True
         if route.kind in ("local", "anycast") or (route.kind == "multicast" and route.version == 6):
             edges = {each.network.network_address for each in mine}
@@ -351,18 +370,20 @@ def _of_the_kernel(route: Route, found: Paths) -> bool:
         return route.kind == "broadcast" and any(first in each.network for each in mine)
     if route.kind != "unicast" or route.table != TABLES["main"]:
         return False
-    return any(
-        route.destination in (each.network, ip_network(each.ip)) for each in mine
-    ) or route.destination == ip_network("ff00::/8")
+    alone = first if whole else None
+    return route.destination == _MULTICAST6 or any(
+        each.network == route.destination or each.ip == alone for each in mine
+    )
 
 
 def _neighbours(place: Place, found: Paths, lost: set[str], note: Note) -> Iterator[Finding]:
     have = set(found.neighbours)
-    asked = {(each.address, each.link): each for each in place.neighbours}
+    asked = {(each.address, each.link) for each in place.neighbours}
+    there = {(each.address, each.link) for each in have}
     for each in sorted(place.neighbours ^ have, key=str):
         key = (each.address, each.link)
         missing = each in place.neighbours
-        if missing and any((other.address, other.link) == key for other in have):
+        if missing and key in there:
             continue  # told of as changed
         changed = not missing and key in asked
         drift = Drift.MISSING if missing else Drift.CHANGED if changed else Drift.EXTRA

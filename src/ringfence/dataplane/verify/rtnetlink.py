@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from ringfence.dataplane.nftables import wire
@@ -22,6 +23,7 @@ KINDS = {
 }  # fmt: skip
 PROTOCOL_KERNEL, PERMANENT, PROXY = 2, 0x80, 0x08
 _RECEIVE = 1 << 18
+REMEMBERED = 16_384  # addresses, and blocks: a look every few seconds meets the same ones
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -96,7 +98,7 @@ def read() -> Paths:
                 for head, attributes in _dump(sock, GETRULE, struct.pack("=BBBBBBBBI", family, *(0,) * 8))
             )
             for head, attributes in _dump(sock, GETADDR, struct.pack("=BBBBi", family, 0, 0, 0, 0)):
-                held = ip_address(attributes.get(2) or attributes[1])
+                held = _address(attributes.get(2) or attributes[1])
                 out.addresses.add((names[struct.unpack_from("=i", head, 4)[0]], f"{held}/{head[1]}"))
         for flags in (0, PROXY):
             for head, attributes in _dump(sock, GETNEIGH, struct.pack("=BBHiHBB", 0, 0, 0, 0, 0, flags, 0)):
@@ -127,14 +129,24 @@ def _word(attributes: dict[int, bytes], kind: int, default: int = 0) -> int:
     return int(struct.unpack("=I", attributes[kind])[0]) if kind in attributes else default
 
 
+@lru_cache(maxsize=REMEMBERED)
+def _network(packed: bytes, width: int) -> Network:
+    return ip_network((packed, width))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _address(packed: bytes) -> Address:
+    return ip_address(packed)
+
+
 def _route(head: bytes, attributes: dict[int, bytes], names: dict[int, str]) -> Route | None:
     family, width, source, service, table, protocol, _, kind = struct.unpack_from("=8B", head)
     flags = struct.unpack_from("=I", head, 8)[0]
     if family not in FAMILIES or flags & 0x200:  # cached
         return None
     size = 4 if family == socket.AF_INET else 16
-    destination = ip_network((attributes.get(1, b"\0" * size), width))
-    via = ip_address(attributes[5]) if 5 in attributes else None
+    destination = _network(attributes.get(1, b"\0" * size), width)
+    via = _address(attributes[5]) if 5 in attributes else None
     link = names.get(_word(attributes, 4), "?")
     strange = bool(source or service or 9 in attributes or 18 in attributes or 22 in attributes)
     metric = _word(attributes, 6)
@@ -163,4 +175,4 @@ def _neighbour(head: bytes, attributes: dict[int, bytes], names: dict[int, str])
     if family not in FAMILIES or not (state & PERMANENT or proxy) or 1 not in attributes:
         return None
     mac = attributes.get(2, b"").hex(":")
-    return Neighbour(ip_address(attributes[1]), names.get(index, "?"), mac, proxy)
+    return Neighbour(_address(attributes[1]), names.get(index, "?"), mac, proxy)

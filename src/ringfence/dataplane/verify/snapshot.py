@@ -1,6 +1,6 @@
 """Everything one network namespace holds that decides about packets: tables of whatever name, routes, neighbours, links.
 
-Plain values, so that they can be handed to another process to be proven.
+Reading is in two parts, for the sake of who waits: what the kernel lists, as bytes (`dump`), and what these mean (`parsed`).
 """
 
 from __future__ import annotations
@@ -100,16 +100,61 @@ def generation_of(netlink: Netlink) -> int:
     raise OSError("the kernel does not tell the generation of its tables")
 
 
+Listed = list[tuple[int, bytes]]  # family, attributes
+
+
+@dataclass(slots=True)
+class Dump:
+    """What the kernel lists of one namespace, not understood yet. `objects`: by kind of message."""
+
+    generation: int
+    objects: dict[int, Listed]
+    elements: dict[tuple[int, str, str], list[bytes]]  # family, table, set → as listed
+    paths: Paths
+    settings: dict[str, str]
+
+
+def dump(netlink: Netlink, namespace: int, settings: tuple[str, ...] = ()) -> Dump | None:
+    """What the namespace holds; None: its tables changed meanwhile. OSError."""
+    before = generation_of(netlink)
+    objects = {kind: _all(netlink, kind) for kind in _KINDS}
+    elements = {}
+    for family, body in objects[nl.GETSET]:
+        table, name = string(first(body, 1) or b""), string(first(body, 2) or b"")
+        if not _definition(body).dynamic:
+            elements[family, table, name] = _elements(netlink, family, table, name)
+    if generation_of(netlink) != before:
+        return None
+    with linux.inside(namespace):
+        return Dump(before, objects, elements, rtnetlink.read(), {name: _setting(name) for name in settings})
+
+
+def dump_whole(namespace: int, settings: tuple[str, ...] = ()) -> Dump:
+    """`dump` by a socket of its own; tables that change meanwhile are read again. OSError if they never stay still."""
+    with linux.inside(namespace):
+        netlink = Netlink()
+    try:
+        return _still(netlink, namespace, settings)
+    finally:
+        netlink.close()
+
+
 def read(netlink: Netlink, namespace: int, settings: tuple[str, ...] = ()) -> Snapshot:
     """What the namespace holds. Tables that change meanwhile are read again; OSError if they never stay still."""
+    return parsed(_still(netlink, namespace, settings))
+
+
+def _still(netlink: Netlink, namespace: int, settings: tuple[str, ...]) -> Dump:
     for _ in range(5):
-        before = generation_of(netlink)
-        tables = _tables(netlink)
-        if generation_of(netlink) == before:
-            with linux.inside(namespace):
-                values = {name: _setting(name) for name in settings}
-                return Snapshot(before, tables, rtnetlink.read(), values)
+        found = dump(netlink, namespace, settings)
+        if found is not None:
+            return found
     raise OSError("the tables change faster than they can be read")
+
+
+def parsed(found: Dump) -> Snapshot:
+    """What it means."""
+    return Snapshot(found.generation, _tables(found), found.paths, found.settings)
 
 
 def paths(namespace: int) -> Paths:
@@ -123,34 +168,43 @@ def _setting(name: str) -> str:
     return path.read_text().strip() if path.exists() else ""
 
 
-def _tables(netlink: Netlink) -> dict[TableName, TableContent]:
-    out: dict[TableName, TableContent] = {}
-    for family, body in _all(netlink, GETTABLE):
-        flags = first(body, 2) or b"\0" * 4
-        out[family, string(first(body, 1) or b"")] = TableContent(bool(struct.unpack(">I", flags)[0] & 1))
-    for family, body in _all(netlink, nl.GETCHAIN):
-        _table(out, family, body).chains.setdefault(string(first(body, 3) or b""), Rules()).hook = _hook(body)
-    for family, body in _all(netlink, nl.GETRULE):
-        chain = _table(out, family, body).chains.setdefault(string(first(body, 2) or b""), Rules())
-        chain.programs.append(program(first(body, 4) or b""))
-    for family, body in _all(netlink, nl.GETSET):
-        _table(out, family, body).sets[string(first(body, 2) or b"")] = _definition(body)
-    for family, body in _all(netlink, nl.GETOBJ):
-        kind = int(struct.unpack(">I", first(body, 3) or b"\0" * 4)[0])
-        _table(out, family, body).objects[kind, string(first(body, 2) or b"")] = first(body, 4) or b""
-    for family, body in _all(netlink, GETFLOWTABLE):
-        _table(out, family, body).flowtables.add(string(first(body, 2) or b""))
-    for (family, name), content in out.items():
-        for set_name, held in content.sets.items():
-            if not held.dynamic:
-                held.entries = _entries(netlink, family, name, set_name)
-    return out
+_KINDS = (GETTABLE, nl.GETCHAIN, nl.GETRULE, nl.GETSET, nl.GETOBJ, GETFLOWTABLE)
 
 
-def _all(netlink: Netlink, kind: int) -> list[tuple[int, bytes]]:
-    """(family, attributes) of all objects of a kind, in all families."""
+def _all(netlink: Netlink, kind: int) -> Listed:
+    """All objects of a kind, in all families."""
     message = Message(nl.SUBSYSTEM << 8 | kind, 0, 0, b"")
     return [(reply.payload[0], reply.body) for reply in netlink.dump(message)]
+
+
+def _elements(netlink: Netlink, family: int, table: str, name: str) -> list[bytes]:
+    body = wire.text(1, table) + wire.text(2, name)
+    return [reply.body for reply in netlink.dump(Message(nl.SUBSYSTEM << 8 | nl.GETSETELEM, 0, family, body))]
+
+
+def _tables(found: Dump) -> dict[TableName, TableContent]:
+    out: dict[TableName, TableContent] = {}
+    objects = found.objects
+    for family, body in objects[GETTABLE]:
+        flags = first(body, 2) or b"\0" * 4
+        out[family, string(first(body, 1) or b"")] = TableContent(bool(struct.unpack(">I", flags)[0] & 1))
+    for family, body in objects[nl.GETCHAIN]:
+        _table(out, family, body).chains.setdefault(string(first(body, 3) or b""), Rules()).hook = _hook(body)
+    for family, body in objects[nl.GETRULE]:
+        chain = _table(out, family, body).chains.setdefault(string(first(body, 2) or b""), Rules())
+        chain.programs.append(program(first(body, 4) or b""))
+    for family, body in objects[nl.GETSET]:
+        _table(out, family, body).sets[string(first(body, 2) or b"")] = _definition(body)
+    for family, body in objects[nl.GETOBJ]:
+        kind = int(struct.unpack(">I", first(body, 3) or b"\0" * 4)[0])
+        _table(out, family, body).objects[kind, string(first(body, 2) or b"")] = first(body, 4) or b""
+    for family, body in objects[GETFLOWTABLE]:
+        _table(out, family, body).flowtables.add(string(first(body, 2) or b""))
+    for (family, table, name), bodies in found.elements.items():
+        out[family, table].sets[name].entries = [
+            _entry(payload) for body in bodies for _, payload in wire.attributes(first(body, 3) or b"")
+        ]
+    return out
 
 
 def _table(tables: dict[TableName, TableContent], family: int, body: bytes) -> TableContent:
@@ -175,14 +229,6 @@ def _definition(body: bytes) -> Elements:
         int.from_bytes(first(payload, 1) or b"", "big") for _, payload in wire.attributes(description.get(2, b""))
     )
     return Elements(flags, key_size, kind, size, fields)
-
-
-def _entries(netlink: Netlink, family: int, table: str, name: str) -> list[Entry]:
-    body = wire.text(1, table) + wire.text(2, name)
-    out: list[Entry] = []
-    for reply in netlink.dump(Message(nl.SUBSYSTEM << 8 | nl.GETSETELEM, 0, family, body)):
-        out += (_entry(payload) for _, payload in wire.attributes(first(reply.body, 3) or b""))
-    return out
 
 
 def _entry(payload: bytes) -> Entry:

@@ -2,7 +2,7 @@
 
 Quick: have the tables seen another transaction than the filter's own (the kernel counts them), and are routes, policy rules,
 neighbours and links as they should be? Only if the count does not fit, or every ten minutes, the tables are read and compared.
-Rarer still, and when asked, what was read is proven equal to the model, by a process of its own (`prover`).
+Rarer still, and when asked, what was read is proven equal to the model (`prover`). Both in a process of its own (`apart`).
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ringfence.dataplane import linux
 from ringfence.dataplane.network import Network
 from ringfence.dataplane.nftables.netlink import Netlink
 from ringfence.dataplane.topology import TopologyError
-from ringfence.dataplane.verify import repair, snapshot
+from ringfence.dataplane.verify import aside, prover, repair, snapshot
+from ringfence.dataplane.verify.apart import Apart, WorkFailed
 from ringfence.dataplane.verify.compare import compare
 from ringfence.dataplane.verify.compare import paths as compare_paths
-from ringfence.dataplane.verify.findings import Drift, Finding
-from ringfence.dataplane.verify.prover import ProofFailed, run_apart
+from ringfence.dataplane.verify.findings import Drift, Finding, finding_of
 from ringfence.dataplane.verify.snapshot import Snapshot
 from ringfence.dataplane.verify.wanted import Location
 
@@ -32,6 +34,7 @@ PATIENCE = 12  # looks that changes may disturb: a minute of them
 _ATTEMPTS = (False, True)  # write the tables from nothing?
 _PROBLEMS = (OSError, TopologyError)
 
+Changes = tuple[int, int, object]
 Say = Callable[[dict[str, Any]], None]
 
 
@@ -112,62 +115,89 @@ class Verifier:
     def look(self, *, everything: bool = True, mend: bool = True, patient: bool = False) -> Report:
         """Compare every place with what it should hold; repair what differs.
 
-        A place that was changed while it was read is read again with the lock, which holds up changes for as long as that
-        takes; `patient`: only after it came between `PATIENCE` times.
+        A place that was changed while it was read is read again while changes wait; `patient`: only after they came between
+        `PATIENCE` times.
         """
         report = Report()
         with self._one:
-            for location in self._look_quickly(report, everything=everything, mend=mend):
-                seen = self._seen.get(location.name)
-                if seen is None:  # its namespace went while another was read
-                    continue
-                whole = self._is_whole(location)
-                if whole is None:
-                    seen.disturbed, seen.generation = seen.disturbed + 1, -1
-                else:
-                    seen.disturbed = 0
-                if whole is False or (whole is None and not (patient and seen.disturbed <= PATIENCE)):
-                    with self._lock:
-                        now = next((each for each in self._locations() if each.name == location.name), None)
-                        if now is not None:  # else gone meanwhile
-                            self._look_closely(now, report, everything=everything, mend=mend)
+            with self._lock:
+                places = self._locations()
+            report.places = len(places)
+            unread = {each.name for each in places if everything or self._seen[each.name].generation < 0}
+            odd = [each.name for each in places if each.name not in unread and not self._stands(each)]
+            told = self._look_aside(unread, held=False)
+            waited = {
+                name for name, whole in told.items()
+                if whole is None and not (patient and self._seen[name].disturbed <= PATIENCE)
+            }  # fmt: skip
+            if waited:
+                told |= self._look_aside(waited, held=True)
+            odd += [name for name, whole in told.items() if whole is False or (whole is None and name in waited)]
+            for name in odd:
+                self._look_closely(name, report, everything=everything, mend=mend)
         return report
 
-    def _look_quickly(self, report: Report, *, everything: bool, mend: bool) -> list[Location]:
-        """Looks that cost so little that changes can wait; the places that are left, because they must be read whole."""
-        left = []
-        with self._lock:
-            for location in self._locations():
-                report.places += 1
-                if everything or self._seen[location.name].generation < 0:
-                    left.append(location)
-                else:
-                    self._look_closely(location, report, everything=False, mend=mend)
-        return left
-
-    def _is_whole(self, location: Location) -> bool | None:
-        """Does a place hold what it should, told without holding up changes? None: one came in between."""
-        seen, ours = self._seen[location.name], location.filter.transactions
+    def _stands(self, location: Location) -> bool:
+        """Is all as it was seen last, as far as a quick look tells? Changes do not wait: one that comes in between may look odd."""
+        seen = self._seen[location.name]
         try:
-            found = self.read(location)
-            differs = bool(compare(location.whole(), found)) or repair.is_shut(found)
-            if snapshot.generation_of(seen.netlink) != found.generation or location.filter.transactions != ours:
-                return None
-        except RuntimeError:  # what it should hold was being changed while it was compared
-            return None
-        except _PROBLEMS:  # told with the lock
+            ours = location.filter.transactions - seen.transactions
+            if snapshot.generation_of(seen.netlink) != seen.generation + ours:
+                return False
+            return not compare_paths(location.place, snapshot.paths(location.namespace))
+        except OSError:
             return False
-        if not differs:
-            seen.generation, seen.transactions = found.generation, ours
-        return not differs
 
-    def _look_closely(self, location: Location, report: Report, *, everything: bool, mend: bool) -> None:
-        """With the lock."""
-        try:
-            self._look_at(location, report, everything=everything, mend=mend)
-        except _PROBLEMS as problem:
-            report.problems.append(f"{location.place.component}: {problem}")
-            log.error("%s cannot be verified: %s", location.place.component, problem)
+    def _look_aside(self, names: Collection[str], *, held: bool) -> dict[str, bool | None]:
+        """Does each of these places hold what it should? None: a change came in between. `held`: changes wait until the kernel has
+        been read."""
+        if not names:
+            return {}
+        with ExitStack() as stack:
+            try:
+                with self._lock:
+                    places = [each for each in self._locations() if each.name in names]
+                    before = {each.name: self._changes(each) for each in places}
+                    spaces = [each.namespace for each in places]
+                    child = stack.enter_context(Apart(partial(aside.look, places), aside.LIMIT_SECONDS, spaces))
+                    if held:
+                        child.until_read()
+                child.until_read()
+                stayed = {each.name for each in places if held or self._changes(each) == before[each.name]}
+                told = child.answer()
+            except (OSError, WorkFailed) as problem:
+                log.error("no process looks at what is installed: %s", problem)
+                return dict.fromkeys(names, False)
+        return {name: self._told(name, told.get(name), was, stayed=name in stayed) for name, was in before.items()}
+
+    def _changes(self, location: Location) -> Changes:
+        """What is another after a change: how often anybody, and we, have changed the tables; what is wanted altogether."""
+        netlink = self._seen[location.name].netlink
+        return snapshot.generation_of(netlink), location.filter.transactions, self._network.ir
+
+    def _told(self, name: str, told: int | None, was: Changes, *, stayed: bool) -> bool | None:
+        """What was told of a place, if it was still to be as when it was asked when it was read; else None."""
+        seen, (generation, ours, _) = self._seen[name], was
+        if told == generation:
+            seen.generation, seen.transactions, seen.disturbed = generation, ours, 0
+            return True
+        if told == aside.DIFFERS and stayed:
+            seen.disturbed = 0
+            return False
+        seen.generation, seen.disturbed = -1, seen.disturbed + 1
+        return None
+
+    def _look_closely(self, name: str, report: Report, *, everything: bool, mend: bool) -> None:
+        """While changes wait."""
+        with self._lock:
+            location = next((each for each in self._locations() if each.name == name), None)
+            if location is None:  # gone meanwhile
+                return
+            try:
+                self._look_at(location, report, everything=everything, mend=mend)
+            except _PROBLEMS as problem:
+                report.problems.append(f"{location.place.component}: {problem}")
+                log.error("%s cannot be verified: %s", location.place.component, problem)
 
     def _locations(self) -> list[Location]:
         found = list(self._network.locations())
@@ -266,17 +296,18 @@ class Verifier:
         return report
 
     def _prove(self, report: Report) -> None:
-        with self._one, self._lock:
-            jobs = [
-                (each.place.component, each.fragments, each.plugged, self.read(each))
-                for each in self._locations()
-                if each.place.component not in report.closed
-            ]
-        try:
-            proven, findings = run_apart(jobs)
-        except (OSError, ProofFailed) as problem:
-            report.problems.append(f"the proof did not end: {problem}")
-            return
+        with ExitStack() as stack:
+            try:
+                with self._one, self._lock:
+                    places = [each for each in self._locations() if each.place.component not in report.closed]
+                    work = partial(prover.read_and_run, places)
+                    child = stack.enter_context(Apart(work, prover.LIMIT_SECONDS, [each.namespace for each in places]))
+                    child.until_read()
+                answer = child.answer()
+            except (OSError, WorkFailed) as problem:
+                report.problems.append(f"the proof did not end: {problem}")
+                return
+        proven, findings = int(answer["gates"]), [finding_of(each) for each in answer["findings"]]
         report.proven = proven
         report.findings += findings
         report.left += findings
