@@ -121,6 +121,14 @@ class Peered(Run):
         self.api.settle()
 
 
+class Served(Run):
+    """With a gateway endpoint, by the operations."""
+
+    def build(self, seed: int) -> None:
+        super().build(seed)
+        directed.served(self.api.call, self.chance, self.site)
+
+
 class Neighbours(Run):
     """Neighbouring VPCs made of rows."""
 

@@ -6,6 +6,7 @@ A prototype's random packets noticed "ACL entries read backwards" once in 6,000 
 from __future__ import annotations
 
 import random
+from ipaddress import ip_network
 from typing import Any
 
 from tests.differential.generator import Call, Site, refresh, tolerant
@@ -182,3 +183,41 @@ def _default(call: Call, vpc: str) -> str:
     everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}], "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
     call("AuthorizeSecurityGroupIngress", GroupId=found, IpPermissions=[everything])
     return found
+
+
+# ---------------------------------------------------------------------- by the operations of gateway endpoints
+SERVICE = "com.amazonaws.us-east-1.s3"
+
+
+def served(call: Call, chance: random.Random, site: Site) -> None:
+    """A gateway endpoint for some route tables, longer prefixes that lead elsewhere, and groups and ACLs that know the service's list
+    or its addresses."""
+    named = [{"Name": "prefix-list-name", "Values": [SERVICE]}]
+    listed = call("DescribeManagedPrefixLists", Filters=named)["PrefixLists"][0]["PrefixListId"]
+    block = call("GetManagedPrefixListEntries", PrefixListId=listed)["Entries"][0]["Cidr"]
+    site.service = [str(each) for each in ip_network(block)]
+    only = [{"Name": "vpc-id", "Values": [site.vpc]}]
+    tables = [each["RouteTableId"] for each in call("DescribeRouteTables", Filters=only)["RouteTables"]]
+    some = [each for each in tables if chance.random() < 0.75] or tables[:1]
+    call("CreateVpcEndpoint", VpcId=site.vpc, ServiceName=SERVICE, RouteTableIds=some)
+    half = str(next(ip_network(block).subnets()))
+    for table in site.tables:
+        if chance.random() < 0.25:
+            ways = ({"GatewayId": site.gateway}, {"NetworkInterfaceId": site.interfaces[0]["NetworkInterfaceId"]})
+            tolerant(call, "CreateRoute", RouteTableId=table, DestinationCidrBlock=half, **chance.choice(ways))
+    for group in site.groups:
+        rule: dict[str, Any] = {"IpProtocol": "-1", "PrefixListIds": [{"PrefixListId": listed}]}
+        if chance.random() < 0.5:
+            rule |= {"IpProtocol": "6", "FromPort": 443, "ToPort": 443}
+        if chance.random() < 0.7:
+            call("AuthorizeSecurityGroupEgress", GroupId=group, IpPermissions=[rule])
+    for acl in site.acls:
+        entry = {
+            "NetworkAclId": acl,
+            "RuleNumber": 40,
+            "Egress": chance.random() < 0.5,
+            "CidrBlock": chance.choice((block, half)),
+        }
+        action = chance.choice(("deny", "allow"))
+        tolerant(call, "CreateNetworkAclEntry", **entry, Protocol=chance.choice(("-1", "6")), RuleAction=action,
+                 PortRange={"From": 443, "To": chance.choice((443, 65535))})  # fmt: skip

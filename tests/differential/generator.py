@@ -64,6 +64,7 @@ class Site:
     interfaces: list[dict[str, Any]] = field(default_factory=list)
     gateway: str = ""
     peers: list[str] = field(default_factory=list)  # VPCs that were joined to it
+    service: list[str] = field(default_factory=list)  # the addresses that a gateway endpoint leads to
 
     @property
     def addresses(self) -> list[Address]:
@@ -259,6 +260,8 @@ def packet(chance: random.Random, site: Site, *, odd: bool = False) -> tuple[str
     """A random packet and who sends it (an interface id, or `internet`). `odd`: sometimes to or from an ODD address."""
     everyone = site.addresses + ([ip_address(text) for text in ODD] if odd and chance.random() < 0.15 else [])
     sender = chance.choice([*site.interfaces, None])
+    if site.service and sender is not None and chance.random() < 0.6:
+        return str(sender["NetworkInterfaceId"]), _to_service(chance, site, sender)
     own: list[Address]
     if sender is None:
         own = [ip_address(text) for text in (*OUTSIDE4, *OUTSIDE6)]
@@ -275,3 +278,14 @@ def packet(chance: random.Random, site: Site, *, odd: bool = False) -> tuple[str
         icmp_code=chance.choice((0, 0, 4)) if protocol in (1, 58) else 0,
     )  # fmt: skip
     return ("internet" if sender is None else str(sender["NetworkInterfaceId"])), made
+
+
+def _to_service(chance: random.Random, site: Site, sender: dict[str, Any]) -> Packet:
+    """To what a gateway endpoint may lead to: most of the time what it answers."""
+    protocol, port = chance.choice(
+        ((6, 443), (6, 443), (6, 443), (6, 80), (6, 444), (17, 443), (1, 0), (1, 0), (47, 0))
+    )
+    return Packet(
+        src=ip_address(sender["PrivateIpAddress"]), dst=ip_address(chance.choice(site.service)), protocol=protocol,
+        sport=chance.choice((40000, 1024, 65535)) if port else 0, dport=port, icmp_type=8 if protocol == 1 else 0,
+    )  # fmt: skip

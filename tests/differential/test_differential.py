@@ -9,11 +9,12 @@ from ringfence.model.kinds import NETWORK_INTERFACE
 from ringfence.policy import evaluate
 from ringfence.policy.packet import Packet
 from ringfence.policy.spec import verdict as spec
-from tests.differential.compare import Listed, Neighbours, Peered, Run, run
+from tests.differential.compare import Listed, Neighbours, Peered, Run, Served, run
 
 
 @pytest.mark.parametrize(
-    ("scene", "count", "cases"), [(Run, 30, 1700), (Neighbours, 40, 2500), (Listed, 6, 300), (Peered, 6, 300)]
+    ("scene", "count", "cases"),
+    [(Run, 30, 1700), (Neighbours, 40, 2500), (Listed, 6, 300), (Peered, 6, 300), (Served, 6, 300)],
 )
 def test_specification_and_evaluator_agree(scene: type[Run], count: int, cases: int) -> None:
     tally = run(range(count), 60, scene=scene)
@@ -22,7 +23,7 @@ def test_specification_and_evaluator_agree(scene: type[Run], count: int, cases: 
     assert 0.1 < tally.delivered / tally.cases < 0.85, "the generator has lost its balance"
 
 
-@pytest.mark.parametrize(("scene", "count"), [(Run, 14), (Peered, 3), (Neighbours, 10)])
+@pytest.mark.parametrize(("scene", "count"), [(Run, 14), (Peered, 3), (Served, 3), (Neighbours, 10)])
 def test_conversations_and_trace_agree(scene: type[Run], count: int) -> None:
     """spec.converse == evaluate.converse == trace, on fresh tables, with the layer that drops."""
     traced = 0

@@ -1,7 +1,8 @@
 """Real packets through the kernel must do what specification, evaluator, trace and the reachability engine say.
 
 Random VPCs are built over the API on a running server with guests; every conversation is judged from the server's own rows and
-then sent; every other VPC has flow logs, every fourth prefix lists in rules and routes, and every fourth a peer.
+then sent; every other VPC has flow logs, every fourth prefix lists in rules and routes, every fourth a peer, and every fourth a
+gateway endpoint.
 About 1,000 real-packet conversations; `make kernel-differential` sends more than 5,000.
 """
 
@@ -30,7 +31,7 @@ from tests.differential import directed, generator
 from tests.e2e.lab import Lab
 
 SITES, CASES_PER_SITE, TIMEOUT = int(os.environ.get("KERNEL_SITES", "8")), 130, 0.3
-AIMS = {1: directed.listed, 2: directed.peered}  # by the site's number modulo 4
+AIMS = {1: directed.listed, 2: directed.peered, 3: directed.served}  # by the site's number modulo 4
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(40 * SITES)]
 
 

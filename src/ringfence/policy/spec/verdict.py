@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address, ip_network
 
+from ringfence.model.aws_prefix_lists import find_list
 from ringfence.model.kinds import (
     ELASTIC_IP,
     INSTANCE,
@@ -20,7 +21,6 @@ from ringfence.model.kinds import (
     NETWORK_ACL,
     NETWORK_INTERFACE,
     PEERING_CONNECTION,
-    PREFIX_LIST,
     ROUTE_TABLE,
     SECURITY_GROUP,
     SUBNET,
@@ -98,10 +98,11 @@ def rule_matches(world: World, vpc_id: str, rule: SecurityGroupRule, packet: Pac
 
 
 def blocks_of(world: World, peer: SecurityGroupRule | ListRoute) -> list[Network]:
-    """The block that a rule names, or all that a list holds now (PL-08); a list that is gone holds none."""
+    """The block that a rule names, or all that a list holds now (PL-08); a list that is gone holds none. AWS's lists are no rows of
+    anybody's (PL-10)."""
     if isinstance(peer, SecurityGroupRule) and peer.cidr is not None:
         return [peer.cidr]
-    found = world.find(PREFIX_LIST, peer.prefix_list_id) if peer.prefix_list_id else None
+    found = find_list(world, peer.prefix_list_id) if peer.prefix_list_id else None
     return [entry.cidr for entry in found.entries] if found is not None else []
 
 
