@@ -121,9 +121,10 @@ class Delivering:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def may_deliver(world: World, what: Delivering, bucket: str, prefix: str) -> bool:
+def may_deliver(world: World, what: Delivering, bucket: str, prefix: str, *, stated: bool = False) -> bool:
     """May the service read the bucket's ACL and put objects below a prefix, with the owner's full control (POL-17; AWS CloudTrail
     User Guide, "Amazon S3 bucket policy for CloudTrail")? A bucket of the account itself needs no statement here, but a Deny counts.
+    `stated`: does its policy say so, whoever owns it?
     """
     held = world.find(BUCKET, bucket)
     if held is None:
@@ -137,7 +138,7 @@ def may_deliver(world: World, what: Delivering, bucket: str, prefix: str) -> boo
         "aws:sourceaccount": what.account_id,
     }  # fmt: skip
     full = {**context, **what.headers, "s3:x-amz-acl": "bucket-owner-full-control"}
-    policies, own = policies_of(world, who, held.owner_id), held.owner_id == what.account_id
+    policies, own = policies_of(world, who, held.owner_id), held.owner_id == what.account_id and not stated
     for action, key, keys in (("s3:GetBucketAcl", None, context), ("s3:PutObject", prefix, full)):
         targets = (_target(who, world, action, bucket, key),)
         decision = decide(Question(principal=who, action=action, targets=targets, context=keys), policies)

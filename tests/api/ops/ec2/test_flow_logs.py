@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from ringfence.api.ops.context import Call
 from ringfence.api.outside import Delivery, FlowLogging, Nothing
 from ringfence.insight.flowlogs.fields import DEFAULT, format_of
-from ringfence.model.kinds import BUCKET, FLOW_LOG
-from ringfence.model.nouns.trail import Bucket
+from ringfence.model.kinds import BUCKET, FLOW_LOG, VPC
+from ringfence.model.nouns.trail import Bucket, BucketEncryption
 from ringfence.model.world import put
 from ringfence.store.store import Commit
 from tests.api.front import ACCOUNT as FRONT_ACCOUNT
@@ -272,6 +272,80 @@ def test_the_bucket_must_admit_the_delivery(api: FlowApi, vpc: str, owner: str, 
     assert [item["ResourceId"] for item in made["Unsuccessful"]] == ([] if good else [vpc])
     assert all("Access Denied for LogDestination: theirs" in item["Error"]["Message"] for item in made["Unsuccessful"])
     assert len(shown(api)) == good
+
+
+#: with what AWS adds, a little more than 20 KB
+LONG: dict[str, Any] = {
+    "Sid": "x", "Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "s3:GetObject",
+    "Resource": "arn:aws:s3:::theirs/" + "x" * 19_900,
+}  # fmt: skip
+WHOLE = {
+    "Sid": "d",
+    "Effect": "Allow",
+    "Principal": DELIVERY,
+    "Action": "s3:PutObject",
+    "Resource": "arn:aws:s3:::theirs/*",
+}
+
+
+@pytest.mark.parametrize(
+    ("owner", "of_bucket", "good"),
+    [
+        (ACCOUNT, [LONG], False),
+        (ACCOUNT, [{**LONG, "Resource": LONG["Resource"][:-1000]}], True),  # what AWS adds has room
+        (ACCOUNT, [LONG, WHOLE, ACL], True),  # the guide's way out: nothing is left to be added
+        (OTHER, [LONG, WHOLE, ACL], True),  # AWS adds nothing to others' buckets
+    ],
+)  # fmt: skip
+def test_a_policy_without_room(api: FlowApi, vpc: str, owner: str, of_bucket: Any, good: bool) -> None:
+    """FL-54: the policy with AWS's statements in it would exceed 20 KB; nothing is made of the whole request."""
+    bucket(api, "theirs", owner, {"Version": "2012-10-17", "Statement": of_bucket})
+    params = {"ResourceIds": [vpc], "ResourceType": "VPC", **S3, "LogDestination": "arn:aws:s3:::theirs/folder"}
+    if good:
+        assert api.call("CreateFlowLogs", **params)["Unsuccessful"] == []
+    else:
+        assert api.error("CreateFlowLogs", **params) == "LogDestinationPermissionIssue"
+    assert len(shown(api)) == good
+
+
+KEY_ID = "0a1b2c3d-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("encryption", "good"),
+    [
+        (BucketEncryption(algorithm="aws:kms", key=KEY_ID), False),
+        (BucketEncryption(algorithm="aws:kms", key="alias/logs"), False),
+        (BucketEncryption(algorithm="aws:kms", key=f"arn:aws:kms:us-east-1:{ACCOUNT}:key/{KEY_ID}"), True),
+        (BucketEncryption(algorithm="aws:kms"), True),  # whether the key lets the service in shows at delivery (FL-57)
+        (BucketEncryption(algorithm="AES256"), True),
+    ],
+)
+def test_a_bucket_sealed_with_a_key_that_is_not_named_by_its_arn(
+    api: FlowApi, vpc: str, encryption: BucketEncryption, good: bool
+) -> None:
+    """FL-55"""
+    row = Bucket(id="sealed", owner_id=ACCOUNT, region="us-east-1", created=0, encryption=encryption)
+    api.world = api.world.apply(put(BUCKET, row))
+    made = create(api, vpc, **{**S3, "LogDestination": "arn:aws:s3:::sealed"})
+    assert bool(made["FlowLogIds"]) == good
+    assert [item["Error"]["Message"] for item in made["Unsuccessful"]] == (
+        [] if good else ["LogDestination: sealed is undeliverable"]
+    )
+
+
+def test_only_what_is_ones_own(api: FlowApi, vpc: str) -> None:
+    """FL-16: of a peering connection's VPCs those of the account; another account's subnet neither, shared or not."""
+    other = api.vpc("10.1.0.0/16")
+    api.call("CreateVpcPeeringConnection", VpcId=vpc, PeerVpcId=other)
+    assert len(create(api, vpc, other, **S3)["FlowLogIds"]) == 2
+    row = api.world.find(VPC, other)
+    assert row is not None
+    theirs = replace(row, id="vpc-0fffffffffffffff1", owner_id=OTHER)
+    api.world = api.world.apply(put(VPC, theirs))
+    params = {"ResourceIds": [vpc, theirs.id], "ResourceType": "VPC", **S3, "TrafficType": "REJECT"}
+    assert api.error("CreateFlowLogs", **params) == "InvalidVpcID.NotFound"
+    assert len(shown(api)) == 2
 
 
 def test_a_bucket_that_does_not_exist(api: FlowApi, vpc: str) -> None:

@@ -32,7 +32,8 @@ _NO_COUNTER = "Unknown error"
 def create_flow_logs(call: Call, world: World, params: Params) -> Outcome:
     """One flow log for each resource. Destinations that cannot be written to are reported as Unsuccessful (D-10).
 
-    InvalidParameter, FlowLogAlreadyExists, FlowLogsLimitExceeded, the resources' own NotFound, UnsupportedOperation.
+    InvalidParameter, FlowLogAlreadyExists, FlowLogsLimitExceeded, LogDestinationPermissionIssue, the resources' own NotFound,
+    UnsupportedOperation.
     """
     wanted = requested(call, params)
     _refuse_what_is_not_here(call.outside.flow_logging(), wanted)
@@ -43,6 +44,7 @@ def create_flow_logs(call: Call, world: World, params: Params) -> Outcome:
     for resource_id in dict.fromkeys(params["ResourceIds"]):
         log = replace(wanted, id=call.ids.new(FLOW_LOG.prefix), resource_id=_owned(call, world, wanted, resource_id))
         _refuse_another(call, world, log)
+        _refuse_a_full_policy(call, world, log)
         trouble = _trouble(call, world, log)
         if trouble is None:
             change += put(FLOW_LOG, log)
@@ -81,6 +83,16 @@ def _refuse_another(call: Call, world: World, log: FlowLog) -> None:
     call.check_quota("flow-logs-per-resource", len(there) + 1, id=log.resource_id)
 
 
+def _refuse_a_full_policy(call: Call, world: World, log: FlowLog) -> None:
+    """FL-54: AWS adds statements to the policy of a bucket of the account's own, which has 20 KB."""
+    if log.destination_type == S3 and not log_delivery.fits_policy(world, log, call.now):
+        text = (
+            f"The policy of bucket {log.bucket} would exceed {log_delivery.POLICY_BYTES} bytes with what delivery needs. "
+            f"Remove statements that are not needed, or allow delivery to arn:aws:s3:::{log.bucket}/*."
+        )
+        raise fault("LogDestinationPermissionIssue", message=text)
+
+
 def _same(one: FlowLog, other: FlowLog) -> bool:
     return _configuration(one) == _configuration(other)
 
@@ -95,10 +107,14 @@ def _trouble(call: Call, world: World, log: FlowLog) -> str | None:
     if log.destination_type == FIREHOSE and here is not None:
         known = (log.owner_id, (log.destination or "").rpartition("/")[2]) in here.streams
         return None if known else f"LogDestination: {log.destination} does not exist"
-    if log.destination_type != S3 or log_delivery.may_deliver(world, log, call.now):
+    if log.destination_type != S3:
         return None
     if world.find(BUCKET, log.bucket) is None:
         return f"LogDestination: {log.bucket} does not exist"
+    if not log_delivery.deliverable(world, log):  # FL-55
+        return f"LogDestination: {log.bucket} is undeliverable"
+    if log_delivery.may_deliver(world, log, call.now):
+        return None
     return f"Access Denied for LogDestination: {log.bucket}. Please check LogDestination permission"
 
 
