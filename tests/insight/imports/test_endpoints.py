@@ -13,6 +13,7 @@ from ringfence.model import invariants
 from ringfence.model.aws_prefix_lists import service_list
 from ringfence.model.kinds import GAP, PREFIX_LIST, SECURITY_GROUP, VPC_ENDPOINT
 from ringfence.model.nouns.prefix_list import AWS
+from ringfence.model.nouns.vpc_endpoint import DENY_ALL
 from ringfence.model.world import World, put
 from ringfence.settings import SettingsError
 from tests.insight.imports.recording import (
@@ -145,10 +146,11 @@ def test_endpoints_and_tables_must_agree() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"), [(None, None), (json.dumps(AWSS_POLICY, indent=1), None), (OWN_POLICY, OWN_POLICY), ("{", "{")]
+    ("given", "kept"),
+    [(None, DENY_ALL), (json.dumps(AWSS_POLICY, indent=1), None), (OWN_POLICY, OWN_POLICY), ("{", "{")],
 )
 def test_policies_are_kept_as_they_are(given: str | None, kept: str | None) -> None:
-    """VPE-07: AWS's own is none; one that cannot be read lets nothing through where it is enforced."""
+    """VPE-07: AWS's own is none; one that cannot be read, or is not there, lets nothing through where it is enforced."""
     assert imported(with_endpoint(PolicyDocument=given)).world.all(VPC_ENDPOINT)[0].policy == kept
 
 

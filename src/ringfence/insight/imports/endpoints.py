@@ -13,7 +13,7 @@ from ringfence.model.aws_prefix_lists import service_list, service_name
 from ringfence.model.nouns.network import Vpc
 from ringfence.model.nouns.network_interface import NetworkInterface
 from ringfence.model.nouns.routing import RouteTable
-from ringfence.model.nouns.vpc_endpoint import FULL_ACCESS, VpcEndpoint
+from ringfence.model.nouns.vpc_endpoint import DENY_ALL, FULL_ACCESS, VpcEndpoint
 
 LIST, GATEWAY = "VpcEndpoints", "Gateway"
 _IGNORED = (
@@ -39,24 +39,25 @@ def endpoints(draft: Draft) -> dict[str, Told]:
         record.ignore(*_IGNORED)
         kind, service = record.text("VpcEndpointType") or "type not told", record.text("ServiceName") or "no service"
         addresses, state = record.text("IpAddressType") or "ipv4", (record.text("State") or "").lower()
-        policy, created, tags = _policy(record), _created(record), record.tags()
+        created, tags = _created(record), record.tags()
         tables, enis = (tuple(dict.fromkeys(record.texts(key))) for key in ("RouteTableIds", "NetworkInterfaceIds"))
         if vpc is None:
             draft.notes.left_out.append(Problem(id, f"its VPC {record.data['VpcId']} is not in the import"))
-            record.ignore("OwnerId")
+            record.ignore("OwnerId", "PolicyDocument")
             return
         told[id] = Told(vpc.id, tables, enis)
         own = draft.owned(record, source, vpc.region, vpc.owner_id)
         served = (kind, service, addresses) == (GATEWAY, service_name(vpc.region, "s3"), "ipv4")
         if not served or state != "available":
             there = "" if state == "available" else f", {state or 'in a state that is not told'}"
+            record.ignore("PolicyDocument")
             draft.notes.not_modelled[id] = f"VpcEndpoint ({kind} of {service}{there})"
             return
         held = lists.get(id) or _list_of(draft, vpc.region, service)
         draft.put(
             VpcEndpoint(
                 id=id, **own, tags=tags, vpc_id=vpc.id, service_name=service, prefix_list_id=held, route_table_ids=tables,
-                policy=policy, created=created,
+                policy=_policy(draft, record), created=created,
             )
         )  # fmt: skip
 
@@ -111,11 +112,14 @@ def _list_of(draft: Draft, region: str, service: str) -> str:
     return str(named or (ours.id if ours else draft.made("pl-", service, what="ids of prefix lists")))
 
 
-def _policy(record: Record) -> str | None:
-    """Its policy as it stands; None for the one that AWS attaches by itself (VPE-07)."""
+def _policy(draft: Draft, record: Record) -> str | None:
+    """Its policy as it stands; None for the one that AWS attaches by itself (VPE-07). One that is not told lets nothing through."""
     text = record.text("PolicyDocument")
+    if text is None:
+        draft.notes.not_modelled[record.element] = "an endpoint whose policy is not told: enforced, it denies all"
+        return DENY_ALL
     try:
-        return None if text is None or json.loads(text) == json.loads(FULL_ACCESS) else text
+        return None if json.loads(text) == json.loads(FULL_ACCESS) else text
     except (ValueError, RecursionError):
         return text  # nothing passes by a policy that cannot be read
 

@@ -110,7 +110,7 @@ def _instance(draft: Draft, record: Record, source: Source, known: dict[str, dic
         attachment = each.data.get("Attachment")
         each.ignore(*each.data)
         told = known.get(str(each.data.get("NetworkInterfaceId")))
-        if told is not None and _facts(told) != _facts(each.data):
+        if told is not None and (_facts(told) != _facts(each.data) or _holder(told) != id):
             why = f"describe-instances says otherwise of {id}: recorded at another time?"
             draft.problem(vpc.id, str(each.data.get("NetworkInterfaceId")), why)
         if told is None and isinstance(attachment, dict):
@@ -123,14 +123,25 @@ def _instance(draft: Draft, record: Record, source: Source, known: dict[str, dic
 
 def _facts(eni: dict[str, Any]) -> tuple[Any, ...]:
     """What two recordings of an interface must agree in."""
-    groups = eni.get("Groups")
-    ids = [group.get("GroupId") for group in groups if isinstance(group, dict)] if isinstance(groups, list) else groups
     return (
-        sorted(map(str, ids or ())),
+        _each(eni, "Groups", "GroupId"),
         eni.get("PrivateIpAddress"),
         eni.get("SourceDestCheck", True),
         eni.get("SubnetId"),
+        _each(eni, "PrivateIpAddresses", "PrivateIpAddress"),
+        _each(eni, "Ipv6Addresses", "Ipv6Address"),
+        _each(eni, "Ipv4Prefixes", "Ipv4Prefix"),
     )
+
+
+def _each(eni: dict[str, Any], key: str, field: str) -> list[str]:
+    found = eni.get(key)
+    return sorted(str(each.get(field)) for each in found if isinstance(each, dict)) if isinstance(found, list) else []
+
+
+def _holder(eni: dict[str, Any]) -> Any:
+    attachment = eni.get("Attachment")
+    return attachment.get("InstanceId") if isinstance(attachment, dict) else None
 
 
 def _metadata(options: Record | None) -> MetadataOptions:
@@ -175,6 +186,8 @@ def _interface(draft: Draft, record: Record, source: Source, subnet: Subnet, num
     groups = _groups(draft, record, vpc_id)
     if kind in _NOT_MODELLED or not groups:
         doubt = doubt or f"an interface of type {kind}{'' if groups else ' without security groups'} is not modelled"
+    if not record.has("SourceDestCheck"):
+        doubt = doubt or "whether it checks addresses is not told (SourceDestCheck)"
     if record.flag("DenyAllIgwTraffic"):
         doubt = doubt or "DenyAllIgwTraffic is not modelled"
     if record.items("Ipv6Prefixes") or record.texts("AssociatedSubnets"):
@@ -184,8 +197,8 @@ def _interface(draft: Draft, record: Record, source: Source, subnet: Subnet, num
         for each in record.items("Ipv6Addresses")
         if (a := each.ignore("PublicIpv6DnsName", "IsPrimaryIpv6").ipv6("Ipv6Address"))
     ]
-    for address in (*addresses,):
-        if address not in subnet.cidr:
+    for address in (*addresses, *ipv6):
+        if not any(address in block for block in (subnet.cidr, *(a.block for a in subnet.ipv6))):
             draft.problem(vpc_id, id, f"its address {address} is not in its subnet's block {subnet.cidr}")
     if not addresses:
         raise Damaged("it has no IPv4 address")
@@ -317,7 +330,7 @@ def _public(
         if record.text("CarrierIp"):
             draft.problem(None, id, "carrier addresses are not modelled")
         if public is None:
-            continue
+            raise Damaged("it has an association without a PublicIp")
         if allocation is None and owner.startswith("amazon"):
             if private != primary:
                 raise Damaged(f"its secondary address {private} has a public address that is lent")

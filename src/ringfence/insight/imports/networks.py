@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from ipaddress import IPv4Network
 from typing import Any
 
 from ringfence.insight.imports import endpoints
 from ringfence.insight.imports.draft import Draft, Source, region_of_zone
 from ringfence.insight.imports.record import Damaged, Record
 from ringfence.insight.imports.rules import Lists
-from ringfence.model.net import Network
+from ringfence.model.net import Network, contains
+from ringfence.model.nouns.instance import RUNNABLE, Instance
 from ringfence.model.nouns.network import CidrAssociation, DhcpOptions, InternetGateway, Subnet, Vpc
 from ringfence.model.nouns.network_acl import NetworkAcl
 from ringfence.model.nouns.network_interface import NetworkInterface
@@ -96,7 +96,7 @@ def _blocks(draft: Draft, record: Record, key: str, field: str, prefix: str) -> 
     for each in record.items(key):
         each.ignore("NetworkBorderGroup", "Ipv6Pool", "Ipv6AddressAttribute", "IpSource")
         state = each.child(f"{field}State")
-        name = state.text("State") if state is not None else "associated"
+        name = state.need("State") if state is not None else "associated"
         if state is not None:
             state.ignore("StatusMessage")
         block, id = each.block(field), each.text("AssociationId")
@@ -159,8 +159,10 @@ def subnets(draft: Draft, acl_of: dict[str, tuple[str, str]]) -> None:
             draft.gap(vpc_id, id, "subnets without IPv4 are not modelled")
             record.ignore(*record.data)
             return
-        if not any(isinstance(a.block, IPv4Network) and cidr.subnet_of(a.block) for a in vpc.ipv4):
-            draft.problem(vpc_id, id, f"its block {cidr} lies outside its VPC")
+        ipv6 = tuple(_blocks(draft, record, "Ipv6CidrBlockAssociationSet", "Ipv6CidrBlock", "subnet-cidr-assoc-"))
+        for block in (cidr, *(a.block for a in ipv6)):
+            if not any(contains(a.block, block) for a in (*vpc.ipv4, *vpc.ipv6)):
+                draft.problem(vpc_id, id, f"its block {block} lies outside its VPC")
         acl_id, association = acl_of.get(id, ("", ""))
         if not acl_id:
             draft.problem(vpc_id, id, "its network ACL is not in the import (describe-network-acls)")
@@ -171,7 +173,7 @@ def subnets(draft: Draft, acl_of: dict[str, tuple[str, str]]) -> None:
                 availability_zone=zone,
                 availability_zone_id=record.text("AvailabilityZoneId") or _zone_id(vpc.region, zone),
                 network_acl_id=acl_id, network_acl_association_id=association,
-                ipv6=tuple(_blocks(draft, record, "Ipv6CidrBlockAssociationSet", "Ipv6CidrBlock", "subnet-cidr-assoc-")),
+                ipv6=ipv6,
                 default_for_az=record.flag("DefaultForAz"),
                 map_public_ip_on_launch=record.flag("MapPublicIpOnLaunch"),
                 assign_ipv6_address_on_creation=record.flag("AssignIpv6AddressOnCreation"),
@@ -213,6 +215,7 @@ def internet_gateways(draft: Draft) -> None:
     """One VPC each (IGW-01)."""
 
     def make(record: Record, source: Source) -> None:
+        record.need_list("Attachments")
         attached = [
             each.need("VpcId")
             for each in record.items("Attachments")
@@ -256,6 +259,8 @@ def route_tables(draft: Draft, lists: Lists) -> None:
         listed: dict[str, ListRoute] = {}
         unread = [each.need("GatewayId") for each in record.items("PropagatingVgws")] if _unknown(record) else []
         record.ignore("PropagatingVgws")
+        record.need_list("Routes")
+        record.need_list("Associations")
         for each in record.items("Routes"):
             if each.data.get("State") == "blackhole":
                 draft.blackholes.add((id, _route(draft, vpc, each, lists, routes, listed, unread)))
@@ -311,18 +316,44 @@ def _route(
 
 
 def targets(draft: Draft) -> None:
-    """Where routes lead must be in the import, unless EC2 said that it is gone (RT-12)."""
+    """Where routes lead must be in the import, and take packets, unless EC2 said that it does not (RT-12)."""
     kinds = {RouteTarget.INTERNET_GATEWAY: (InternetGateway, "describe-internet-gateways"),
              RouteTarget.NETWORK_INTERFACE: (NetworkInterface, "describe-network-interfaces")}  # fmt: skip
     for table in draft.all(RouteTable):
         ways = [(str(route.destination), route.target, route.target_id) for route in table.routes]
         ways += [(route.prefix_list_id, route.target, route.target_id or None) for route in table.listed]
+        idle: set[str] = set()
         for destination, target, target_id in ways:
             kind, command = kinds.get(target, (None, ""))
-            known = kind is None or target_id is None or draft.find(kind, target_id) is not None
-            if not known and (table.id, destination) not in draft.blackholes:
+            if kind is None or target_id is None or (table.id, destination) in draft.blackholes:
+                continue
+            found = draft.find(kind, target_id)
+            if found is None:
                 why = f"the route {destination} of {table.id} leads to it, and it is not in the import ({command})"
                 draft.problem(table.vpc_id, target_id, why)
+            elif kind is InternetGateway and found.vpc_id != table.vpc_id:
+                why = f"the route {destination} of {table.id} leads to it, and it says that it is not attached there"
+                draft.problem(table.vpc_id, target_id, why)
+            elif kind is NetworkInterface and not _takes(draft, table, found):
+                draft.notes.not_modelled[target_id] = (
+                    f"a target of routes of {table.id}: what it does with packets is not told"
+                )
+                idle.add(destination)
+        if idle:
+            draft.put(_unmodelled(table, idle))
+
+
+def _takes(draft: Draft, table: RouteTable, eni: NetworkInterface) -> bool:
+    """Is it an instance's that runs? Of one that is stopped, EC2 says that the route is a black hole."""
+    instance = draft.find(Instance, eni.attachment.instance_id) if eni.attachment is not None else None
+    return instance is not None and instance.state in RUNNABLE and eni.vpc_id == table.vpc_id
+
+
+def _unmodelled(table: RouteTable, destinations: set[str]) -> RouteTable:
+    elsewhere = RouteTarget.UNMODELLED
+    routes = (replace(r, target=elsewhere) if str(r.destination) in destinations else r for r in table.routes)
+    listed = (replace(r, target=elsewhere) if r.prefix_list_id in destinations else r for r in table.listed)
+    return replace(table, routes=tuple(routes), listed=tuple(listed))
 
 
 def _target(record: Record) -> tuple[RouteTarget, str | None]:
@@ -350,13 +381,15 @@ def _associations(draft: Draft, record: Record, table_id: str, vpc: Vpc) -> list
     for each in record.items("Associations"):
         each.ignore("RouteTableId", "PublicIpv4Pool")
         state = each.child("AssociationState")
-        name = state.text("State") if state is not None else "associated"
+        name = state.need("State") if state is not None else "associated"
         if state is not None:
             state.ignore("StatusMessage")
         subnet_id, gateway_id, main = each.text("SubnetId"), each.text("GatewayId"), each.flag("Main")
         id = each.text("RouteTableAssociationId") or _made(draft, "rtbassoc-", table_id, subnet_id or gateway_id)
         if name not in ("associated", "associating"):
             continue
+        if not main and subnet_id is None and gateway_id is None:
+            raise Damaged(f"{id} associates nothing")
         if gateway_id is not None and not gateway_id.startswith("igw-"):
             draft.notes.not_modelled[gateway_id] = "a gateway with a route table"
             continue  # what enters by it is not modelled either

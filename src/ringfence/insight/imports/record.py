@@ -55,6 +55,17 @@ class Record:
             raise Damaged(f"{self.shape} has no {key}")
         return value
 
+    def need_flag(self, key: str) -> bool:
+        """True or false, which must be there: either way would be a guess."""
+        if not self.has(key):
+            raise Damaged(f"{self.shape} has no {key}")
+        return self.flag(key)
+
+    def need_list(self, key: str) -> None:
+        """A list must be there, if only an empty one: EC2 always shows it."""
+        if not self.has(key):
+            raise Damaged(f"{self.shape} has no {key}")
+
     def number(self, key: str) -> int | None:
         """A whole number; digits in a text will do."""
         value = self._get(key)

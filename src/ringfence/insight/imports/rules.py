@@ -88,6 +88,8 @@ def groups(draft: Draft, lists: Lists) -> None:
             record.ignore(*record.data)
             return
         rules: dict[Any, SecurityGroupRule] = {}
+        record.need_list("IpPermissions")
+        record.need_list("IpPermissionsEgress")
         for key, egress in (("IpPermissions", False), ("IpPermissionsEgress", True)):
             for permission in record.items(key):
                 for rule in _rules(draft, permission, id, vpc.owner_id, egress, lists):
@@ -125,6 +127,8 @@ def _rules(
 ) -> Iterator[SecurityGroupRule]:
     """A permission is a service with peers (SG-30)."""
     service = _service(record)
+    if not any(record.data.get(key) for key in ("IpRanges", "Ipv6Ranges", "PrefixListIds", "UserIdGroupPairs")):
+        raise Damaged(f"{record.shape} has no peers")
 
     def rule(peer: Record, **fields: Any) -> SecurityGroupRule:
         named = fields.get("cidr") or fields.get("prefix_list_id") or fields["group"].group_id
@@ -180,10 +184,9 @@ def _service(record: Record) -> tuple[int, int, int]:
             raise Damaged(f"{record.shape} has the ports {first} to {last}")
         return protocol, first, last
     if protocol in ICMP_FAMILY:
-        kind, code = -1 if first is None else first, -1 if last is None else last
-        if not (-1 <= kind <= 255 and -1 <= code <= 255):
-            raise Damaged(f"{record.shape} has the ICMP type {kind} and code {code}")
-        return protocol, kind, code
+        if first is None or last is None or not (-1 <= first <= 255 and -1 <= last <= 255):
+            raise Damaged(f"{record.shape} has the ICMP type {first} and code {last}")
+        return protocol, first, last
     return protocol, -1, -1
 
 
@@ -250,6 +253,8 @@ def acls(draft: Draft) -> dict[str, tuple[str, str]]:
         if vpc is None:
             return
         vpc_id = vpc.id
+        record.need_list("Associations")
+        record.need_list("Entries")
         for each in record.items("Associations"):
             each.ignore("NetworkAclId")
             subnet_id = each.need("SubnetId")
@@ -280,7 +285,7 @@ def _entry(record: Record) -> NetworkAclEntry | None:
     if number is None:
         raise Damaged("an entry has no RuleNumber")
     protocol, action = _protocol(record, "Protocol"), record.need("RuleAction").lower()
-    egress = record.flag("Egress")
+    egress = record.need_flag("Egress")
     block = record.block("CidrBlock") or record.block("Ipv6CidrBlock")
     ports, icmp = record.child("PortRange"), record.child("IcmpTypeCode")
     span = (ports.number("From"), ports.number("To")) if ports is not None else (None, None)
@@ -291,9 +296,10 @@ def _entry(record: Record) -> NetworkAclEntry | None:
         raise Damaged(f"entry {number} has the action {action!r} and the block {block}")
     if protocol in PORTED and (span[0] is None or span[1] is None or not 0 <= span[0] <= span[1] <= 65535):
         raise Damaged(f"entry {number} has the ports {span[0]} to {span[1]}")
+    if protocol in ICMP_FAMILY and None in kind:
+        raise Damaged(f"entry {number} has the ICMP type {kind[0]} and code {kind[1]}")
     return NetworkAclEntry(
         number=number, egress=egress, protocol=protocol, allow=action == "allow", cidr=block,
         ports=PortRange(span[0] or 0, span[1] or 0) if protocol in PORTED else None,
-        icmp=(-1 if kind[0] is None else kind[0], -1 if kind[1] is None else kind[1])
-        if protocol in ICMP_FAMILY else None,
+        icmp=(kind[0], kind[1]) if kind[0] is not None and kind[1] is not None and protocol in ICMP_FAMILY else None,
     )  # fmt: skip

@@ -11,6 +11,9 @@ FULL_ACCESS = (
     '{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}'
 )  # fmt: skip
 
+#: only imports have it: of an endpoint whose policy is not known
+DENY_ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}]}'
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VpcEndpoint(Row):

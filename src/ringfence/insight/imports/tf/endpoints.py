@@ -8,10 +8,9 @@ from ringfence.insight.imports.draft import made_id
 from ringfence.insight.imports.tf.plan import Plan
 from ringfence.insight.imports.tf.things import Thing
 from ringfence.model.nouns.routing import BY_ENDPOINT
+from ringfence.model.nouns.vpc_endpoint import DENY_ALL, FULL_ACCESS
 
 GATEWAY = "Gateway"
-#: of an endpoint whose policy only the cloud will tell
-_SHUT = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}]}'
 
 
 def endpoint(plan: Plan, thing: Thing) -> None:
@@ -66,7 +65,7 @@ def _tables(plan: Plan, thing: Thing) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _policy(plan: Plan, thing: Thing) -> str | None:
+def _policy(plan: Plan, thing: Thing) -> str:
     """The last word has the resource of its own. One that is known after apply lets nothing through where it is enforced."""
     for each in (*_about(plan, thing, "aws_vpc_endpoint_policy"), thing):
         text = each.values.get("policy")
@@ -76,5 +75,5 @@ def _policy(plan: Plan, thing: Thing) -> str | None:
             plan.notes.not_modelled[each.address] = (
                 "a policy of an endpoint that is known after apply: enforced, it denies all"
             )
-            return _SHUT
-    return None
+            return DENY_ALL
+    return FULL_ACCESS
