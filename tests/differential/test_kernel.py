@@ -24,6 +24,7 @@ from botocore import xform_name
 from ringfence.control import ask
 from ringfence.insight.reach.engine import Engine
 from ringfence.insight.reach.trace import endpoints, packet_of, trace_request
+from ringfence.model.endpoints import PORT, S3_ADDRESSES
 from ringfence.model.world import World, world_of
 from ringfence.policy.compile import compile_world
 from ringfence.store.sqlite import _rows
@@ -85,15 +86,23 @@ def requests(chance: random.Random, site: generator.Site, world: World) -> list[
         if ("port", sport) in used:
             continue
         used.add(("port", sport))
-        out.append(
-            {
-                "source": f"internet:{packet.src}" if source == "internet" else source,
-                "destination": str(packet.dst) if _in_vpc(site, str(packet.dst)) else f"internet:{packet.dst}",
-                "protocol": str(packet.protocol), "port": packet.dport, "source_port": sport,
-                "icmp_type": packet.icmp_type, "icmp_code": 0, "ipv6": packet.family == 6, "timeout": TIMEOUT,
-            }
-        )  # fmt: skip
+        asked = {
+            "source": f"internet:{packet.src}" if source == "internet" else source,
+            "destination": str(packet.dst) if _in_vpc(site, str(packet.dst)) else f"internet:{packet.dst}",
+            "protocol": str(packet.protocol), "port": packet.dport, "source_port": sport,
+            "icmp_type": packet.icmp_type, "icmp_code": 0, "ipv6": packet.family == 6, "timeout": TIMEOUT,
+        }  # fmt: skip
+        if asked["destination"] not in site.service or _somebody_answers(world, asked):
+            out.append(asked)
     return out
+
+
+def _somebody_answers(world: World, request: dict[str, Any]) -> bool:
+    """A service's addresses are nobody's outside: by the internet gateway one of them is reached, on one port."""
+    if trace_request(world, request).get("delivered_to") != "internet":
+        return True
+    at, port = str(S3_ADDRESSES["us-east-1"]), PORT
+    return (request["destination"], request["protocol"], request["port"]) == (at, "6", port)
 
 
 def _is_own(site: generator.Site, eni_id: str, address: str) -> bool:
@@ -187,7 +196,7 @@ def test_the_kernel_agrees(lab: Lab) -> None:
     print(
         f"{cases} conversations in {SITES} VPCs, {delivered} delivered, {again} asked again, {len(problems)} differences"
     )
-    assert problems == []
+    assert not problems, "\n".join(problems[:20])
     assert cases >= 125 * SITES
     assert again < cases * 0.02
     assert delivered > cases * 0.05

@@ -11,14 +11,16 @@ import itertools
 import json
 import os
 import shlex
+import socket
 import subprocess
 import threading
 import time
 from dataclasses import dataclass
 from typing import Any
 
+from ringfence.dataplane import linux
 from ringfence.dataplane.network import Network
-from ringfence.dataplane.plan import INTERNET_NS, edge_ns, link, vpc_ns
+from ringfence.dataplane.plan import INTERNET_NS, edge_ns, endpoint_ns, link, vpc_ns
 from ringfence.dataplane.verify import repair
 from ringfence.dataplane.verify.prover import run
 from ringfence.dataplane.verify.watch import Verifier
@@ -147,6 +149,12 @@ EVERY = (
     Tamper("gateway link deleted in the VPC", ("ip link del g0",), "v1", "link", "missing", "refuses"),
     Tamper("gateway link to the internet deleted", ("ip link del i0",), "igw", "link", "missing", "refuses", where="edge"),
     Tamper("loop deleted", ("ip link del l0",), "v1", "link", "missing", "refuses"),
+    # a gateway endpoint
+    _nft("endpoint opened", f"insert rule {T} input accept", "vpce", "rule", "extra", "admits", where="endpoint"),
+    Tamper("endpoint answers somebody else", ("ip route add 10.7.0.0/16 dev c0 via 169.254.251.1 onlink",), "vpce", "route", "extra",
+           "admits", where="endpoint"),
+    _nft("endpoint does not answer", f"flush chain {T} output", "vpce", "rule", "missing", "refuses", where="endpoint"),
+    Tamper("way to the endpoint deleted", ("ip route del 198.18.0.64/30 table {table-table}",), "table", "route", "missing", "refuses"),
     _nft("internet's own rule", f"insert rule {T} spoof accept", "internet", "rule", "extra", "", where="internet"),
 )  # fmt: skip
 #: CI plays every other one, `make faults` all of them
@@ -161,6 +169,12 @@ class Play:
         for step in ordered(None):
             self.site.api.ids = SeededIds(int.from_bytes(step.name.encode(), "big") % 2**61)
             step.run(self.site)
+        made = self.site.call(
+            "CreateVpcEndpoint", VpcId=self.site.ids["v1"], ServiceName="com.amazonaws.us-east-1.s3",
+            RouteTableIds=[self.site.ids["table"]],
+        )  # fmt: skip
+        self.site.ids["vpce"] = made["VpcEndpoint"]["VpcEndpointId"]
+        self.site.api.settle()
         self.world = self.site.api.world
         self.network = Network(BareGuests())  # type: ignore[arg-type]
         list(self.network.bring(compile_world(self.world)))
@@ -174,7 +188,8 @@ class Play:
             for name, id in ids.items():
                 if id == table.id:
                     self.words[f"table-{name}"] = str(1000 + table.number)
-        self.places = {"v1": vpc_ns(ids["v1"]), "edge": edge_ns(ids["igw"]), "internet": INTERNET_NS}
+        self.places = {"v1": vpc_ns(ids["v1"]), "edge": edge_ns(ids["igw"]), "internet": INTERNET_NS,
+                       "endpoint": endpoint_ns(ids["vpce"])}  # fmt: skip
         self.names = {id: name for name, id in ids.items()} | {"internet": "internet"}
 
     def do(self, where: str, command: str) -> None:
@@ -231,6 +246,28 @@ def beside(site: Play) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def closed_endpoint(site: Play) -> list[bool]:
+    """Is a gateway endpoint's service heard: as it is, closed, and after a look that finds nothing wrong with it?"""
+    (location,) = (each for each in site.watch._locations() if each.place.component == site.words["vpce"])
+
+    def heard() -> bool:
+        with linux.inside(location.namespace), socket.socket() as sock:
+            sock.settimeout(0.5)
+            try:
+                sock.connect(("198.18.0.65", 443))
+            except ConnectionRefusedError:  # nobody listens here
+                return True
+            except TimeoutError:
+                return False
+        return True
+
+    out = [heard()]
+    repair.shut(site.watch._seen[location.name].netlink, location.place)
+    out.append(heard())
+    site.watch.look()
+    return [*out, heard()]
+
+
 def play() -> dict[str, Any]:
     """Healthy; then each change: found by a quick look, proven, repaired, and the kernel as it was before."""
     site = Play()
@@ -254,7 +291,7 @@ def play() -> dict[str, Any]:
                 line for name in healthy if not name.startswith(("i-", "eni-")) for line in set(healthy[name]) ^ set(after[name])
             ],  # guests are told routes as time goes by
         }  # fmt: skip
-    out["beside"] = beside(site)
+    out |= {"beside": beside(site), "closed endpoint": closed_endpoint(site)}
     return out
 
 

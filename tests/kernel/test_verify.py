@@ -30,7 +30,7 @@ def played() -> dict[str, Any]:
 
 def test_a_healthy_data_plane_shows_nothing() -> None:
     healthy = played()["healthy"]
-    assert healthy["found"]["places"] == 4  # two VPCs, a gateway, the internet
+    assert healthy["found"]["places"] == 5  # two VPCs, a gateway, a gateway endpoint, the internet
     assert healthy["found"]["findings"] == []
     assert healthy["proof"] == []
 
@@ -56,3 +56,8 @@ def test_looks_beside_changes() -> None:
     assert seen["healthy"] == [[]] * 5
     named = {(each["component"], each["what"], each["drift"]) for each in seen["found"]}
     assert (named, seen["repaired"], seen["after"]) == ({("v1", "rule", "extra")}, True, [])
+
+
+def test_a_closed_endpoint_is_not_heard() -> None:
+    """Nothing is forwarded there: closed is what hears nothing."""
+    assert played()["closed endpoint"] == [True, False, True]

@@ -123,7 +123,7 @@ class GatewayEndpoints:
         """For verification."""
         for id, held in self._held.items():
             place = wanted.endpoint((), held.endpoint, held.interfaces)
-            yield Location(place, endpoint_ns(id), held.netns, held.filter, (held.endpoint,))
+            yield Location(place, endpoint_ns(id), held.netns, held.filter, (held.endpoint, *held.interfaces))
 
 
 def listening(address: str) -> socket.socket:

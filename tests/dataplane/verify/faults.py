@@ -17,14 +17,18 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 
 RENDER, BASE = "nftables.render", "nftables.base"
-SYMBOLIC, REGISTERS, OUTCOMES, PROVE, PROOFS, MODEL, ROADS, PACKETS, GATEWAY = (
+SYMBOLIC, REGISTERS, OUTCOMES, PROVE, PROOFS, MODEL, ROADS, PACKETS, GATEWAY, SERVICE, PROVER = (
     f"verify.{name}"
-    for name in ("symbolic", "registers", "outcomes", "prove", "proofs", "model", "roads", "packets", "gateway")
-)
+    for name in (
+        "symbolic", "registers", "outcomes", "prove", "proofs", "model", "roads", "packets", "gateway", "service", "prover",
+    )
+)  # fmt: skip
 AGAIN = (
     "ringfence.dataplane.",
     "tests.dataplane.verify.battery",
     "tests.dataplane.verify.gateways",
+    "tests.dataplane.verify.joined",
+    "tests.dataplane.verify.services",
     "tests.dataplane.verify.simulated",
 )
 
@@ -128,13 +132,55 @@ GATEWAYS = (
     Fault(GATEWAY, "inventory(proof, found, _EDGE_HOOKS)", "pass"),
     Fault(GATEWAY, "asked = p.either(m.of_addresses(p.SOURCE, [address]), m.DISCOVERY)", "asked = p.union(some for _, some in accepted)"),
     Fault(GATEWAY, "back = Roads(found.paths, p.SOURCE)(0)", "back = Roads(found.paths)(0)"),
-    Fault(GATEWAY, "    _roads(proof, Roads(found.paths)(0), *_internet_roads(gates, links), component)\n", ""),
+    Fault(GATEWAY, "    led_as_asked(proof, Roads(found.paths)(0), *_internet_roads(gates, links), component)\n", ""),
     Fault(SYMBOLIC, "return one[0] == other[0] and one[1] < other[1] + other[2]", "return one[0] != other[0] and one[1] < other[1] + other[2]"),
     Fault(SYMBOLIC, "return p.outside(held.led)", "return held.led"),
     Fault(SYMBOLIC, "return Mapped(do.name, where, part.field), inside", "return Mapped(do.name, where, part.field), p.ALL"),
     Fault(SYMBOLIC, "made = Exchange(held.where, (kind, place, flags), held.by, held.field)", 'made = Exchange(held.where, (kind, place, flags), "private", held.field)'),
     Fault(SYMBOLIC, "exchanged=(*gate.exchanged, *(each.where for each in effects.rewritten)),", "exchanged=(),"),
     Fault(ROADS, "p.boxes([{self._field: span} for span in many])", "p.boxes([{p.DESTINATION: span} for span in many])"),
+)  # fmt: skip
+
+#: in what proves gateway endpoints
+SERVICES = (
+    Fault(PROVER, "return prove_endpoint(endpoint,", "return Proof(component)\n            return prove_endpoint(endpoint,"),
+    Fault(PROVER, "(each for each in fragments if isinstance(each, Interface))", "()"),
+    Fault(SERVICE, "inventory(proof, found, _HOOKS)", "pass"),
+    Fault(SERVICE, 'for name in sorted(self.found.paths.links.keys() - {"lo", SERVICE}):', "for name in ():"),
+    Fault(SERVICE, "        led_as_asked(self.proof,", "        (lambda *_: None)(self.proof,"),
+    Fault(SERVICE, "{ITSELF: self.service, SERVICE: m.of_addresses(p.DESTINATION, self.vpc)}", "{SERVICE: m.of_addresses(p.DESTINATION, self.vpc)}"),
+    Fault(SERVICE, "        self._equal(self._believed(),", "        (lambda *_: None)(self._believed(),"),
+    Fault(SERVICE, "!= strict:", 'not in (strict, "2"):'),
+    Fault(SERVICE, "Roads(self.found.paths, p.SOURCE)(0)", "Roads(self.found.paths)(0)"),
+    Fault(SERVICE, 'self._equal(self._accepted("input", Gate(iif=SERVICE)), _ASKED, "input")', "pass"),
+    Fault(SERVICE, 'self._equal(self._accepted("output", Gate(oif=SERVICE)), _ANSWERED, "output")', "pass"),
+    Fault(SERVICE, "_ANSWERED, \"output\")", "_ASKED, \"output\")"),
+    Fault(SERVICE, "        for iif in (SERVICE, \"lo\", _OTHER):\n", "        for iif in ():\n"),
+    Fault(SERVICE, "            if effects != UNCHANGED:", "            if False:"),
+    Fault(SERVICE, "p.box({p.FAMILY: p.family(4), p.PROTOCOL: (m.TCP, m.TCP), port: (_HTTPS, _HTTPS)})", "p.box({p.PROTOCOL: (m.TCP, m.TCP), port: (_HTTPS, _HTTPS)})"),
+    Fault(SERVICE, "p.WORD: (kind << 8, (kind << 8) + 255)", "p.WORD: (kind << 8, 65535)"),
+)  # fmt: skip
+#: in what a VPC's proof says of its peers and gateway endpoints
+JOINED = (
+    Fault(PROVE, "self.joins = [name for id in sorted(model.joined) for name in peer_links(id)]", "self.joins = []"),
+    Fault(PROVE, "        for name in self.joins:\n            self._lead(", "        for name in ():\n            self._lead("),
+    Fault(PROVE, "        for way in self.ways:  # what a service answers", "        for way in ():  # what a service answers"),
+    Fault(PROVE, "for way in (GATEWAY, *self.ways, *self.joins, _STRANGER):", "for way in (GATEWAY, *self.ways, _STRANGER):"),
+    Fault(PROVE, "for way in (GATEWAY, *self.ways, *self.joins, _STRANGER):", "for way in (GATEWAY, *self.joins, _STRANGER):"),
+    Fault(PROVE, "            for other in (*ways, *self.joins):", "            for other in ways:"),
+    Fault(PROVE, "            for other in (*ways, *self.joins):", "            for other in self.joins:"),
+    Fault(PROVE, "for iif in (LOOP_IN, GATEWAY, *self.ways, *self.joins, _STRANGER):", "for iif in (LOOP_IN, *self.ways, *self.joins, _STRANGER):"),
+    Fault(PROVE, "for iif in (LOOP_IN, GATEWAY, *self.ways, *self.joins, _STRANGER):", "for iif in (LOOP_IN, GATEWAY, *self.joins, _STRANGER):"),
+    Fault(PROVE, "for iif in (LOOP_IN, GATEWAY, *self.ways, *self.joins, _STRANGER):", "for iif in (LOOP_IN, GATEWAY, *self.ways, _STRANGER):"),
+    Fault(PROVE, "wanted = asked if iif == LOOP_IN else p.NONE", "wanted = asked"),
+    Fault(PROVE, "ours = m.of_blocks(p.SOURCE, [*vpc.ipv4, *vpc.ipv6])", "ours = p.ALL"),
+    Fault(PROVE, "for iif in (_STRANGER, LOOP_IN, GATEWAY, *self.ways, *self.joins):", "for iif in (_STRANGER, LOOP_IN, GATEWAY, *self.ways):"),
+    Fault(PROVE, "for iif in (_STRANGER, LOOP_IN, GATEWAY, *self.ways, *self.joins):", "for iif in (_STRANGER, LOOP_IN, GATEWAY, *self.joins):"),
+    Fault(PROVE, "if (place == peer_links(id)[0]) is not meaning.direct:", "if False:"),
+    Fault(PROVE, "return next((id for id in self.model.joined if iif == peer_links(id)[0]), None)", "return None"),
+    Fault(PROVE, "return next((id for id in self.model.joined if iif == peer_links(id)[0]), None)", "return next((id for id in self.model.joined if iif in peer_links(id)), None)"),
+    Fault(MODEL, "if way is not None and over in (way.peering_id, ANYWHERE):", "if way is not None and over:"),
+    Fault(MODEL, "route.target in self.endpoints and version == 4", "route.target in self.endpoints and version == 6"),
 )  # fmt: skip
 
 

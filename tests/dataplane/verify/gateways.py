@@ -45,7 +45,13 @@ def edges() -> list[Edge]:
     return [_edge(GATEWAY, nat, "2001:db8:1::/56"), _edge(OTHER, {"198.18.1.1": "10.0.1.10"}, "2001:db8:2::/56")]
 
 
+#: other places, by name: what each should hold, its fragments, what is plugged in
+MORE: dict[str, Callable[[], tuple[Place, list[Fragment], frozenset[str]]]] = {}
+
+
 def place_of(name: str) -> tuple[Place, list[Fragment], frozenset[str]]:
+    if name in MORE:
+        return MORE[name]()
     if name == "internet":
         links = {"h" + host_ns(each).removeprefix("host-"): each for each in HOSTS}
         place = wanted.internet(InternetTables().desired.tables(), edges(), links)

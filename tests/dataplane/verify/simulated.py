@@ -18,7 +18,7 @@ from ringfence.dataplane.verify.program import program
 from ringfence.dataplane.verify.rtnetlink import Paths, Route
 from ringfence.dataplane.verify.snapshot import Elements, Entry, HookPoint, Rules, Snapshot, TableContent
 from ringfence.dataplane.verify.wanted import TABLES, Place
-from ringfence.policy.ir import Edge, Fragment, Interface, RouteTable, Subnet, Vpc
+from ringfence.policy.ir import Edge, Endpoint, Fragment, Interface, Peering, RouteTable, Subnet, Vpc
 
 
 def tables_of(fragments: Iterable[Fragment], generation: int = 7) -> list[Table]:
@@ -35,7 +35,8 @@ def place_of(fragments: Iterable[Fragment], tables: Iterable[Table] | None = Non
     return wanted.vpc(
         tables_of(fragments) if tables is None else tables, vpc, (f for f in fragments if isinstance(f, Subnet)),
         (f for f in fragments if isinstance(f, RouteTable)), {eni.eni_id: eni for eni in enis}, enis,
-        gateway=any(isinstance(f, Edge) for f in fragments),
+        (f for f in fragments if isinstance(f, Endpoint)), gateway=any(isinstance(f, Edge) for f in fragments),
+        peers=[f.peering_id for f in fragments if isinstance(f, Peering)],
     )  # fmt: skip
 
 

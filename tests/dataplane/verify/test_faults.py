@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.dataplane.verify.battery import WORLDS, WRONG, Wrong, differs, said
-from tests.dataplane.verify.faults import COMPILER, GATEWAYS, VERIFIER, Fault, survives
+from tests.dataplane.verify.faults import COMPILER, GATEWAYS, JOINED, SERVICES, VERIFIER, Fault, survives
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -37,6 +37,32 @@ def _of_gateways() -> bool:
     from tests.dataplane.verify import gateways
 
     return any(True for _ in gateways.problems())
+
+
+def _of_services() -> bool:
+    from tests.dataplane.verify import services
+
+    return any(True for _ in services.problems())
+
+
+def _of_what_is_joined() -> bool:
+    from tests.dataplane.verify import joined
+
+    return any(True for _ in joined.problems())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("fault", SERVICES, ids=lambda fault: fault.id)
+def test_the_battery_notices_a_fault_of_the_proof_of_gateway_endpoints(fault: Fault) -> None:
+    assert not survives(fault, _of_services)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("fault", JOINED, ids=lambda fault: fault.id)
+def test_the_battery_notices_a_fault_of_the_proof_of_links_to_others(fault: Fault) -> None:
+    assert not survives(fault, _of_what_is_joined)
 
 
 @pytest.mark.slow

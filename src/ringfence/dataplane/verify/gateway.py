@@ -20,8 +20,8 @@ from ringfence.dataplane.verify import model as m
 from ringfence.dataplane.verify import packets as p
 from ringfence.dataplane.verify.findings import Drift
 from ringfence.dataplane.verify.outcomes import POSSIBLE, WORD, Exchange, Gate, Outcomes
-from ringfence.dataplane.verify.proofs import Proof, accepted_of, inventory
-from ringfence.dataplane.verify.roads import ITSELF, NOWHERE, UNCLEAR, Roads
+from ringfence.dataplane.verify.proofs import Proof, accepted_of, inventory, led_as_asked
+from ringfence.dataplane.verify.roads import ITSELF, Roads
 from ringfence.dataplane.verify.snapshot import Snapshot, TableContent
 from ringfence.dataplane.verify.symbolic import Machine
 from ringfence.model import endpoints
@@ -174,7 +174,7 @@ class _Gateway:
         within = p.without(p.both(POSSIBLE, p.either(inner, p.without(p.ALL, _unroutable(p.DESTINATION)))), ends)
         led = self.roads(0)
         asked = {EDGE_VPC: inner, EDGE_INTERNET: p.without(p.ALL, inner)}
-        _roads(self.proof, led, asked, within, self.edge.gateway_id)
+        led_as_asked(self.proof, led, asked, within, self.edge.gateway_id)
 
     def _forward(self) -> None:
         """From one link to the other; back to the VPC only what its own public addresses brought (IPv4)."""
@@ -196,18 +196,6 @@ class _Gateway:
         ))  # fmt: skip
         outcomes = self.machine.base("output", Gate(oif=EDGE_VPC))
         self._exchanges(outcomes, {None: p.either(m.DISCOVERY, too_big)}, None, "output")
-
-
-def _roads(proof: Proof, led: Mapping[str, int], asked: Mapping[str, int], within: int, component: str) -> None:
-    """Each packet by the link that the model says; what cannot be told is reported."""
-    unclear = p.both(led.get(UNCLEAR, p.NONE), within)
-    if unclear != p.NONE:
-        proof.note(Drift.UNKNOWN, "route", component, "", f"a route not known, for {p.shown(unclear)}")
-    for place in dict.fromkeys((*led, *asked)):
-        if place not in (NOWHERE, UNCLEAR):
-            proof.equal(
-                led.get(place, p.NONE), asked.get(place, p.NONE), "route", component, f"to {place}", within=within
-            )
 
 
 # ---------------------------------------------------------------------- the internet
@@ -233,7 +221,7 @@ def prove_internet(edges: Iterable[Edge], hosts: Iterable[Address], found: Snaps
     for name in gates:
         accepted = accepted_of(proof, machine.base("spoof", Gate(iif=name)), "source check", component, name)
         proof.equal(p.union(some for _, some in accepted), p.ALL, "source check", component, name)
-    _roads(proof, Roads(found.paths)(0), *_internet_roads(gates, links), component)
+    led_as_asked(proof, Roads(found.paths)(0), *_internet_roads(gates, links), component)
     return proof
 
 

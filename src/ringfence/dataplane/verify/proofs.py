@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ringfence.dataplane.verify import packets as p
 from ringfence.dataplane.verify.findings import Drift, Finding
 from ringfence.dataplane.verify.outcomes import ACCEPT, DROP, POSSIBLE, Effects, Outcomes
+from ringfence.dataplane.verify.roads import NOWHERE, UNCLEAR
 from ringfence.dataplane.verify.snapshot import Snapshot
 
 SHUT = (1, "ringfence-shut")
@@ -76,3 +77,15 @@ def accepted_of(proof: Proof, outcomes: Outcomes, what: str, component: str, nam
     if twice != p.NONE:
         proof.note(Drift.UNKNOWN, what, component, name, f"it depends on what is not looked into, for {p.shown(twice)}")
     return accepted
+
+
+def led_as_asked(proof: Proof, led: Mapping[str, int], asked: Mapping[str, int], within: int, component: str) -> None:
+    """Each packet by the link that the model says; what cannot be told is reported."""
+    unclear = p.both(led.get(UNCLEAR, p.NONE), within)
+    if unclear != p.NONE:
+        proof.note(Drift.UNKNOWN, "route", component, "", f"a route not known, for {p.shown(unclear)}")
+    for place in dict.fromkeys((*led, *asked)):
+        if place not in (NOWHERE, UNCLEAR):
+            proof.equal(
+                led.get(place, p.NONE), asked.get(place, p.NONE), "route", component, f"to {place}", within=within
+            )

@@ -129,6 +129,7 @@ class _Vpc:
         self.marks: dict[int, dict[str, int]] = {}  # mark → zones' interfaces that give it → packets by destination
         self.arriving: dict[tuple[str, int], None] = {}  # (link, mark) in front of an interface
         self.ways = {endpoint_link(id): id for id in sorted(model.endpoints)}  # link → gateway endpoint
+        self.joins = [name for id in sorted(model.joined) for name in peer_links(id)]
 
     def _generation(self) -> int:
         held = self.content.sets.get("generation")
@@ -149,9 +150,8 @@ class _Vpc:
             self._lead(LOOP_IN, mark, _meaning(mark), p.union(by.values()))
         if self.model.edge is not None:
             self._from_gateway()
-        for id in sorted(self.model.joined):
-            for name in peer_links(id):
-                self._lead(name, 0, Meaning(False, False, 0), p.ALL)
+        for name in self.joins:
+            self._lead(name, 0, Meaning(False, False, 0), p.ALL)
         for way in self.ways:  # what a service answers: the VPC's addresses alone lead it
             self._lead(way, 0, Meaning(False, False, 0), p.ALL)
         for eni in self.model.interfaces:
@@ -219,7 +219,7 @@ class _Vpc:
         gate = Gate(link(eni.number), LOOP_OUT, mark, eni.number)
         ask = Asked(OUT, eni, meaning, name, before=p.ALL, after=acl, judged=self._judged(OUT, inside=False))
         self._state_and_rules(ask, self.machine.base("forward", gate))
-        for way in (GATEWAY, *self.ways, _STRANGER):  # not into the loop: past the second pass
+        for way in (GATEWAY, *self.ways, *self.joins, _STRANGER):  # not into the loop: past the second pass
             straight = self._sorted(
                 self.machine.base("forward", Gate(gate.iif, way, mark, eni.number)), "way", eni.eni_id, name
             )
@@ -399,13 +399,14 @@ class _Vpc:
         for way in ways:
             accepted = self._sorted(self.machine.base("forward", Gate(LOOP_IN, way)), "gateway", place, "forward")
             self.proof.equal(p.union(some for _, some in accepted), p.ALL, "gateway", place, "forward")
-            for other in ways:
+            for other in (*ways, *self.joins):
                 back = self._sorted(self.machine.base("forward", Gate(other, way)), "gateway", place, "forward")
                 some = p.union(some for _, some in back)
                 self.proof.none(some, "gateway", place, "forward", f"from {other} back by {way}")
 
     def _peers_out(self) -> None:
-        """Between the blocks of two peer VPCs, straight over their connection (PCX-05..PCX-07)."""
+        """Between the blocks of two peer VPCs, straight over their connection (PCX-05..PCX-07): nothing that came by any other
+        way leaves by it."""
         model, place, vpc = self.model, self.proof.place, self.model.vpc
         ours = m.of_blocks(p.SOURCE, [*vpc.ipv4, *vpc.ipv6])
         for way in model.peerings:
@@ -413,7 +414,8 @@ class _Vpc:
                 continue
             asked = p.both(ours, m.of_blocks(p.DESTINATION, [*way.ipv4, *way.ipv6]))
             for name in peer_links(way.peering_id):
-                for iif, wanted in ((LOOP_IN, asked), (GATEWAY, p.NONE), (peer_links(way.peering_id)[0], p.NONE)):
+                for iif in (LOOP_IN, GATEWAY, *self.ways, *self.joins, _STRANGER):
+                    wanted = asked if iif == LOOP_IN else p.NONE
                     passes = self._sorted(self.machine.base("forward", Gate(iif, name)), "peering", place, "forward")
                     some = p.union(each for _, each in passes)
                     self.proof.equal(some, wanted, "peering", way.peering_id, f"{iif} to {name}")
@@ -422,7 +424,7 @@ class _Vpc:
     def _itself(self) -> None:
         """What the router takes for itself and what it says."""
         model, place = self.model, self.proof.place
-        for iif in (_STRANGER, LOOP_IN, GATEWAY, *self.ways):
+        for iif in (_STRANGER, LOOP_IN, GATEWAY, *self.ways, *self.joins):
             for mark in (0, OWN_SOURCE):
                 asked = p.either(m.ASKS_FOR_ADDRESS, m.DISCOVERY if iif == GATEWAY or mark else p.NONE)
                 if mark:

@@ -11,9 +11,10 @@ from ringfence.dataplane.verify.findings import Finding
 from ringfence.dataplane.verify.gateway import prove_edge, prove_internet
 from ringfence.dataplane.verify.proofs import Proof
 from ringfence.dataplane.verify.prove import prove
+from ringfence.dataplane.verify.service import prove_endpoint
 from ringfence.dataplane.verify.snapshot import Snapshot
 from ringfence.dataplane.verify.wanted import Location
-from ringfence.policy.ir import Edge, Fragment, Vpc
+from ringfence.policy.ir import Edge, Endpoint, Fragment, Interface, Vpc
 
 LIMIT_SECONDS = 600.0
 
@@ -32,8 +33,8 @@ def run(jobs: list[Job]) -> tuple[int, list[Finding]]:
 
 
 def _proof(component: str, fragments: Iterable[Fragment], plugged: Iterable[str], found: Snapshot) -> Proof:
-    """Of a VPC, an internet gateway, or the internet, whose outside hosts are what is plugged in there. Nothing is said of other
-    places (a gateway endpoint's), which are compared alone."""
+    """Of a VPC, an internet gateway, a gateway endpoint, or the internet, whose outside hosts are what is plugged in there. Nothing is
+    said of any other place."""
     fragments = tuple(fragments)
     edges = [each for each in fragments if isinstance(each, Edge)]
     if component == "internet":
@@ -42,6 +43,9 @@ def _proof(component: str, fragments: Iterable[Fragment], plugged: Iterable[str]
         if edge.gateway_id == component:
             vpc = next(each for each in fragments if isinstance(each, Vpc) and each.vpc_id == edge.vpc_id)
             return prove_edge(edge, vpc, found)
+    for endpoint in fragments:
+        if isinstance(endpoint, Endpoint) and endpoint.endpoint_id == component:
+            return prove_endpoint(endpoint, (each for each in fragments if isinstance(each, Interface)), found)
     if any(isinstance(each, Vpc) and each.vpc_id == component for each in fragments):
         return prove(component, fragments, plugged, found)
     return Proof(component)

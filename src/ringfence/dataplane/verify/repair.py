@@ -1,7 +1,8 @@
 """Making it right again: the tables from the desired state, the paths by what differs; closed meanwhile where that is safer.
 
-A namespace is closed by a table of its own whose one base chain drops everything that is forwarded. It does not depend
-on the state of what is being repaired, and is taken away only when nothing that could let a packet through is wrong any more.
+A namespace is closed by a table of its own whose base chain drops everything that is forwarded (a gateway endpoint's: also what is
+heard). It does not depend on the state of what is being repaired, and is taken away only when nothing that could let a packet through
+is wrong any more.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ log = logging.getLogger("ringfence.verify")
 _FIRST = -2_000_000_000
 
 
-def shut(netlink: Netlink) -> None:
-    """Nothing is forwarded from now on. Raises NetlinkError."""
-    table = Message(nl.SUBSYSTEM << 8 | nl.NEWTABLE, CREATE, FAMILY_NUMBERS["inet"], text(1, SHUT_TABLE))
-    hook = nest(4, be32(1, nl.HOOKS["forward"]), wire.attr(2, struct.pack(">i", _FIRST)))
-    body = text(1, SHUT_TABLE) + text(3, "shut") + hook + be32(5, 0) + text(7, "filter")
-    chain = Message(nl.SUBSYSTEM << 8 | nl.NEWCHAIN, CREATE, FAMILY_NUMBERS["inet"], body)
-    netlink.transaction([table, chain])
+def shut(netlink: Netlink, place: Place) -> None:
+    """Nothing is forwarded from now on; nor, where nothing is forwarded anyway, heard. Raises NetlinkError."""
+    family = FAMILY_NUMBERS["inet"]
+    messages = [Message(nl.SUBSYSTEM << 8 | nl.NEWTABLE, CREATE, family, text(1, SHUT_TABLE))]
+    for name in place.entrances:
+        hook = nest(4, be32(1, nl.HOOKS[name]), wire.attr(2, struct.pack(">i", _FIRST)))
+        body = text(1, SHUT_TABLE) + text(3, f"shut-{name}") + hook + be32(5, 0) + text(7, "filter")
+        messages.append(Message(nl.SUBSYSTEM << 8 | nl.NEWCHAIN, CREATE, family, body))
+    netlink.transaction(messages)
 
 
 def is_shut(found: Snapshot) -> bool:

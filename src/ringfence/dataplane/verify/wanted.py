@@ -65,6 +65,7 @@ class Place:
     owners: Mapping[str, str] = field(default_factory=dict)  # link, address or number of an interface → its id
     table_names: Mapping[int, str] = field(default_factory=dict)  # kernel table → id of the route table
     guests: frozenset[str] = frozenset()  # links whose other end a guest has
+    entrances: tuple[str, ...] = ("forward",)  # the hooks at which it is closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ def endpoint(tables: Iterable[Table], endpoint: Endpoint, interfaces: Iterable[I
         addresses=frozenset(("lo", each) for each in topology.endpoint_addresses(endpoint)),
         routes=frozenset(_routes(topology.endpoint_routes(interfaces), TABLES["main"])),
         neighbours=frozenset({Neighbour(hop, SERVICE, mac)}), links=frozenset({"lo", SERVICE}),
-        settings=topology.SERVICE_SYSCTLS,
+        settings=topology.SERVICE_SYSCTLS, entrances=("forward", "input"),
     )  # fmt: skip
 
 

@@ -256,7 +256,7 @@ class Verifier:
         netlink, component = self._seen[location.name].netlink, location.place.component
         left = found
         if any(not each.shut for each in found):
-            repair.shut(netlink)
+            repair.shut(netlink, location.place)
             report.closed_meanwhile.append(component)
             log.warning("%s is closed while it is repaired", component)
         for replace in _ATTEMPTS:
@@ -323,7 +323,7 @@ class Verifier:
             for location in self._locations():
                 seen, component = self._seen[location.name], location.place.component
                 if component in wrong:
-                    repair.shut(seen.netlink)
+                    repair.shut(seen.netlink, location.place)
                     report.closed.append(component)
                     log.critical("%s is closed: its rules admit what the model does not", component)
                 elif seen.disproved and component not in report.closed:
