@@ -1,6 +1,6 @@
 """Any order of API calls, split into any deltas, with agents that die at any moment: what is in the kernel at the end?
 
-    python -m tests.kernel.any_path SEED        prints the readback as JSON; SEED 0 is the straight way
+    python -m tests.kernel.any_path SEED        prints the readback as JSON; SEEDS 0 and -2 are straight ways
 
 Runs in a user, mount and network namespace of its own. The calls go through the real operations and the compiler; every
 agent's life is a process that brings the kernel from one IR to the next, and may be killed in the middle of it.
@@ -8,6 +8,7 @@ agent's life is a process that brings the kernel from one IR to the next, and ma
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -92,6 +93,11 @@ class Step:
     needs: tuple[str, ...]
     run: Callable[[Site], object]
 
+    @property
+    def ids(self) -> SeededIds:
+        """The ids of what it makes."""
+        return SeededIds(int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:7], "big"))
+
 
 def _vpc(name: str, cidr: str) -> Callable[[Site], object]:
     def run(site: Site) -> None:
@@ -163,9 +169,9 @@ def _gateway(site: Site) -> None:
     site.call("AttachInternetGateway", InternetGatewayId=site.ids["igw"], VpcId=site.ids["v1"])
 
 
-def _table(name: str) -> Callable[[Site], object]:
+def _table(name: str, vpc: str = "v1") -> Callable[[Site], object]:
     def run(site: Site) -> None:
-        site.ids[name] = site.call("CreateRouteTable", VpcId=site.ids["v1"])["RouteTable"]["RouteTableId"]
+        site.ids[name] = site.call("CreateRouteTable", VpcId=site.ids[vpc])["RouteTable"]["RouteTableId"]
 
     return run
 
@@ -288,11 +294,142 @@ STEPS = (
 )  # fmt: skip
 
 
-def ordered(chance: random.Random | None) -> list[Step]:
+def _named(*names: str) -> tuple[Step, ...]:
+    """Of the first site, by their names."""
+    held = {step.name: step for step in STEPS}
+    return tuple(held[name] for name in names)
+
+
+def _peering(name: str, near: str, far: str) -> Callable[[Site], object]:
+    def run(site: Site) -> None:
+        made = site.call("CreateVpcPeeringConnection", VpcId=site.ids[near], PeerVpcId=site.ids[far])
+        site.ids[name] = made["VpcPeeringConnection"]["VpcPeeringConnectionId"]
+
+    return run
+
+
+def _across(verb: str, group: str, protocol: str, far: str) -> Callable[[Site], object]:
+    """A rule that names a group of a peer VPC."""
+
+    def run(site: Site) -> None:
+        pair = {"GroupId": site.ids[far], "VpcPeeringConnectionId": site.ids["pcx"]}
+        site.call(verb, GroupId=site.ids[group], IpPermissions=[{"IpProtocol": protocol, "UserIdGroupPairs": [pair]}])
+
+    return run
+
+
+def _list(name: str, *blocks: str) -> Callable[[Site], object]:
+    def run(site: Site) -> None:
+        entries = [{"Cidr": block} for block in blocks]
+        made = site.call(
+            "CreateManagedPrefixList", PrefixListName=name, MaxEntries=5, AddressFamily="IPv4", Entries=entries
+        )
+        site.ids[name] = made["PrefixList"]["PrefixListId"]
+
+    return run
+
+
+def _entries(name: str, **verbs: str) -> Callable[[Site], object]:
+    """A list's second version; AddEntries, RemoveEntries."""
+    change = {verb: [{"Cidr": block}] for verb, block in verbs.items()}
+    return _do("ModifyManagedPrefixList", f"PrefixListId={name}", CurrentVersion=1, **change)
+
+
+def _both(*runs: Callable[[Site], object]) -> Callable[[Site], object]:
+    """Two calls, one after the other."""
+    return lambda site: [run(site) for run in runs]
+
+
+def _by_list(verb: str, group: str, port: int, name: str) -> Callable[[Site], object]:
+    def run(site: Site) -> None:
+        named = {"PrefixListIds": [{"PrefixListId": site.ids[name]}]}
+        rule = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, **named}
+        site.call(verb, GroupId=site.ids[group], IpPermissions=[rule])
+
+    return run
+
+
+def _endpoint(name: str, vpc: str, *tables: str) -> Callable[[Site], object]:
+    def run(site: Site) -> None:
+        made = site.call(
+            "CreateVpcEndpoint", VpcId=site.ids[vpc], ServiceName=f"com.amazonaws.{REGION}.s3",
+            RouteTableIds=[site.ids[table] for table in tables],
+        )  # fmt: skip
+        site.ids[name] = made["VpcEndpoint"]["VpcEndpointId"]
+
+    return run
+
+
+def _endpoint_tables(name: str, **tables: str) -> Callable[[Site], object]:
+    """`AddRouteTableIds` or `RemoveRouteTableIds`."""
+    return lambda site: site.call(
+        "ModifyVpcEndpoint", VpcEndpointId=site.ids[name], **{verb: [site.ids[table]] for verb, table in tables.items()}
+    )
+
+
+_INGRESS, _REVOKE = "AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"
+#: a site with peers, prefix lists and endpoints; by it `c`, unchecked, passes on what `b` sends to the peer
+JOINED = (
+    *_named("v1", "s1", "s2", "web", "db", "a", "b", "c", "c unchecked", "one", "two", "table", "s1 uses the table", "log"),
+    Step("v3", (), _vpc("v3", "10.3.0.0/16")),
+    Step("s4", ("v3",), _subnet("s4", "v3", "10.3.1.0/24", 1)),
+    Step("peers", ("v3",), _group("peers", "v3")),
+    Step("e", ("s4", "peers"), _interface("e", "s4", "10.3.1.10", "peers", six="10")),
+    Step("log of v3", ("v3",), _log("v3", "VPC", "v3", "ALL")),
+    Step("pcx", ("v1", "v3", "passing pcx gone"), _peering("pcx", "v1", "v3")),
+    Step("pcx accepted", ("pcx",), _do("AcceptVpcPeeringConnection", "VpcPeeringConnectionId=pcx")),
+    Step("route to v3", ("pcx accepted", "table"), _do(
+        "CreateRoute", "RouteTableId=table", "VpcPeeringConnectionId=pcx", DestinationCidrBlock="10.3.0.0/16")),
+    Step("table of v3", ("v3",), _table("table3", "v3")),
+    Step("s4 uses its table", ("table of v3", "s4"), _do("AssociateRouteTable", "RouteTableId=table3", "SubnetId=s4")),
+    Step("route to v1", ("pcx accepted", "table of v3"), _do(
+        "CreateRoute", "RouteTableId=table3", "VpcPeeringConnectionId=pcx", DestinationCidrBlock="10.1.0.0/16")),
+    Step("second table", ("v1",), _table("table2")),
+    Step("s2 uses the second table", ("second table", "s2"), _do("AssociateRouteTable", "RouteTableId=table2", "SubnetId=s2")),
+    Step("to v3 through c", ("second table", "two"), _do(
+        "CreateRoute", "RouteTableId=table2", "NetworkInterfaceId=c", DestinationCidrBlock="10.3.0.0/16")),
+    Step("peers of web", ("pcx accepted", "peers", "web"), _across(_INGRESS, "peers", "-1", "web")),
+    Step("web of peers", ("pcx accepted", "peers", "web"), _across(_INGRESS, "web", "47", "peers")),
+    Step("passing reference", ("pcx accepted", "peers", "db"), _across(_INGRESS, "db", "50", "peers")),
+    Step("passing reference gone", ("passing reference",), _across(_REVOKE, "db", "50", "peers")),
+    # a connection that comes and goes before, the other way round, with a route by it
+    Step("passing pcx", ("v1", "v3"), _both(
+        _peering("passing-pcx", "v3", "v1"), _do("AcceptVpcPeeringConnection", "VpcPeeringConnectionId=passing-pcx"))),
+    Step("passing route", ("passing pcx", "second table"), _do(
+        "CreateRoute", "RouteTableId=table2", "VpcPeeringConnectionId=passing-pcx", DestinationCidrBlock="10.3.9.0/24")),
+    Step("passing pcx gone", ("passing route",), _do("DeleteVpcPeeringConnection", "VpcPeeringConnectionId=passing-pcx")),
+    Step("passing route gone", ("passing pcx gone",), _do(
+        "DeleteRoute", "RouteTableId=table2", DestinationCidrBlock="10.3.9.0/24")),
+    # lists, by rules and by routes
+    Step("list", (), _list("list", "192.0.2.0/24", "198.51.100.0/25")),
+    Step("list changed", ("list",), _entries("list", AddEntries="203.0.113.0/24", RemoveEntries="198.51.100.0/25")),
+    Step("rule by list", ("list", "web"), _by_list(_INGRESS, "web", 7000, "list")),
+    Step("route by list", ("list", "pcx accepted", "table"), _do(
+        "CreateRoute", "RouteTableId=table", "VpcPeeringConnectionId=pcx", "DestinationPrefixListId=list")),
+    Step("passing list", (), _list("passing-list", "192.0.2.128/25")),
+    Step("passing rule by list", ("passing list", "db"), _by_list(_INGRESS, "db", 7001, "passing-list")),
+    Step("passing list gone", ("passing rule by list",), _both(
+        _by_list(_REVOKE, "db", 7001, "passing-list"), _do("DeleteManagedPrefixList", "PrefixListId=passing-list"))),
+    # endpoints: one stays, and moves between tables
+    Step("passing endpoint", ("second table",), _endpoint("passing-vpce", "v1", "table2")),
+    Step("passing endpoint gone", ("passing endpoint",), lambda site: site.call(
+        "DeleteVpcEndpoints", VpcEndpointIds=[site.ids["passing-vpce"]])),
+    Step("endpoint", ("table", "v1"), _endpoint("vpce", "v1", "table")),
+    Step("endpoint elsewhere", ("endpoint", "passing endpoint gone"), _endpoint_tables(
+        "vpce", AddRouteTableIds="table2", RemoveRouteTableIds="table")),
+)  # fmt: skip
+
+
+def steps_of(seed: int) -> tuple[Step, ...]:
+    """Odd seeds play the first site, even ones the joined one; 0 and -2 are their straight ways."""
+    return JOINED if seed < 0 or (seed and seed % 2 == 0) else STEPS
+
+
+def ordered(chance: random.Random | None, steps: tuple[Step, ...] = STEPS) -> list[Step]:
     """The steps, each after what it needs: as they stand, or in a random order."""
-    left, made, out = list(STEPS), set[str](), list[Step]()
+    left, made, out = list(steps), set[str](), list[Step]()
     while left:
-        ready = [step for step in left if made >= set(step.needs)]
+        ready = [step for step in left if made.issuperset(step.needs)]
         step = chance.choice(ready) if chance else ready[0]
         left.remove(step)
         made.add(step.name)
@@ -325,11 +462,11 @@ def live(irs: list[Ir], die_after: float | None) -> None:
 
 def walk(seed: int) -> dict[str, list[str]]:
     """The calls of a seed, with its splits and deaths; what the kernel holds in the end."""
-    chance = random.Random(seed) if seed else None
+    chance = random.Random(seed) if seed > 0 else None
     site = Site(Api(defaults=True, quotas={"elastic-ips": 50}))
     irs: list[Ir] = []
-    for step in ordered(chance):
-        site.api.ids = SeededIds(int.from_bytes(step.name.encode(), "big") % 2**61)
+    for step in ordered(chance, steps_of(seed)):
+        site.api.ids = step.ids
         step.run(site)
         if chance and chance.random() < 0.25:
             irs.append(compile_world(site.api.world))

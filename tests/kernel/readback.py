@@ -16,7 +16,7 @@ from typing import Any
 
 from ringfence.dataplane import topology
 from ringfence.dataplane.nftables import base, fields
-from ringfence.dataplane.plan import TABLE_BASE, TABLE_BITS, vpc_ns
+from ringfence.dataplane.plan import RELAY, TABLE_BASE, TABLE_BITS, policy_rule, vpc_ns
 from ringfence.model.kinds import NETWORK_INTERFACE, ROUTE_TABLE
 from ringfence.model.world import World
 
@@ -24,6 +24,8 @@ Say = Callable[[str, int], str]  # kind and number → id
 #: sets and maps whose keys begin with the group of a link
 LINKED = frozenset(each.name for each in base.INET_SETS if each.key[0] is fields.LINK)
 MARKS = frozenset({"gates"})  # maps to packet marks
+#: routes that the kernel makes itself: of addresses, and of an advertisement that a bare host heard if the agent lived so long
+_UNASKED = frozenset({"kernel", "ra"})
 UNDATED = 0x3F  # a connection mark without the generation of the rules
 EPOCH, GONE = re.compile(r"counts\.(\d+)\.\d+\.(\w+)"), re.compile(r"interface \d+")
 EXPIRES = re.compile(r'"expires": \d+, ')
@@ -74,7 +76,7 @@ def _lines(name: str, say: Say) -> Iterator[str]:
         for rule in _json("ip", "-n", name, "-j", family, "rule", "show"):
             yield f"rule {family} {_rule(rule, say)}"
         for route in _json("ip", "-n", name, "-j", family, "route", "show", "table", "all"):
-            if route.get("table") != "local" and route.get("protocol") != "kernel":
+            if route.get("table") != "local" and route.get("protocol") not in _UNASKED:
                 yield f"route {family} {_route(route, say)}"
     for neighbour in _json("ip", "-n", name, "-j", "neigh", "show", "nud", "permanent"):
         yield f"neighbour {neighbour['dst']} {neighbour['lladdr']} {_word(neighbour['dev'], say)}"
@@ -100,14 +102,17 @@ def _word(text: str, say: Say) -> str:
 
 
 def _table(text: str, say: Say) -> str:
-    return say("table", int(text) - TABLE_BASE) if text.isdigit() and int(text) > TABLE_BASE else text
+    number = int(text) - TABLE_BASE if text.isdigit() else 0
+    if number > RELAY:  # of what appliances pass on, beside the one of the same route table
+        return f"relayed {say('table', number - RELAY)}"
+    return say("table", number) if number > 0 else text
 
 
 def _rule(rule: dict[str, Any], say: Say) -> str:
     table = _table(rule["table"], say)
-    if table != rule["table"]:  # one rule per route table: preference, mark and table are the same number
-        assert rule["priority"] == int(rule["table"])
-        assert int(rule["fwmark"], 16) == int(rule["table"]) - TABLE_BASE
+    if table != rule["table"]:  # one rule per route table: preference, mark and table say the same number
+        priority, mark, _ = policy_rule(int(rule["table"]) - TABLE_BASE)
+        assert (rule["priority"], int(rule["fwmark"], 16)) == (priority, mark)
         return f"route table {table} {rule.get('fwmask')}"
     return json.dumps(rule, sort_keys=True)
 

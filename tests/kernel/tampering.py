@@ -24,7 +24,6 @@ from ringfence.dataplane.plan import INTERNET_NS, edge_ns, endpoint_ns, link, vp
 from ringfence.dataplane.verify import repair
 from ringfence.dataplane.verify.prover import run
 from ringfence.dataplane.verify.watch import Verifier
-from ringfence.model.ids import SeededIds
 from ringfence.model.kinds import NETWORK_INTERFACE, ROUTE_TABLE
 from ringfence.policy.compile import compile_world
 from tests.api.ops.harness import Api
@@ -167,7 +166,7 @@ class Play:
     def __init__(self) -> None:
         self.site = Site(Api(defaults=True, quotas={"elastic-ips": 50}))
         for step in ordered(None):
-            self.site.api.ids = SeededIds(int.from_bytes(step.name.encode(), "big") % 2**61)
+            self.site.api.ids = step.ids
             step.run(self.site)
         made = self.site.call(
             "CreateVpcEndpoint", VpcId=self.site.ids["v1"], ServiceName="com.amazonaws.us-east-1.s3",
