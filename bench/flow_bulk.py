@@ -16,20 +16,27 @@ from threading import Thread
 from tests.kernel.testbed import GUEST_LINK, Testbed
 from tests.kernel.worlds import B4, A, B, allow, pair
 
-from bench.flow_counts import covering
-from ringfence.dataplane import offloads
-from ringfence.dataplane.plan import LOOP_OUT
+from bench.flow_counts import covering, loaded
+from ringfence.dataplane import classifiers, offloads, segments
+from ringfence.dataplane.plan import LOOP_IN, LOOP_OUT
 from ringfence.policy.ir import Counting
 
 PORT, MIB = 7000, 256
+PLAIN, CUT, TOLD = "no flow log", "counted, links cut", "counted, programs at links"
 
 
-def bed(*, counted: bool) -> Testbed:
+def bed(how: str, program: int | None) -> Testbed:
     fragments = pair([allow("tcp", str(PORT), "10.0.0.0/8")])
-    made = Testbed(covering(fragments, Counting(flags=False), A, B) if counted else fragments)
+    made = Testbed(fragments if how == PLAIN else covering(fragments, Counting(flags=False), A, B))
     made.unwatch()
-    for place, link in ((made.vpc, LOOP_OUT), (made.guests[A], GUEST_LINK), (made.guests[B], GUEST_LINK)):
-        offloads.cut_to_packets(place.fd, link, cut=counted)
+    sending = [(made.vpc, LOOP_OUT), (made.guests[A], GUEST_LINK), (made.guests[B], GUEST_LINK)]
+    for place, link in sending if how == CUT else ():
+        offloads.cut_to_packets(place.fd, link)
+    if how == TOLD:
+        assert program is not None
+        with classifiers.links(made.vpc.fd) as links:
+            for name in ("e1", "e2", LOOP_IN):
+                links.attach(name, program, segments.NAME)
     return made
 
 
@@ -53,12 +60,17 @@ def stream(where: Testbed) -> float:
 
 def main() -> int:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    program = loaded()
     with ExitStack() as stack:
-        plain, cut = (stack.enter_context(bed(counted=counted)) for counted in (False, True))
-        costs = [(stream(plain), stream(cut)) for _ in range(rounds)]
-    ratio = statistics.median(b / a for a, b in costs)
-    before, after = (statistics.median(each) for each in zip(*costs, strict=True))
-    print(f"CPU seconds a GiB: no flow log {before:.2f}, counted and cut {after:.2f}; ratio {ratio:.2f}")
+        beds = {
+            how: stack.enter_context(bed(how, program))
+            for how in (PLAIN, CUT, TOLD)
+            if how != TOLD or program is not None
+        }
+        costs = [{how: stream(where) for how, where in beds.items()} for _ in range(rounds)]
+    for how in beds:
+        ratio = statistics.median(each[how] / each[PLAIN] for each in costs)
+        print(f"{how:28} {statistics.median(each[how] for each in costs):.2f} CPU seconds a GiB, ratio {ratio:.2f}")
     return 0
 
 

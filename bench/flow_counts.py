@@ -3,6 +3,7 @@
     python -m bench.flow_counts [ROUNDS]          as root, or under `unshare -Urnm`; needs a C compiler (cc)
 
 - `counted`: a flow log of the default format covers both interfaces; `counted, flags`: one that wants tcp-flags;
+- `…, programs`: with the programs at the links that tell the segments of pieces (docs/adr/0016), which every packet meets;
 - `beside`: neither interface is covered, but another one of the same VPC is;
 - round trip, connection, denied datagram: see packet_path.py. Ratios are medians over interleaved rounds, to `no flow log`.
 """
@@ -23,6 +24,8 @@ from tests.kernel.testbed import Testbed
 from tests.kernel.worlds import A, B, C, eni
 
 from bench.packet_path import TESTS, Load, Path2, filtered
+from ringfence.dataplane import bpf, classifiers, segments
+from ringfence.dataplane.plan import LOOP_IN
 from ringfence.policy.ir import Counting, Fragment, Interface
 
 BASELINE, GROUPS, RULES = "no flow log", 5, 60
@@ -39,14 +42,28 @@ def configurations() -> dict[str, Callable[[], list[Fragment]]]:
         BASELINE: lambda: filtered(GROUPS, RULES),
         "counted": lambda: covering(filtered(GROUPS, RULES), Counting(flags=False), A, B),
         "counted, flags": lambda: covering(filtered(GROUPS, RULES), Counting(flags=True), A, B),
+        "counted, programs": lambda: covering(filtered(GROUPS, RULES), Counting(flags=False), A, B),
         "beside": lambda: covering([*filtered(GROUPS, RULES), third], Counting(flags=False), C),
     }
 
 
+def loaded() -> int | None:
+    """The program at the links; None where it cannot be loaded."""
+    try:
+        return bpf.load_classifier(segments.program(), segments.NAME)
+    except OSError as problem:
+        print(f"no program at the links: {problem}", file=sys.stderr)
+        return None
+
+
 @contextmanager
-def path(fragments: list[Fragment]) -> Iterator[tuple[Path2, Testbed]]:
+def path(fragments: list[Fragment], program: int | None) -> Iterator[tuple[Path2, Testbed]]:
     with Testbed(fragments) as bed:
         bed.unwatch()
+        if program is not None:
+            with classifiers.links(bed.vpc.fd) as links:
+                for name in ("e1", "e2", LOOP_IN):
+                    links.attach(name, program, segments.NAME)
         yield Path2(bed.guests[A], bed.guests[B]), bed
 
 
@@ -56,7 +73,12 @@ def main() -> int:
         program = Path(folder, "packet_path")
         subprocess.run(["cc", "-O2", "-o", program, Path(__file__).with_name("packet_path.c")], check=True)
         load = Load(program, max(os.sched_getaffinity(0)))
-        ways = {name: stack.enter_context(path(make())) for name, make in configurations().items()}
+        program = loaded()
+        ways = {
+            name: stack.enter_context(path(make(), program if name.endswith("programs") else None))
+            for name, make in configurations().items()
+            if program is not None or not name.endswith("programs")
+        }
         costs: dict[tuple[str, str], list[float]] = {(test, name): [] for test in TESTS for name in ways}
         for _ in range(rounds):
             for test, (mode, port) in TESTS.items():

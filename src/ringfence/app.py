@@ -341,7 +341,8 @@ class Installation:
         try:
             front = Front(self.gate.ca.read_text(), door.listen, door.keep)
             plane = start_plane(
-                self.store, self.run_directory, self._roles(), front, ephemeral=self.settings.ephemeral
+                self.store, self.run_directory, self._roles(), front, ephemeral=self.settings.ephemeral,
+                flow_count=self.settings.flow_count,
             )  # fmt: skip
             self.door = door
             return plane

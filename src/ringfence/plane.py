@@ -20,7 +20,7 @@ from typing import Any
 from ringfence import drift
 from ringfence.api.ops.ec2 import lifecycle
 from ringfence.api.outside import ConsoleOutput
-from ringfence.dataplane import linux
+from ringfence.dataplane import bpf, linux, segments
 from ringfence.dataplane.link import pack
 from ringfence.exposition import Family, counter, gauge
 from ringfence.model.clock import SystemClock
@@ -58,11 +58,34 @@ class PlaneUnavailable(Exception):
     """The data plane cannot run here; the message says why and what to do."""
 
 
-def start_plane(store: Store, run: Path, roles: Roles, front: Front, *, ephemeral: bool) -> NftablesPlane:
-    """A running data plane. PlaneUnavailable when this machine cannot."""
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """How flow logs come to know of how many segments a piece is: a program tells (its descriptor), or, None, links cut;
+    `why` (docs/adr/0016)."""
+
+    program: int | None
+    why: str = ""
+
+
+def start_plane(
+    store: Store, run: Path, roles: Roles, front: Front, *, ephemeral: bool, flow_count: str = "auto"
+) -> NftablesPlane:
+    """A running data plane. `flow_count`: auto, or cut. PlaneUnavailable when this machine cannot."""
     if sys.platform != "linux":
         raise PlaneUnavailable("packets are enforced on Linux only")
-    return NftablesPlane(store, run, _keeper(run, ephemeral=ephemeral), roles, front, ephemeral=ephemeral)
+    how, keeper = _segments(flow_count), _keeper(run, ephemeral=ephemeral)
+    return NftablesPlane(store, run, keeper, roles, front, how, ephemeral=ephemeral)
+
+
+def _segments(flow_count: str) -> Segments:
+    """Load the program, if that is asked for and this process may."""
+    if flow_count == "cut":
+        return Segments(None, "asked for")
+    try:
+        return Segments(bpf.load_classifier(segments.program(), segments.NAME))
+    except OSError as problem:
+        log.info("no program tells the segments of pieces, so links are cut where flow logs count: %s", problem)
+        return Segments(None, str(problem))
 
 
 def _keeper(run: Path, *, ephemeral: bool) -> Path:
@@ -101,7 +124,10 @@ class NftablesPlane:
 
     name = "nftables"
 
-    def __init__(self, store: Store, run: Path, keeper: Path, roles: Roles, front: Front, *, ephemeral: bool) -> None:
+    def __init__(
+        self, store: Store, run: Path, keeper: Path, roles: Roles, front: Front, how: Segments, *, ephemeral: bool
+    ) -> None:
+        self._segments, self._told = how, how.program is not None
         self._store, self._run, self._keeper, self._ephemeral = store, run, keeper, ephemeral
         self._roles, self._front = roles, front
         self._wake, self._closing = threading.Event(), False
@@ -128,8 +154,15 @@ class NftablesPlane:
 
     def status(self) -> dict[str, Any]:
         """How far the packets are."""
-        out: dict[str, Any] = {"applied_generation": self._applied, "drift": self.drift.as_json()}
+        out: dict[str, Any] = {
+            "applied_generation": self._applied, "drift": self.drift.as_json(), "flow_count": self._counting(),
+        }  # fmt: skip
         return out | ({"problem": self._problem} if self._problem else {})
+
+    def _counting(self) -> dict[str, str]:
+        if self._told:
+            return {"segments": "told"}
+        return {"segments": "cut", "why": self._segments.why or "the program is not attached everywhere: see agent.log"}
 
     def reached(self, generation: int, timeout: float) -> bool:
         """Wait until the packets obey this generation; False after `timeout` seconds."""
@@ -194,6 +227,9 @@ class NftablesPlane:
         self._end_agent()  # this frees a publisher that waits for it
         self._publisher.join()
         self._end_agent()
+        if self._segments.program is not None:
+            os.close(self._segments.program)  # the links keep it
+            self._segments = Segments(None)
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
                 sock.settimeout(END_SECONDS)
@@ -227,6 +263,8 @@ class NftablesPlane:
         keeper = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         keeper.connect(str(self._keeper))
         numbers = [theirs.fileno(), self._door.fileno(), keeper.fileno()]
+        if self._segments.program is not None:
+            numbers.append(self._segments.program)
         # started by a thread that lives as long as this process: the agent dies with it
         with (self._run / "agent.log").open("ab") as log_file:
             self._agent = subprocess.Popen(
@@ -323,6 +361,8 @@ class NftablesPlane:
             self._send({"do": "roles", "id": event["id"], "documents": self._documents(event)})
         elif kind == "listening":
             self._front.listen([socket.socket(fileno=number) for number in descriptors], event.get("endpoint"))
+        elif kind == "segments":
+            self._told = event["told"]
         elif kind == "endpoints":
             self._front.keep(event["there"])
         elif kind == "answer":

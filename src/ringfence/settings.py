@@ -41,6 +41,7 @@ class Settings:
     imported: Path | None = None  # a network to start with
     assume_defaults: bool = False  # what a Terraform state does not tell is as AWS made it
     streams: tuple[tuple[str, str, Path | None], ...] = ()  # delivery streams: name, address, file with the key
+    flow_count: str = "auto"  # auto | cut: how segments are counted (docs/adr/0016)
     flow_seconds: float = 300.0  # AWS: flow logs about every five to ten (FL-47)
 
     @property

@@ -433,7 +433,7 @@ def test_nft_can_list_it() -> None:
     """nft(8) of Debian 12 aborts at rules whose parts it cannot name: an operator must be able to look."""
     with Testbed(covered(pair(RULES))) as bed:
         listing = bed.listing()
-    assert "chain count-left" in listing
+    assert "chain lost-left" in listing
     assert '"e2" comment "eni-b"' in listing
 
 

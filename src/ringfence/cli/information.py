@@ -61,6 +61,10 @@ def run_status(args: argparse.Namespace) -> int:
     if drift.get("found") or drift.get("closed"):
         closed = f"; closed: {', '.join(drift['closed'])}" if drift["closed"] else ""
         print(f"drift: {drift['found']} found, {drift['repaired']} repaired, {drift['left']} left{closed}")
+    counting = status.get("flow_count")
+    if counting:
+        why = f" ({counting['why']})" if "why" in counting else ""
+        print(f"flow logs count segments as links {'tell' if counting['segments'] == 'told' else 'cut'} them{why}")
     for vpc in status["vpcs"]:
         print(f"{vpc['vpc_id']}  {vpc['region']:14} {vpc['cidr']:18} {vpc['subnets']:4} subnets {vpc['interfaces']:5} "
               f"interfaces {vpc['instances']:5} running")  # fmt: skip

@@ -62,6 +62,11 @@ def add(commands: Any) -> None:
         help="how often flow logs are delivered (300)",
     )
     p.add_argument(
+        "--flow-count", choices=("auto", "cut"), default="auto",
+        help="where flow logs count, TCP's larger pieces are left whole if this process may load a program that tells their "
+        "segments (auto), or always cut to packets (cut)",
+    )  # fmt: skip
+    p.add_argument(
         "--encrypt-buckets",
         action="store_true",
         help="seal objects of every bucket, as Amazon S3 does (default: plain files where neither request nor bucket asks)",
@@ -196,7 +201,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         tls=(args.tls_cert, args.tls_key) if args.tls_cert else None, tls_names=_tls_names(args, host), quotas=_quotas(args.quota),
         lab=(args.quotas or ("lab" if args.ephemeral else "aws")) == "lab", home=default_home(),
         images=_image_directories(args.images), rate_factor=_factor(args),
-        trail_seconds=args.trail_interval, flow_seconds=args.flow_log_interval, metrics_token=args.metrics_token_file,
+        trail_seconds=args.trail_interval, flow_seconds=args.flow_log_interval,
+        flow_count=args.flow_count, metrics_token=args.metrics_token_file,
         streams=_streams(args.firehose, args.firehose_key_file),
         fips=args.fips,
         encrypt_buckets=args.encrypt_buckets,

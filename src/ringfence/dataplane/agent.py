@@ -20,6 +20,7 @@ from typing import Any
 
 from ringfence.dataplane import linux, probing, topology
 from ringfence.dataplane.counters import Counters
+from ringfence.dataplane.cuts import Teller, teller_of
 from ringfence.dataplane.door import Door
 from ringfence.dataplane.guests import Guests
 from ringfence.dataplane.link import unpack
@@ -33,14 +34,15 @@ ROLES_SECONDS = 5.0  # for the API process to answer a metadata request about a 
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`agent LINK_FD DOOR_FD KEEPER_FD`."""
-    link, door, keeper = (socket.socket(fileno=int(number)) for number in argv or sys.argv[1:])
+    """`agent LINK_FD DOOR_FD KEEPER_FD [PROGRAM_FD]`."""
+    numbers = [int(number) for number in argv or sys.argv[1:]]
+    link, door, keeper = (socket.socket(fileno=number) for number in numbers[:3])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     linux.drop_root()
     try:
         enter(keeper)
         linux.die_with_parent()  # only now: the kernel forgets it when a process changes its user or capabilities
-        agent = Agent(link, Guests(keeper))
+        agent = Agent(link, Guests(keeper), teller_of(numbers[3]) if numbers[3:] else None)
     except OSError as problem:
         linux.send(link, {"event": "problem", "message": f"the agent cannot start: {problem}"})
         return 1
@@ -65,12 +67,12 @@ def enter(keeper: socket.socket) -> None:
 class Agent:
     """Applies deltas one after the other; probes run beside."""
 
-    def __init__(self, link: socket.socket, guests: Guests) -> None:
+    def __init__(self, link: socket.socket, guests: Guests, teller: Teller | None = None) -> None:
         self._link, self._send_lock = link, threading.Lock()
         self._ir: Ir | None = None
         self._asked: dict[int, queue.Queue[dict[str, str] | None]] = {}
         self._numbers = itertools.count(1)
-        self.network = Network(guests, self._roles, self._announce)
+        self.network = Network(guests, self._roles, self._announce, teller)
         self._apply_lock = threading.Lock()
         self._verifier = Verifier(self.network, self._apply_lock, self.say)
         self.counters = Counters(self.network, self._apply_lock)

@@ -56,9 +56,11 @@ class Network:
 
     def __init__(
         self, guests: Guests, roles: Roles = lambda _instance, _version: {},
-        announce: Announce = lambda _sockets, _endpoint: None,
+        announce: Announce = lambda _sockets, _endpoint: None, teller: cuts.Teller | None = None,
     ) -> None:  # fmt: skip
+        """`teller`: the program that tells the segments of pieces, where it could be loaded (docs/adr/0016)."""
         self.guests = guests
+        self._teller = teller
         self._roles = roles
         self._routers: dict[str, Router] = {}
         self._outside = Outside(announce)
@@ -95,6 +97,9 @@ class Network:
             self._cut(self._routers[vpc_id], part)
             self._routers[vpc_id].filter.follow(self._slices.filtered[vpc_id])
         peers.join(self._routers, wanted, first=self._first)
+        for vpc_id, part in wanted.items():
+            if self._routers[vpc_id].laid is None:  # links to peers are there, and no route leads through them yet
+                self._cut(self._routers[vpc_id], part)
         if (yield from self._start_guests(wanted, machines, running)):
             running = self.guests.running_ids()
         failures = [text for vpc_id, part in wanted.items() if (text := self._connect(vpc_id, part, machines))]
@@ -106,6 +111,7 @@ class Network:
             self._first = False
         yield {"event": "endpoints", "there": self._endpoints.ids()}
         self._guests_left = bool(machines)
+        yield {"event": "segments", "told": self._teller is not None and cuts.all_told(self._routers.values())}
         yield {"event": "guests", "running": sorted(running & machines.keys()), "wanted": sorted(machines)}
         if failures:
             raise TopologyError("; ".join(failures))
@@ -131,9 +137,9 @@ class Network:
         if part.edge is not None:
             self._outside.edge_up(part)
         self._endpoints.up(part)
+        self._cut(router, part)
         self._route(vpc_id, part)
         self._resolve(vpc_id, part)
-        self._cut(router, part)
         router.slice, router.laid = part, (part, machines)
 
     def _sweep(self, wanted: dict[str, VpcSlice], machines: Machines) -> None:
@@ -294,11 +300,11 @@ class Network:
             log.error("what was counted last in %s is lost: %s", router.vpc_id, problem)
 
     def _cut(self, router: Router, part: VpcSlice) -> None:
-        cuts.cut(router, part, self._outside.edges, self._endpoints.ids())
+        cuts.cut(router, part, self._outside.edges, self._endpoints.ids(), self._teller)
 
     def hold_to_packets(self) -> set[str]:
-        """The interfaces whose guests let their links take larger pieces again; no longer they do."""
-        return cuts.hold_to_packets(self._routers.values())
+        """The interfaces whose packets may not have been counted one by one, as by their guests' doing; now they are."""
+        return cuts.hold_to_packets(list(self._routers.values()), self._teller)
 
     # ------------------------------------------------------------------ guests
     def _stop_guests(self, machines: Machines) -> Generator[dict[str, Any], None, set[str]]:

@@ -2,12 +2,14 @@
 
 A TCP stack hands its device up to 64 KiB in one piece, and a veth passes it on as it is: what then crosses the router is one
 packet of many. Where packets are counted, that must not be: with these features off, the kernel cuts the piece to packets
-as it enters the link. Sources: ethtool(8), linux/ethtool.h (ETHTOOL_GFEATURES, ETHTOOL_SFEATURES).
+as it enters the link. Pieces of TCP may stay whole where a program tells their segments (segments.py).
+Sources: ethtool(8), linux/ethtool.h (ETHTOOL_GFEATURES, ETHTOOL_SFEATURES).
 """
 
 from __future__ import annotations
 
 import ctypes
+import enum
 import fcntl
 import socket
 import struct
@@ -21,30 +23,38 @@ _FEATURE_NAMES = 4  # ETH_SS_FEATURES
 _NAME = 32
 
 
-def _hands_on_pieces(feature: str) -> bool:
-    """Does the link take several packets in one piece with this feature? Generic segmentation only prepares them."""
-    return feature == "tx-gso-list" or (
-        feature.startswith("tx-") and feature.endswith("-segmentation") and feature != "tx-generic-segmentation"
-    )
+class Cut(enum.Enum):
+    """What is cut to packets as it enters a link."""
+
+    NOTHING = "nothing"
+    UNTOLD = "all but TCP"
+    ALL = "all"
+
+    def takes(self, feature: str) -> bool:
+        """May the link take several packets in one piece with this feature? Generic segmentation only prepares them."""
+        pieces = feature.endswith("-segmentation") and feature != "tx-generic-segmentation"
+        if feature != "tx-gso-list" and not (feature.startswith("tx-") and pieces):
+            return True
+        return self is Cut.NOTHING or (self is Cut.UNTOLD and feature.startswith("tx-tcp"))
 
 
-def cut_to_packets(namespace: int, device: str, *, cut: bool = True) -> None:
-    """Let what enters the link be cut to packets first, or (`cut` False) no longer. OSError when there is no such link."""
+def cut_to_packets(namespace: int, device: str, cut: Cut = Cut.ALL) -> None:
+    """Let what enters the link be cut to packets first, or no longer. OSError when there is no such link."""
     with linux.inside(namespace), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         names = _names(sock, device)
         words = [[0, 0] for _ in range((len(names) + 31) // 32)]
         for number, name in enumerate(names):
-            if _hands_on_pieces(name):
+            if not Cut.ALL.takes(name):
                 words[number // 32][0] |= 1 << number % 32
-                words[number // 32][1] |= 0 if cut else 1 << number % 32
+                words[number // 32][1] |= cut.takes(name) << number % 32
         _ask(sock, device, struct.pack("=II", _SFEATURES, len(words)) + b"".join(struct.pack("=II", *w) for w in words))
 
 
-def cuts_to_packets(namespace: int, device: str) -> bool:
-    """Does the link take only single packets? OSError when there is no such link."""
+def cuts_to_packets(namespace: int, device: str, cut: Cut = Cut.ALL) -> bool:
+    """Is at least that cut as it enters the link? OSError when there is no such link."""
     with linux.inside(namespace), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         names = _names(sock, device)
-        return not any(_hands_on_pieces(names[number]) for number in _active(sock, device, len(names)))
+        return all(cut.takes(names[number]) for number in _active(sock, device, len(names)))
 
 
 def _active(sock: socket.socket, device: str, count: int) -> Iterator[int]:

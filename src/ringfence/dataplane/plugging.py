@@ -42,7 +42,8 @@ def pull(router: Router, eni: Interface) -> None:
     router.forget_link(link(eni.number))
     router.filter.forget(eni.number)  # its number may be another's tomorrow: its connections end with it
     held = router.plugged.pop(eni.eni_id, None)
-    router.cut -= {(held[1], device(eni))} if held else set()
+    if held is not None:
+        router.cut.pop((held[1], device(eni)), None)
 
 
 def pull_lost(router: Router) -> None:

@@ -22,6 +22,15 @@ log = logging.getLogger("ringfence.network")
 Machines = dict[str, Machine]
 
 
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """The router's end of a link. `told`: there, pieces tell their segments. `eni`: the interface; None: everybody's."""
+
+    link: str
+    eni: str | None
+    told: bool = False
+
+
 @dataclass
 class Router:
     """One VPC's namespace and what is known to be in it."""
@@ -34,7 +43,10 @@ class Router:
     rules: set[int] = field(default_factory=set)
     addresses: set[str] = field(default_factory=set)
     plugged: dict[str, tuple[Interface, str]] = field(default_factory=dict)  # ENI -> (as plugged, place)
-    cut: set[tuple[str, str]] = field(default_factory=set)  # (namespace, link) that take single packets only
+    cut: dict[tuple[str, str], Entrance] = field(
+        default_factory=dict
+    )  # (namespace, link) whose packets are counted behind it
+    loose: set[str] = field(default_factory=set)  # interfaces whose packets may not have been counted one by one
     slice: VpcSlice | None = None
     laid: tuple[VpcSlice, Machines] | None = None  # what links and routes were brought to; None: they may be anything
     #: what verification compares with, for what it was made of, which is kept so that no other object gets its identity

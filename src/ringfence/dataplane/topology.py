@@ -72,6 +72,8 @@ ROUTER_SYSCTLS = {
     "net/ipv4/conf/all/accept_local": "1",
     # the router has few connections of its own: no look for one of them with every packet it forwards
     "net/ipv4/ip_early_demux": "0",
+    # a packet's priority says of how many segments it is (segments.py), not what its service class stands for
+    "net/ipv4/ip_forward_update_priority": "0",
     "net/ipv4/conf/all/send_redirects": "0",
     "net/ipv4/conf/default/send_redirects": "0",
     "net/ipv4/conf/default/proxy_arp": "1",

@@ -9,8 +9,8 @@ The way of a packet from one ENI to another (docs/architecture.md):
 
 What leads to a peer VPC leaves the second pass by `to-peer` and begins another second pass in the other VPC's namespace.
 
-Everything ends in `done` or in one of the `refuse-*` chains, where flow logs hook in (counting.py). What nothing accepts is
-dropped.
+What an interface sends ends in `left`, what it gets in `arrived`, what is refused in one of the `refuse-*` chains, where flow logs
+hook in (counting.py); `done` is the end of what concerns no interface. What nothing accepts is dropped.
 
 Connection marks, bits 0-1: 0 untracked; 1 admitted, tracked, by egress rules; 2 by ingress rules. State admits a packet
 only in the direction that belongs to its mark (CT-01, CT-02, CT-24): leaving, 1 in the first direction or 2 in the reply
@@ -142,6 +142,7 @@ DISPATCH = frozenset(
 ARP_OWN = Set("own", (IFNAME, ETHER, IPV4))
 
 SG_IN_ACCEPTS, SG_OUT_ACCEPTS = "destination", "acl-out"
+PASSED = {"out": "left", "in": "arrived"}  # where what passes ends, by side
 SG_IN_TRACKS, SG_OUT_TRACKS = "track-in", "track-out"
 
 #: a client that has no address yet asks every DHCP server there is; only the VPC's is there (UF-02)
@@ -252,7 +253,7 @@ def _passed(side: str) -> tuple[Rule, ...]:
     stamps = (
         (Is(META_L4PROTO, protocol), HasState("related", some=False), goto(f"stamp-{side}")) for protocol in _FLOW
     )
-    return (*stamps, (goto("done"),))
+    return (*stamps, (goto(PASSED[side]),))
 
 
 def flow_chains(generation: int) -> tuple[Chain, ...]:
@@ -286,7 +287,7 @@ def _judged(side: str, generation: int, flags: tuple[int, int], *more: Term) -> 
             Is(CT_DIRECTION, way),
             HasState("related", some=False),
             *more,
-            goto("done"),
+            goto(PASSED[side]),
         )
         for begun, way in _SIDES[side]
     )
@@ -299,15 +300,15 @@ def _stamps(side: str, generation: int, flags: tuple[int, int]) -> tuple[Rule, .
     for begun, way in _SIDES[side] if generation != CLOSED else ():
         current = generation << GENERATION_SHIFT | begun
         rules += [
-            (Is(CT_DIRECTION, way), AddFlag(GENERATIONS | BEGUN, current, flags[way]), goto("done")),
+            (Is(CT_DIRECTION, way), AddFlag(GENERATIONS | BEGUN, current, flags[way]), goto(PASSED[side])),
             (
                 Is(CT_DIRECTION, way),
                 Masked(CT_MARK, BEGUN, begun),
                 SetConnectionMark(current | flags[way]),
-                goto("done"),
+                goto(PASSED[side]),
             ),
         ]
-    return (*rules, (goto("done"),))
+    return (*rules, (goto(PASSED[side]),))
 
 
 # neighbour discovery: types 133 to 136, never routed (hop limit 255)
@@ -362,7 +363,7 @@ def _inet_chains() -> tuple[Chain, ...]:
         Chain("destination", _DESTINATION),
         Chain("track-out", _tracks(BEGUN_OUT, SG_OUT_ACCEPTS)),
         Chain("track-in", _tracks(BEGUN_IN, SG_IN_ACCEPTS)),
-        Chain("done", ((ACCEPT,),)),
+        *(Chain(name, ((ACCEPT,),)) for name in ("done", *PASSED.values())),
         *(Chain(f"refuse-{layer}", ((DROP,),)) for layer in REFUSALS),
     )
 

@@ -6,11 +6,11 @@ hold and whether one is missing. Epochs are closed by pointing the chains here a
 their sets stay until they were read and are not needed any more.
 
 An element is one flow at one interface: the group of the interface's link; a word: the protocol, TCP flags, the `Place`, zero; then
-four bytes of ports (for ICMP type and code; where the word's protocol is 0: the protocol, which then has no ports), and the
-addresses. Whose the links were while the epoch lasted, its set `links` says; a link never passes on within an epoch
-(`Filter.update`). Packets that find no room are counted by interface in `aside`, and where even that fails, under a name that is no
-interface's, whose element is there from the start: nothing is ever missing without a trace. In `aside` are as well, by interface
-alone, packets of the kind that no flow log of the interface asks for.
+four bytes of ports (for ICMP type and code; where the word's protocol is 0: the protocol, which then has no ports); what a piece
+of many segments tells (segments.py; 0 for any other packet); and the addresses. Whose the links were while the epoch lasted, its
+set `links` says; a link never passes on within an epoch (`Filter.update`). Packets that find no room are counted by interface in
+`aside`, and where even that fails, under a name that is no interface's, whose element is there from the start: nothing is ever
+missing without a trace. In `aside` are as well, by interface alone, packets of the kind that no flow log of the interface asks for.
 
 TCP flags of packets that passed are noted apart, in sets without counters (a counter is most of what an element costs): one element
 for each combination of SYN, FIN and RST that a flow had. Refused packets, rarely more than one SYN, have them in the flow's key.
@@ -35,6 +35,7 @@ from ringfence.dataplane.nftables.fields import (
     META_L4PROTO,
     META_MARK,
     META_NFPROTO,
+    META_PRIORITY,
     NETWORK,
     NFPROTO_OF,
     OIFGROUP,
@@ -45,8 +46,8 @@ from ringfence.dataplane.nftables.fields import (
 )
 from ringfence.dataplane.nftables.objects import INET, Chain, Element, Set
 from ringfence.dataplane.nftables.pieces import Named, Piece
-from ringfence.dataplane.nftables.terms import ACCEPT, DROP, Bits, Is, Rule, Term, Verdict, bitwise, goto
-from ringfence.dataplane.plan import COUNTS_PASSED, COUNTS_REFUSED, LOOP_IN, LOOP_OUT, TABLE_BITS
+from ringfence.dataplane.nftables.terms import ACCEPT, DROP, Bits, Rule, Verdict, bitwise, goto
+from ringfence.dataplane.plan import COUNTS_PASSED, COUNTS_REFUSED, LOOP_IN, TABLE_BITS
 
 R = FIRST_REGISTER
 
@@ -76,6 +77,7 @@ _BY_FAMILY = {4: (*_PORTED, 1), 6: (*_PORTED, 58)}
 UNSEEN = 0x80  # in place of TCP flags: nobody looked at them
 _FLAGS = bytes((0, 0x17, 0, 0))  # FIN, SYN, RST, ACK: what FL-30 needs
 _TELLING = bytes((0, 0x07, 0, 0))  # FIN, SYN, RST: without one of these, ACK says nothing
+_HEAD = IPV6  # link, word, ports, piece: nft(8) cannot list keys of more than five parts, and it can list sixteen bytes as this
 _NOBODY = LOOP_IN  # a link that is no interface's
 _NAME = re.compile(r"counts\.(\d+)\.(\d+)\.(\w+)")
 
@@ -146,7 +148,7 @@ def set_of(epoch: Epoch, kind: str, room: Room) -> Set:
     if kind == ASIDE:
         return Set(epoch.name(kind), (LINK, MARK), room=TABLE_BITS)
     address = IPV4 if kind.endswith("4") else IPV6
-    key = (LINK, MARK, MARK, address, address)
+    key = (_HEAD, address, address)
     if kind in FLAGS:
         return Set(epoch.name(kind), key, room=room.passed // 2, counters=False)
     return Set(epoch.name(kind), key, room=room.passed if kind.startswith("passed") else room.refused)
@@ -208,7 +210,7 @@ class CountFlow:
         if self.flags is Flags.NONE:
             is_protocol += _payload(R, TRANSPORT, 12, 4) + bitwise(R, _TELLING, bytes(4)) + compare(R, bytes(4))
         offset, size = (12, 8) if self.family == 4 else (8, 32)
-        ends = [self._ports(R + 2), _payload(R + 3, NETWORK, offset, size)]
+        ends = [self._ports(R + 2), META_PRIORITY.load(R + 3), _payload(R + 4, NETWORK, offset, size)]
         if self.flags is Flags.APART:
             apart = [*self._flags(R + 1), *ends, _add(self.notes)]
             return [is_family, is_protocol, self.link.load(R), *apart, *self._word(R + 1), _add(self.into)]
@@ -272,25 +274,15 @@ def counting_piece(epoch: Epoch, room: Room, asked: Asked) -> Piece:
     """What a VPC with a counted interface has instead of the plain ends of base.py."""
     sets = {kind: set_of(epoch, kind, room) for kind in KINDS}
     aside = sets[ASIDE].name
-    others = goto("unasked-passed") if asked.part else ACCEPT
-    chains = [
-        Chain(
-            "done",
-            ((_no(COUNTS_PASSED), others), (Is(OIFGROUP, LOOP_OUT), goto("count-left")), (goto("count-arrived"),)),
-        ),
-        *_counts("left", Place.LEFT, sets, asked.flags, ACCEPT),
-        *_counts("arrived", Place.ARRIVED, sets, asked.flags, ACCEPT),
-    ]
-    for layer, place in REFUSED.items():
-        others = goto(f"unasked-{_side(place)}") if asked.part else DROP
-        chains.append(Chain(f"refuse-{layer}", ((_no(COUNTS_REFUSED), others), (goto(f"count-{layer}"),))))
-        chains += _counts(layer, place, sets, asked.flags, DROP)
+    ends = {"left": Place.LEFT, "arrived": Place.ARRIVED} | {f"refuse-{layer}": each for layer, each in REFUSED.items()}
+    chains: list[Chain] = []
+    for name, place in ends.items():
+        chains += _counts(name, place, sets, asked)
     if asked.part:
-        passed = ((Is(OIFGROUP, LOOP_OUT), *_unasked(IIFGROUP, aside), ACCEPT), (*_unasked(OIFGROUP, aside), ACCEPT))
-        chains.append(Chain("unasked-passed", ((_no(COUNTS_REFUSED), ACCEPT), *passed, *_nobody(aside, ACCEPT))))
         for side, link in (("out", IIFGROUP), ("in", OIFGROUP)):
-            rules = ((_no(COUNTS_PASSED), DROP), (*_unasked(link, aside), DROP), *_nobody(aside, DROP))
-            chains.append(Chain(f"unasked-{side}", rules))
+            for kind, other, end in (("passed", COUNTS_REFUSED, ACCEPT), ("refused", COUNTS_PASSED, DROP)):
+                aside_first = (CountAside(link, Aside.UNASKED, aside), end)
+                chains.append(Chain(f"unasked-{kind}-{side}", ((_no(other), end), aside_first, *_nobody(aside, end))))
     named: tuple[Named, ...] = (*sets.values(), *chains)
     objects = tuple((INET, each) for each in named)
     return Piece(objects, ((INET, aside, Element((_NOBODY, Aside.LOST))),))
@@ -305,27 +297,24 @@ def _no(counts: int) -> Bits:
     return Bits(META_MARK, counts, some=False)
 
 
-def _side(place: Place) -> str:
-    return "out" if place in LEAVING else "in"
-
-
-def _unasked(link: Field, aside: str) -> tuple[Term, ...]:
-    return (CountAside(link, Aside.UNASKED, aside),)
-
-
 def _nobody(aside: str, end: Verdict) -> tuple[Rule, ...]:
     return ((CountAside(None, Aside.LOST, aside), end), (end,))
 
 
-def _counts(name: str, place: Place, sets: dict[str, Set], flags: bool, end: Verdict) -> tuple[Chain, Chain]:
-    """The chain that counts, and the one for what finds no room."""
-    link = IIFGROUP if place in LEAVING else OIFGROUP
-    lost = ((CountAside(link, Aside.LOST, sets[ASIDE].name), end), *_nobody(sets[ASIDE].name, end))
-    rules = (*_rules(link, place, sets, flags, end), (goto(f"lost-{name}"),))
-    return Chain(f"count-{name}", rules), Chain(f"lost-{name}", lost)
+def _counts(name: str, place: Place, sets: dict[str, Set], asked: Asked) -> tuple[Chain, Chain]:
+    """The chain that ends a packet's way and counts it, and the one for what finds no room."""
+    kind, end = ("passed", ACCEPT) if place in PASSED else ("refused", DROP)
+    side, link = ("out", IIFGROUP) if place in LEAVING else ("in", OIFGROUP)
+    bit = COUNTS_PASSED if place in PASSED else COUNTS_REFUSED
+    others = goto(f"unasked-{kind}-{side}") if asked.part else end
+    lost = f"lost-{place.name.lower()}"
+    rules = _rules(link, place, sets, asked.flags, end, lost)
+    aside = sets[ASIDE].name
+    chain = Chain(name, ((_no(bit), others), *rules, (goto(lost),)))
+    return chain, Chain(lost, ((CountAside(link, Aside.LOST, aside), end), *_nobody(aside, end)))
 
 
-def _rules(link: Field, place: Place, sets: dict[str, Set], flags: bool, end: Verdict) -> Iterator[Rule]:
+def _rules(link: Field, place: Place, sets: dict[str, Set], flags: bool, end: Verdict, lost: str) -> Iterator[Rule]:
     kind = "passed" if place in PASSED else "refused"
     tcp = (Flags.UNSEEN,) if not flags else (Flags.NONE, Flags.APART) if place in PASSED else (Flags.IN_KEY,)
 
@@ -339,5 +328,5 @@ def _rules(link: Field, place: Place, sets: dict[str, Set], flags: bool, end: Ve
     for family, protocol in order:
         yield from (count(family, protocol, how) for how in (tcp if protocol == 6 else (Flags.UNSEEN,)))
     if Flags.APART in tcp:  # one that found no room must not be counted as a packet without ports
-        yield (HasFlags(), goto(f"lost-{place.name.lower()}"))
+        yield (HasFlags(), goto(lost))
     yield from (count(family, None) for family in (4, 6))

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ringfence.dataplane import segments
 from ringfence.dataplane.nftables import netlink as nl
 from ringfence.dataplane.nftables import wire
 from ringfence.dataplane.nftables.counting import ASIDE, FLAGS, FLOWS, LINKS, Aside, Epoch
@@ -26,8 +27,9 @@ from ringfence.dataplane.plan import TABLE_BITS, link
 
 KEEP_MS = KEEP_SECONDS * 1000
 _TRIES, _PAUSE_SECONDS = 20, 0.25
-#: group of the link, protocol, TCP flags, place, two ports, source, destination
-_KEYS = {"4": "4sBBBxHH4s4s", "6": "4sBBBxHH16s16s", ASIDE: "4s4s"}
+#: group of the link, protocol, TCP flags, place, two ports, what a piece tells, source, destination
+_KEYS = {"4": "4sBBBxHH4s4s4s", "6": "4sBBBxHH4s16s16s", ASIDE: "4s4s"}
+_WHOLE_PACKET = b"\0" * 4
 
 Entry = tuple[Any, ...]  # fields of the key …, bytes, packets, milliseconds left
 
@@ -55,7 +57,9 @@ def read(netlink: Netlink, epoch: Epoch, end: int) -> Counts:
         _note(counts, elements)
     aside, _ = _whole(netlink, epoch.name(ASIDE), _KEYS[ASIDE])
     for why, found in ((Aside.LOST, counts.lost), (Aside.UNASKED, counts.unasked)):
-        found |= {name_of(group): packets for group, word, _, packets, _ in aside if packets and word == MARK.pack(why)}
+        for group, word, _, packets, _ in aside:
+            if packets and word == MARK.pack(why):
+                found[name_of(group)] = found.get(name_of(group), 0) + packets
     counts.links = {
         key.rstrip(b"\0").decode(): comment.decode()
         for key, _, _, comment in held(netlink, INET, epoch.name(LINKS)).values()
@@ -70,10 +74,17 @@ def name_of(group: bytes) -> str:
 
 
 def _add(counts: Counts, elements: list[Entry], at: int, span: tuple[int, int]) -> None:
-    """TCP flags may be part of the kernel's key; here they are or'ed."""
+    """TCP flags may be part of the kernel's key; here they are or'ed. So is what pieces tell: they become packets."""
     flows, (begin, end) = counts.flows, span
     born = at - KEEP_MS
-    for group, protocol, flags, place, sport, dport, source, target, octets, packets, left in elements:
+    for group, protocol, flags, place, sport, dport, piece, source, target, octets, packets, left in elements:
+        if piece != _WHOLE_PACKET:
+            cut = _cut(piece, packets, octets)
+            if cut is None:
+                name = name_of(group)
+                counts.lost[name] = counts.lost.get(name, 0) + packets
+                continue
+            packets, octets = cut
         since = min(max(born + left, begin), end)
         if protocol == 0:
             protocol, sport = sport >> 8, 0
@@ -88,9 +99,18 @@ def _add(counts: Counts, elements: list[Entry], at: int, span: tuple[int, int]) 
             held[3] = min(held[3], since)
 
 
+def _cut(piece: bytes, pieces: int, octets: int) -> tuple[int, int] | None:
+    """What pieces that tell the same are as packets: how many, and their bytes; None when they do not tell."""
+    told = segments.told(struct.unpack("=I", piece)[0])
+    if told is None:
+        return None
+    many, header = told
+    return pieces * many, octets + pieces * (many - 1) * header
+
+
 def _note(counts: Counts, elements: list[Entry]) -> None:
     """Flags that were noted apart. A flow that found no room itself is counted as lost."""
-    for group, protocol, flags, place, sport, dport, source, target in elements:
+    for group, protocol, flags, place, sport, dport, _, source, target in elements:
         held = counts.flows.get((group, source, target, sport, dport, protocol, place))
         if held is not None:
             held[2] |= _told(flags)

@@ -350,6 +350,8 @@ class Machine:
         if key in (21, 22):
             name = str(run.ask("iif" if key == 21 else "oif"))
             return Known(struct.pack("=I", self._groups_of_links.get(name, link_group(name))))
+        if key == 2:
+            return Opaque(4)  # its priority, which nothing decides by
         if key == 3:
             return Marked(connection=False)
         if key == 8:
