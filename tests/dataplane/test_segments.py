@@ -20,9 +20,14 @@ def _element(told: int, packets: int, octets: int, flags: int = 0) -> tuple[obje
 
 
 @pytest.mark.parametrize(
-    ("told", "means"), [(0, (1, 0)), (52 << 16 | 1, (2, 52)), (40 << 16 | 0xFFFF, (65536, 40)), (segments.UNTOLD, None)]
-)
+    ("told", "means"),
+    [
+        (0, (1, 0)), (52 << 16 | 1, (2, 52)), (40 << 16 | 0xFFFF, (65536, 40)), (segments.UNTOLD, None), (6, None),
+        (52 << 16, None), (39 << 16 | 1, None),
+    ],
+)  # fmt: skip
 def test_what_a_priority_means(told: int, means: tuple[int, int] | None) -> None:
+    """6 is what the kernel makes of "low delay": nothing that the program says."""
     assert segments.told(told) == means
 
 

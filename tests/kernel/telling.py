@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from ringfence.dataplane import classifiers, offloads, topology
+from ringfence.dataplane import classifiers, linux, offloads, topology
 from ringfence.dataplane.cuts import Teller, teller_of
 from ringfence.dataplane.network import Network
 from ringfence.dataplane.offloads import Cut
@@ -90,7 +91,12 @@ def play(program: int) -> dict[str, Any]:
     with topology.opened(loose[0]) as netns:
         offloads.cut_to_packets(netns, loose[1], Cut.NOTHING)
     said["loose"] = sorted(site.network.hold_to_packets())
+    setting = Path("/proc/sys/net/ipv4/ip_forward_update_priority")
+    with linux.inside(site.router.netns):
+        setting.write_text("1")
     said["anew"] = site.agent(teller)
+    with linux.inside(site.router.netns):
+        said["priority"] = setting.read_text().strip()
     assert site.programs() == [[teller.tag]] * len(site.router.cut)
     said["without"] = site.agent(None)
     said["cut"] = site.cuts(Cut.ALL) and site.programs() == [[]] * len(site.router.cut)

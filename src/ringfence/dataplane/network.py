@@ -167,8 +167,10 @@ class Network:
             topology.make_namespace(name)
         netns = topology.open_namespace(name)
         router = Router(vpc_id, netns, Filter(netns, VpcTables), fresh=fresh)
+        topology.write_sysctls(
+            netns, topology.ROUTER_SYSCTLS
+        )  # of one taken over, too: another version may have made it
         if fresh:
-            topology.write_sysctls(netns, topology.ROUTER_SYSCTLS)
             run_batch(name, topology.router_base())
         else:
             router.rules = self._left_rules(name)

@@ -42,16 +42,19 @@ _ETHERNET = 14
 _TCP = 6
 _EXTENSIONS = (0, 43, 60)  # what the kernel finds the TCP header behind: hop-by-hop, routing, destination options
 _MOST_EXTENSIONS = 8
+_LEAST_HEADER = 40  # of IPv4 and TCP
 #: registers: the packet, the length of its headers, the payload of a segment, its whole length
 _PACKET, _HEADER, _SEGMENT, _WHOLE = 6, 7, 8, 9
 _STACK, _BUFFER = 10, -40
 
 
 def told(priority: int) -> tuple[int, int] | None:
-    """(segments, bytes of header that each but the first adds) of a packet; None when that is not known."""
-    if priority == UNTOLD:
+    """(segments, bytes of header that each but the first adds) of a packet; None when that is not known: also when it is not
+    the program's doing, as where the kernel was let make a priority of the service class again."""
+    more, header = priority & 0xFFFF, priority >> 16
+    if priority and (priority == UNTOLD or not more or header < _LEAST_HEADER):
         return None
-    return (priority & 0xFFFF) + 1, priority >> 16
+    return more + 1, header
 
 
 def program() -> bytes:
