@@ -86,14 +86,15 @@ def test_what_our_api_describes_comes_back(seed: int) -> None:
 
 
 def test_files_are_told_by_what_is_in_them(tmp_path: Path) -> None:
-    """Any name, any depth, several lists in one file, pages in a list, a byte order mark."""
+    """Any name, any depth, several lists in one file, pages in a list, a byte order mark, UTF-16 as PowerShell writes it."""
     documents = site()
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/x.json").write_text(
         json.dumps({**documents["vpcs"], **documents["subnets"], "ResponseMetadata": {}})
     )
     (tmp_path / "a/b/y.json").write_text(json.dumps([documents["groups"], documents["acls"]]), encoding="utf-8-sig")
-    for name in ("tables", "gateways", "instances", "interfaces"):
+    (tmp_path / "w.json").write_text(json.dumps(documents.pop("tables")), encoding="utf-16")
+    for name in ("gateways", "instances", "interfaces"):
         (tmp_path / f"{name}.json").write_text(json.dumps(documents[name]))
     network = load(tmp_path)
     assert network.notes.whole, network.notes.view()

@@ -43,7 +43,7 @@ def _read(file: Path) -> Any:
     try:
         if file.stat().st_size > MAX_BYTES:
             return f"it is larger than {MAX_BYTES >> 20} MiB"
-        return json.loads(file.read_text(encoding="utf-8-sig"))
+        return json.loads(file.read_bytes())  # UTF-16 too: what PowerShell's `>` writes
     except (OSError, UnicodeDecodeError) as problem:
         return f"it cannot be read: {problem}"
     except (ValueError, RecursionError) as problem:
