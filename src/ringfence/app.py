@@ -60,9 +60,8 @@ from ringfence.flow_log_groups import ServedLogGroups
 from ringfence.flow_sinks import BucketSink, LogGroupSink, Sink
 from ringfence.free_text_warnings import FreeTextWarner
 from ringfence.identity.credentials import Chain, RootKeys, StoredKeys, Uses, root_key
-from ringfence.importing import start_with, with_account
+from ringfence.importing import said, start_with, with_account
 from ringfence.insight.imports import snapshot
-from ringfence.insight.imports.load import Network
 from ringfence.measures import Measures, flow_logs, log_lag, read_token
 from ringfence.model import endpoints
 from ringfence.model.clock import SystemClock
@@ -192,7 +191,7 @@ class Installation:
         end.callback(self.store.close)
         if network is not None:
             start_with(self.store, network, settings.account_id)
-            log.info("imported %s: %s", settings.imported, _imported(network))
+            log.info("imported %s: %s", settings.imported, said(network))
         self.events = EventStore(self.data / "events.db", durable=not settings.ephemeral)
         end.callback(self.events.close)
         self.live_tails = LiveTails(lambda: self.store.world, SystemClock())
@@ -514,9 +513,3 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as problem:
         why = os.strerror(problem.errno) if problem.errno and problem.errno > 0 else problem.strerror
         raise SettingsError(f"cannot listen on {host}:{port} ({why}): choose another --listen") from None
-
-
-def _imported(network: Network) -> str:
-    """What of the network will not be enforced as it was."""
-    away = sorted(network.notes.not_modelled)
-    return f"packets by way of {', '.join(away)} are dropped: not modelled" if away else "all of it is enforced"

@@ -76,6 +76,19 @@ def service_lists(world: World) -> tuple[PrefixList, ...]:
     return tuple(found.values())
 
 
+def said(network: Network) -> str:
+    """What of the network is not enforced as it was."""
+    lists = {row.id: row for row in service_lists(network.world)}
+    shut = sorted(network.notes.not_modelled.keys() - lists.keys())
+    ours, empty = ([id for id in sorted(lists) if bool(lists[id].entries) is some] for some in (True, False))
+    parts = (
+        (shut, "not modelled, nothing passes by them"), (ours, "lists that hold this installation's addresses of Amazon S3"),
+        (empty, "lists that hold nothing, of services that are not served"),
+    )  # fmt: skip
+    told = [f"{what}: {', '.join(ids)}" for ids, what in parts if ids]
+    return "; ".join(told) or "all of it is enforced"
+
+
 def start_with(store: Store, network: Network, own: str | None) -> None:
     """The network's rows, in one commit; `own`: the account of the installation. SettingsError when it has a network already."""
 

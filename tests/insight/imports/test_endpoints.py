@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.importing import refuse, service_lists
+from ringfence.importing import refuse, said, service_lists
 from ringfence.insight.imports.load import Network
 from ringfence.model import invariants
 from ringfence.model.aws_prefix_lists import service_list
@@ -319,3 +319,13 @@ def test_a_list_that_is_read_as_data() -> None:
     network = made.read()
     assert network.notes.whole, network.notes.view()
     assert ask(network, "aws_instance.b", INSIDE, 443) == "ok"
+
+
+def test_up_says_what_is_not_as_it_was() -> None:
+    assert said(imported(with_endpoint())) == "all of it is enforced"
+    assert said(imported(with_endpoint(listed=False))) == (
+        f"lists that hold this installation's addresses of Amazon S3: {LIST}"
+    )
+    assert said(imported(with_endpoint(ServiceName=DYNAMODB, listed=False))) == (
+        f"not modelled, nothing passes by them: {END}; lists that hold nothing, of services that are not served: {LIST}"
+    )

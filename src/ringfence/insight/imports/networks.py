@@ -60,7 +60,7 @@ def vpcs(draft: Draft) -> None:
                 id=id, **own, tags=record.tags(), ipv4=tuple(ipv4),
                 ipv6=tuple(_blocks(draft, record, "Ipv6CidrBlockAssociationSet", "Ipv6CidrBlock", "vpc-cidr-assoc-")),
                 is_default=record.flag("IsDefault"), tenancy=record.text("InstanceTenancy") or "default",
-                dhcp_options_id=record.text("DhcpOptionsId") or "default", **_dns(draft, attributes.get(id, {})),
+                dhcp_options_id=record.text("DhcpOptionsId") or "default", **_dns(draft, id, attributes.get(id, {})),
             )
         )  # fmt: skip
         _public_access(draft, record, id, id)
@@ -81,10 +81,12 @@ def _attributes(draft: Draft) -> dict[str, dict[str, bool]]:
     return found
 
 
-def _dns(draft: Draft, known: dict[str, bool]) -> dict[str, Any]:
+def _dns(draft: Draft, vpc_id: str, known: dict[str, bool]) -> dict[str, Any]:
     """AWS's defaults where they were not recorded; they decide about the resolver and names alone (DNS-01)."""
     if "EnableDnsSupport" not in known:
-        draft.notes.made_up["DNS attributes of VPCs (AWS's defaults; describe-vpc-attribute has them)"] += 1
+        draft.notes.assumed.setdefault(
+            vpc_id, "its DNS attributes are AWS's defaults (describe-vpc-attribute has them)"
+        )
     return {
         "dns_support": known.get("EnableDnsSupport", True),
         "dns_hostnames": known.get("EnableDnsHostnames", False),
