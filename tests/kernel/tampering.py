@@ -176,7 +176,7 @@ class Play:
         self.site.api.settle()
         self.world = self.site.api.world
         self.network = Network(BareGuests())  # type: ignore[arg-type]
-        list(self.network.bring(compile_world(self.world)))
+        self.events = list(self.network.bring(compile_world(self.world)))
         self.watch = Verifier(self.network, threading.Lock(), lambda _: None)
         ids = self.site.ids
         self.words = dict(ids)
@@ -225,7 +225,7 @@ def beside(site: Play) -> dict[str, Any]:
             if stop.is_set() and ir is irs[1]:
                 return
             with site.watch._lock:
-                list(site.network.bring(ir))
+                site.events += site.network.bring(ir)
             next(made)
             time.sleep(0.002)  # or a lock of Python's would be theirs again before anybody else gets it
 
@@ -242,6 +242,7 @@ def beside(site: Play) -> dict[str, Any]:
     return {
         "healthy": [each["findings"] + each["problems"] for each in (*healthy, *patient)], "repaired": found["repaired"],
         "found": site.tell(found["findings"]), "after": site.watch.look().as_json()["findings"], "changes": next(made),
+        "endpoints": [each["there"] == [site.words["vpce"]] for each in site.events if each["event"] == "endpoints"],
     }  # fmt: skip
 
 

@@ -56,6 +56,7 @@ def test_looks_beside_changes() -> None:
     assert seen["healthy"] == [[]] * 5
     named = {(each["component"], each["what"], each["drift"]) for each in seen["found"]}
     assert (named, seen["repaired"], seen["after"]) == ({("v1", "rule", "extra")}, True, [])
+    assert seen["endpoints"] == [True]  # told when they are others, not with every change
 
 
 def test_a_closed_endpoint_is_not_heard() -> None:

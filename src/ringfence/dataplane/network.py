@@ -68,6 +68,7 @@ class Network:
         self._tokens = Tokens()
         self._slices = Slices()
         self._guests_left = True  # an earlier agent's
+        self._told: list[str] | None = None  # the gateway endpoints that the API process knows of
         self._left: dict[tuple[str, Epoch], tuple[Sealed, Counts]] = {}
         self.ir: Ir | None = None
         self._first = True
@@ -109,7 +110,9 @@ class Network:
         if self._first:
             self._sweep(wanted, machines)
             self._first = False
-        yield {"event": "endpoints", "there": self._endpoints.ids()}
+        if (there := self._endpoints.ids()) != self._told:
+            yield {"event": "endpoints", "there": there}
+            self._told = there  # only now: it has been said
         self._guests_left = bool(machines)
         yield {"event": "segments", "told": self._teller is not None and cuts.all_told(self._routers.values())}
         yield {"event": "guests", "running": sorted(running & machines.keys()), "wanted": sorted(machines)}

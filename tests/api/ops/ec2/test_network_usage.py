@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 
-from ringfence.model.network_usage import peered_usage, usage
+from ringfence.model import network_usage
+from ringfence.model.kinds import NETWORK_INTERFACE
+from ringfence.model.network_usage import peered_usage, usage, weight
+from ringfence.model.world import World
 from tests.api.ops.harness import Api
 
 
@@ -40,6 +44,58 @@ def test_what_weighs_how_much() -> None:
     assert usage(api.world, vpc) == 6
     launch(api, subnet, AssociatePublicIpAddress=True)
     assert usage(api.world, vpc) == peered_usage(api.world, vpc) == 8
+
+
+def _worlds(api: Api, vpc: str, subnets: list[str]) -> list[World]:
+    """Each World on a way on which interfaces, addresses and instances come and go."""
+    chance, worlds = random.Random(5), [api.world]
+
+    def do(action: str, **params: Any) -> Any:
+        done = api.call(action, **params)
+        api.settle()
+        worlds.append(api.world)
+        return done
+
+    gateway = do("CreateInternetGateway")["InternetGateway"]["InternetGatewayId"]
+    do("AttachInternetGateway", InternetGatewayId=gateway, VpcId=vpc)
+    public = [do("AllocateAddress", Domain="vpc")["AllocationId"] for _ in range(2)]
+    held: list[dict[str, Any]] = []
+    for number in range(24):
+        given = {"DeviceIndex": 0, "SubnetId": chance.choice(subnets)}
+        made = do("RunInstances", ImageId=api.image(), MinCount=1, MaxCount=1, NetworkInterfaces=[given])["Instances"][
+            0
+        ]
+        held.append(made)
+        eni = made["NetworkInterfaces"][0]["NetworkInterfaceId"]
+        do("AssignPrivateIpAddresses", NetworkInterfaceId=eni, SecondaryPrivateIpAddressCount=1)
+        if any(subnets[0] == each["SubnetId"] for each in held):
+            first = next(each for each in held if each["SubnetId"] == subnets[0])["NetworkInterfaces"][0]
+            do("AssociateAddress", AllocationId=public[number % 2], NetworkInterfaceId=first["NetworkInterfaceId"],
+               AllowReassociation=True)  # fmt: skip
+        if number % 3 == 2:
+            do("TerminateInstances", InstanceIds=[held.pop(chance.randrange(len(held)))["InstanceId"]])
+    return worlds
+
+
+def test_sums_follow_what_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever World is asked after whatever other one: what a VPC's interfaces weigh there."""
+    api, vpc, subnet = made()
+    other = api.vpc("10.1.0.0/16")
+    worlds = _worlds(api, vpc, [subnet, api.subnet(other, "10.1.0.0/24")])
+    counted: list[str] = []
+
+    def counting(world: World, eni: Any) -> int:
+        counted.append(eni.id)
+        return weight(world, eni)
+
+    asked = [*worlds, *random.Random(7).sample(worlds, len(worlds)), worlds[-1], World(), worlds[-1]]
+    for world in asked:
+        for each in (vpc, other):
+            assert usage(world, each) == sum(weight(world, eni) for eni in world.by(NETWORK_INTERFACE, "vpc", each))
+    usage(worlds[-2], vpc)
+    monkeypatch.setattr(network_usage, "weight", counting)
+    usage(worlds[-1], vpc)
+    assert len(counted) <= 4  # the interfaces that the last change was about, before and after; not all there are
 
 
 @pytest.mark.parametrize("room", [0, 1])
