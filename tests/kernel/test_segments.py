@@ -21,14 +21,14 @@ import pytest
 from ringfence.dataplane import bpf, classifiers, offloads, segments
 from ringfence.dataplane.nftables.counting import Place
 from ringfence.dataplane.offloads import Cut
-from ringfence.dataplane.plan import LOOP_IN, LOOP_OUT
+from ringfence.dataplane.plan import EDGE_VPC, GATEWAY, LOOP_IN, LOOP_OUT
 from ringfence.policy.ir import Interface
 from ringfence.policy.packet import Packet
 from tests.kernel import frames
 from tests.kernel.isolation import isolated
 from tests.kernel.test_flow_counts import RULES, Counted, covered, taken
-from tests.kernel.testbed import GUEST_LINK, Testbed
-from tests.kernel.worlds import A4, A6, B4, B6, A, B, pair, tcp, udp
+from tests.kernel.testbed import GUEST_LINK, Namespace, Testbed
+from tests.kernel.worlds import A4, A6, B4, B6, A, B, allow, edge, pair, tcp, udp
 
 pytestmark = pytest.mark.netns
 
@@ -100,19 +100,21 @@ def _swallow(sock: socket.socket, size: int) -> None:
 
 @contextmanager
 def conversation(
-    bed: Testbed, stream: Stream, size: int = 3 << 20
+    bed: Testbed, stream: Stream, asker: Namespace | None = None, asked: str | None = None, size: int = 3 << 20
 ) -> Iterator[tuple[tuple[int, Told], tuple[int, Told]]]:
-    """Both ways at once; of client and server: the port, and what it sent."""
-    for guest in (bed.guests[A], bed.guests[B]):
+    """Both ways at once; of client and server: the port, and what it sent. `asker`: the client's place; `asked`: whom it asks."""
+    asker, asked = asker or bed.guests[A], asked or stream.ends[1]
+    for guest in (asker, bed.guests[B]):
         # no blocks of selective acknowledgements: every header but the first has the same length
         guest.set(ipv4__tcp_sack=0, ipv4__tcp_dsack=0, ipv4__tcp_timestamps=int(stream.timestamps))
-        guest.ip(f"link set {GUEST_LINK} mtu {stream.mtu}")
+        guest.command("ip", "link", "set", GUEST_LINK, "mtu", str(stream.mtu), check=guest is not bed.internet)
         rule = f"numgen inc mod {stream.losing} {stream.losing - 1} drop" if stream.losing else "accept"
         guest.command("nft", "-f", "-", text="table inet loss { chain in { type filter hook input priority 0; }; }; "
                       f"flush chain inet loss in; add rule inet loss in {rule}")  # fmt: skip
     family = socket.AF_INET if "." in stream.ends[0] else socket.AF_INET6
     listener = bed.guests[B].run(lambda: socket.create_server((stream.ends[1], 80), family=family))
-    client = bed.guests[A].run(lambda: socket.create_connection((stream.ends[1], 80), timeout=20))
+    bound = (stream.ends[0], 0)
+    client = asker.run(lambda: socket.create_connection((asked, 80), timeout=20, source_address=bound))
     server, _ = listener.accept()
     ways = [Thread(target=one.sendall, args=(bytes(size),)) for one in (client, server)]
     ways += [Thread(target=_swallow, args=(one, size)) for one in (client, server)]
@@ -145,6 +147,24 @@ def test_streams_are_counted_to_the_segment_and_byte(program: int) -> None:
                 assert found[left][:2] == (sent.segments, wire), stream
                 assert found[came][:2] == found[left][:2]
             assert sum(counts[0] for counts in found.values()) > 1000
+
+
+def test_streams_through_the_gateway(program: int) -> None:
+    """What comes from the internet has 1,500 bytes at most, and comes by another link; one interface counts it."""
+    world = pair([*RULES, allow("tcp", "80", "203.0.113.0/24")], edge({"54.10.0.1": B4}))
+    with arranged(Testbed(covered(world)), program) as bed:
+        offloads.cut_to_packets(bed.edge.fd, EDGE_VPC, Cut.UNTOLD)
+        with classifiers.links(bed.vpc.fd) as links:
+            links.attach(GATEWAY, program, segments.NAME)
+        stream = Stream(("203.0.113.9", B4), mtu=1500)
+        with conversation(bed, stream, bed.internet, "54.10.0.1") as ((port, client), (_, server)):
+            found, lost = taken(bed)
+    there, back = ((*stream.ends, (port, 80), 6), client), ((*stream.ends[::-1], (80, port), 6), server)
+    for place, ((*ends,), sent) in ((Place.ARRIVED, there), (Place.LEFT, back)):
+        wire = sent.octets + stream.header * sent.segments + 8
+        assert found[B, place, *ends][:2] == (sent.segments, wire)
+    assert not lost
+    assert len(found) == 2
 
 
 # ---------------------------------------------------------------------- by hand
@@ -298,3 +318,17 @@ def test_agents_attach_look_and_fall_back(program: int) -> None:
         "foreign": sorted(said["covered"]), "alone": [True, []], "loose": [said["covered"][0]], "anew": [True, []],
         "without": [False, []], "cut": True, "again": [True, []], "covered": said["covered"], "off": [], "priority": "0",
     }  # fmt: skip
+
+
+def test_streams_between_peers_are_counted_by_both(program: int) -> None:
+    """The whole data plane, which arranges its links itself; both VPCs count every segment once, and verification, with the
+    proof, finds what it should."""
+    said = isolated("telling", str(program), "peers", keep=(program,))
+    assert said["told"] == [True, True]
+    sent = said["sent"]
+    assert sent["segments"] < 800  # 9,001 bytes at most
+    wire = [sent["segments"], sent["octets"] + 52 * sent["segments"] + 8]
+    assert said["counted"] == {"a": wire, "b": wire}
+    assert said["pieces"] < sent["segments"] / 3  # or nothing was shown
+    assert said["findings"] == []
+    assert said["problems"] == []
