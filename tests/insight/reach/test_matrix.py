@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ringfence.insight.reach import matrix, strips
 from ringfence.insight.reach.atoms import END, Services
 from ringfence.insight.reach.diff import diff
 from ringfence.insight.reach.engine import Engine, Unknown, number_to_address
@@ -68,6 +69,23 @@ def aimed(seed: int) -> Run:
 def test_matrix_is_what_the_walk_says(seed: int) -> None:
     engine = Engine(aimed(seed)._compiled())
     assert by_matrix(engine) == brute(engine)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_strips_of_any_length_say_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One source in a block, or a few; slots set one by one, or joined."""
+    run = aimed(seed)
+    before = Engine(run._compiled())
+    for _ in range(6):
+        generator.change(run.api.call, run.chance, run.site)
+    after = before.update(run._compiled())
+    cells, shifts = by_matrix(after), _shifts(before, after)
+    assert cells
+    for block, few in ((1, 8), (2, 0), (5, 1), (7, 0)):
+        monkeypatch.setattr(matrix, "BLOCK", block)
+        monkeypatch.setattr(strips, "_FEW", few)
+        assert by_matrix(after) == cells
+        assert _shifts(before, after) == shifts
 
 
 @pytest.mark.parametrize("seed", range(18))

@@ -1,24 +1,28 @@
 """Rows of the matrix at once: sets of services side by side in one number, so that one `&` judges many pairs.
 
-A row of the matrix asks the same half dozen sets of every source: what the destination's groups let in, what the source's let
-out, the network ACLs between, and back. Each of the six is a strip, one slot a source, and most of them serve many rows: a
-strip of the destination's groups every address atom they are in, one of its atom every set of groups there. So a pair costs the
-reading of its slot, and no arithmetic of its own.
+A row of the matrix asks the same few sets of every source: what the destination's groups let in, what the source's let out,
+the network ACLs between, and back. Each is a strip, one slot a source. Strips are made for single groups and single address
+atoms, of which there are few; that of a list of groups is the `|` of theirs. A pair costs the reading of its slot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import compress, groupby, repeat
+from operator import itemgetter
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ringfence.insight.reach.classes import Cell, Endpoints, cell_of
+from ringfence.insight.reach.groups import GroupTable, Way
 
 if TYPE_CHECKING:
     from ringfence.insight.reach.matrix import Grid
 
 #: sources side by side: enough that the arithmetic is nothing, few enough that all strips of a block are some megabytes
-BLOCK = 64
+BLOCK = 128
+#: so few slots are set one by one
+_FEW = 8
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -35,9 +39,6 @@ class Lazy(dict[K, V]):
         return found
 
 
-_Strips = Lazy[int, int]
-
-
 class Slots:
     """How sets lie in a strip: `count` of them, each of so many atoms."""
 
@@ -51,28 +52,86 @@ class Slots:
     def of(self, sets: Iterable[int]) -> int:
         """A strip of these sets."""
         width = self.width
-        return int.from_bytes(b"".join([each.to_bytes(width, "little") for each in sets]), "little")
-
-    def piece(self, each: int) -> bytes:
-        """A set as it lies in a strip."""
-        return each.to_bytes(self.width, "little")
+        return self.join([each.to_bytes(width, "little") for each in sets])
 
     def join(self, pieces: Iterable[bytes]) -> int:
-        """A strip of pieces."""
+        """A strip of sets that are bytes already."""
         return int.from_bytes(b"".join(pieces), "little")
+
+    def some(self, sets: Mapping[int, int]) -> int:
+        """A strip of these sets by slot, and nothing elsewhere."""
+        if len(sets) > _FEW:
+            return self.join(_pieces(sets, self.width, self.count))
+        out, bits = 0, 8 * self.width
+        for at, each in sets.items():
+            out |= each << at * bits
+        return out
 
     def same(self, each: int) -> int:
         """A strip of one set over and over."""
         return int.from_bytes(each.to_bytes(self.width, "little") * self.count, "little")
 
-    def cut(self, strip: int) -> tuple[bytes, ...]:
-        """The sets of a strip, each as `number` reads it."""
-        return self._cut.unpack(strip.to_bytes(self._size, "little"))
+    def cut(self, strip: int) -> list[int]:
+        """The sets of a strip."""
+        return list(map(_number, self._cut.unpack(strip.to_bytes(self._size, "little")), repeat("little")))
 
 
-def number(slot: bytes) -> int:
-    """The set in a slot."""
-    return int.from_bytes(slot, "little")
+#: bytes as a set
+_number: Callable[[bytes, Any], int] = int.from_bytes
+
+
+def _pieces(sets: Mapping[int, int], width: int, count: int) -> list[bytes]:
+    """Sets by number as bytes, and nothing elsewhere."""
+    out = [bytes(width)] * count
+    for at, each in sets.items():
+        out[at] = each.to_bytes(width, "little")
+    return out
+
+
+#: groups, each with services
+Named = Iterable[tuple[str, int]]
+
+
+class Naming:
+    """What the groups of a VPC let through, by what their rules name. Directions: egress?"""
+
+    def __init__(self, grid: Grid) -> None:
+        family = grid.family
+        self._lists, self._width = len(grid.sets), Slots(len(grid.engine.services.starts), 1).width
+        self._carrying: dict[str, list[int]] = {}
+        tables: dict[str, GroupTable] = {}
+        for own, (carried, groups) in enumerate(zip(grid.carried, grid.sets, strict=True)):
+            tables.update(zip(carried, groups.tables, strict=True))
+            for group in carried:
+                self._carrying.setdefault(group, []).append(own)
+        #: those that name a block, or a group, with what they let through
+        self.blocks: dict[bool, dict[int, list[tuple[str, int]]]] = {True: {}, False: {}}
+        self._groups: dict[bool, dict[str, list[tuple[str, int]]]] = {True: {}, False: {}}
+        for group, table in tables.items():
+            for egress, way in ((True, table.egress), (False, table.ingress)):
+                for code, services in way.blocks[family].items():
+                    self.blocks[egress].setdefault(code, []).append((group, services))
+                for named, services in way.groups[family].items():
+                    self._groups[egress].setdefault(named, []).append((group, services))
+        #: what each list of groups lets through in a direction because it names a group,
+        self.by_name: Lazy[tuple[bool, str], list[bytes]] = Lazy(
+            lambda key: self._spread(self._groups[key[0]].get(key[1], ()))
+        )
+        #: and what a group lets through because it names one of the list
+        self.of_way: Lazy[Way, list[bytes]] = Lazy(lambda way: self._spread(way.groups[family].items()))
+
+    def forget(self) -> None:
+        """Let go of the pieces."""
+        self.by_name.clear()
+        self.of_way.clear()
+
+    def _spread(self, named: Named) -> list[bytes]:
+        """To each list of groups what is said of any of them."""
+        sets: dict[int, int] = {}
+        for group, services in named:
+            for own in self._carrying.get(group, ()):
+                sets[own] = sets.get(own, 0) | services
+        return _pieces(sets, self._width, self._lists)
 
 
 class Lie(NamedTuple):
@@ -83,106 +142,123 @@ class Lie(NamedTuple):
     walked: list[int]
 
 
+class Facing(NamedTuple):
+    """What lies between the sources and a list of groups, wherever its bearer is."""
+
+    lets: int  # what the list lets in, of what opens no flow only if its answer goes out again
+    named: int  # what sources let out because they name a group of it,
+    answered: int  # and in again; all that opens a flow
+
+
+class Talk(NamedTuple):
+    """The sources that may say anything to a destination, what, and the source ports that answers allow."""
+
+    sources: list[Endpoints]
+    services: list[int]
+    answers: list[int]
+
+
+_SILENCE = Talk([], [], [])
 #: source, destination, services before and after, source ports that answers allow
 Move = tuple[Endpoints, Endpoints, int, int, int]
 
 
-class Pieces:
-    """What the sets of groups of a VPC let through in one direction, as it lies in strips: the pieces that strips are joined of."""
+class Sources:
+    """What the sources of a block let out, or in, by the rules of one grid."""
 
-    def __init__(self, grid: Grid, egress: bool, slots: Slots) -> None:
-        self._grid, self._egress, self._slots = grid, egress, slots
-        self._rows = grid.outward if egress else grid.inward
-        self._every = range(len(grid.sets))
-        #: the sets that name a block
-        self._naming: dict[int, list[int]] = {}
-        for own in self._every:
-            for code in grid.blocks(egress, own):
-                self._naming.setdefault(code, []).append(own)
-        self._wide: Lazy[int, list[bytes]] = Lazy(self._made)
-        self.named: Lazy[int, list[bytes]] = Lazy(self._by_reference)
+    def __init__(self, block: Block, grid: Grid, *, egress: bool) -> None:
+        self._block, self._around, naming = block, grid.around, grid.naming
+        self._blocks = naming.blocks[egress]
+        #: to or from an address atom
+        self.by_block: Lazy[int, int] = Lazy(self._at)
+        #: to or from the bearers of a group
+        self._by_name: Lazy[str, int] = Lazy(lambda group: block.spread(naming.by_name[egress, group]))
 
-    def forget(self) -> None:
-        """Let go of the pieces."""
-        self._wide.clear()
-        self.named.clear()
+    def _at(self, atom: int) -> int:
+        """As the block around it, and to the sources that name it."""
+        carrying, sets = self._block.carrying, dict[int, int]()
+        for group, services in self._blocks.get(atom, ()):
+            for at in carrying.get(group, ()):
+                sets[at] = sets.get(at, 0) | services
+        wider = self.by_block[self._around(atom)] if atom > 1 else 0
+        return wider | self._block.slots.some(sets) if sets else wider
 
-    def _made(self, atom: int) -> list[bytes]:
-        piece, rows = self._slots.piece, self._rows
-        return [piece(rows[own][atom]) for own in self._every]
-
-    def at(self, atom: int) -> list[bytes]:
-        """By blocks, to or from an atom, of each set: as to the block around it, but for the sets that name it."""
-        around = self._grid.around(atom)
-        if not around or len(self._naming.get(atom, ())) > len(self._every) // 4:
-            return self._wide[atom]
-        out = self._wide[around].copy()
-        for own in self._naming.get(atom, ()):
-            out[own] = self._slots.piece(self._rows[own][atom])
+    def by_name(self, groups: Iterable[str]) -> int:
+        """To or from the bearers of a list of groups."""
+        out = 0
+        for group in groups:
+            out |= self._by_name[group]
         return out
 
-    def _by_reference(self, remote: int) -> list[bytes]:
-        piece, naming, egress = self._slots.piece, self._grid.naming_of, self._egress
-        return [piece(naming(egress, own)[remote]) for own in self._every]
+    def forget(self) -> None:
+        """Let go of the strips."""
+        self.by_block.clear()
+        self._by_name.clear()
 
 
 class Block:
-    """Some sources (columns of a grid), and every destination. `was`: the grid before a change of rules, and `moved`, the sets of
-    groups that let out something else since."""
+    """Some sources (columns of a grid), and every destination."""
 
-    def __init__(
-        self, grid: Grid, columns: Sequence[int], was: Grid | None = None, moved: frozenset[int] = frozenset()
-    ) -> None:
+    def __init__(self, grid: Grid, columns: Sequence[int]) -> None:
         self.grid, self.columns = grid, columns
-        services, old = grid.engine.services, was or grid
-        self._slots = Slots(len(services.starts), len(columns))
-        places = [grid.places[n] for n in columns]
-        self._ends = [grid.everyone[n] for n in columns]
-        self._sets = [own for own, _, _ in places]
-        self._at = [(own, atom) for own, atom, _ in places]
-        self._spots = [spot for _, _, spot in places]
-        self._silent = self._slots.same(services.silent)
-        self._loud = self._slots.same(~services.silent & (1 << len(services.starts)) - 1)
-        #: most sets come again and again
-        self._known: Lazy[bytes, int] = Lazy(number)
+        services = grid.engine.services
+        self.slots = Slots(len(services.starts), len(columns))
+        self.ends = [grid.everyone[n] for n in columns]
+        self._spots = [grid.places[n][2] for n in columns]
+        sets = [grid.places[n][0] for n in columns]
+        self._pick: Callable[[Sequence[bytes]], Iterable[bytes]] = (
+            itemgetter(*sets) if len(sets) > 1 else lambda pieces: [pieces[sets[0]]]
+        )
+        #: which sources carry a group, and which are inside a block
+        self.carrying: dict[str, list[int]] = {}
+        self._inside: dict[int, list[int]] = {}
+        for at, end in enumerate(self.ends):
+            for group in end.groups:
+                self.carrying.setdefault(group, []).append(at)
+            code = end.atom
+            while code:
+                self._inside.setdefault(code, []).append(at)
+                code = grid.around(code)
+        self.loud = self.slots.same(~services.silent & (1 << len(services.starts)) - 1)
         self._lies: dict[int, Lie] = {}
-        out, back, before = grid.pieces(True), grid.pieces(False), old.pieces(True)
-        self._in: _Strips = Lazy(lambda own: self._facing(grid, False, own))
-        self._out_block: _Strips = Lazy(lambda atom: self._spread(out.at(atom)))
-        self._out_named: _Strips = Lazy(lambda own: self._spread(out.named[own]))
-        # ... the way back, of what opens no flow
-        self._back_out: _Strips = Lazy(lambda own: self._facing(grid, True, own))
-        self._back_block: _Strips = Lazy(lambda atom: self._spread(back.at(atom)))
-        self._back_named: _Strips = Lazy(lambda own: self._spread(back.named[own]))
-        # ... and before the change
-        self._was_in: _Strips = Lazy(lambda own: self._facing(old, False, own))
-        self._was_block, self._was_named = self._out_block, self._out_named
-        if moved:
-            here = [own in moved for own in self._sets]
-            self._was_block = Lazy(lambda atom: self._mixed(here, before.at(atom), out.at(atom)))
-            self._was_named = Lazy(lambda own: self._mixed(here, before.named[own], out.named[own]))
+        self._ways: Lazy[Way, int] = Lazy(self._way)
+        self.out, self._back = Sources(self, grid, egress=True), Sources(self, grid, egress=False)
 
     def forget(self) -> None:
         """Let go of the strips, at once: they know each other, and would stay until they are collected."""
-        for strips in (self._in, self._out_block, self._out_named, self._back_out, self._back_block, self._back_named,
-                       self._was_in, self._was_block, self._was_named):  # fmt: skip
-            strips.clear()
-        self._known.clear()
+        self._ways.clear()
         self._lies.clear()
+        self.out.forget()
+        self._back.forget()
 
-    def _spread(self, pieces: list[bytes]) -> int:
-        """To each source the piece of its set of groups."""
-        return self._slots.join([pieces[own] for own in self._sets])
+    def _way(self, way: Way) -> int:
+        """What a group of a destination lets through from, or to, each source."""
+        width, pieces = self.slots.width, [bytes(self.slots.width)] * self.slots.count
+        for code, services in way.blocks[self.grid.family].items():  # the wider first, the narrower let through more
+            piece = services.to_bytes(width, "little")
+            if code == 1:
+                pieces = [piece] * self.slots.count
+            else:
+                for at in self._inside.get(code, ()):
+                    pieces[at] = piece
+        return self.slots.join(pieces) | self.spread(self.grid.naming.of_way[way])
 
-    def _mixed(self, here: list[bool], before: list[bytes], after: list[bytes]) -> int:
-        return self._slots.join(
-            [(before if moved else after)[own] for own, moved in zip(self._sets, here, strict=True)]
-        )
+    def spread(self, pieces: Sequence[bytes]) -> int:
+        """To each source the piece of its list of groups."""
+        return self.slots.join(self._pick(pieces))
 
-    def _facing(self, grid: Grid, egress: bool, own: int) -> int:
-        """What the groups of a destination let through from, or to, each source."""
-        block, named = (grid.outward if egress else grid.inward)[own], grid.naming_of(egress, own)
-        return self._slots.of([block[atom] | named[remote] for remote, atom in self._at])
+    def lets(self, tables: Iterable[GroupTable], *, egress: bool) -> int:
+        """What the groups of a destination let through together."""
+        out = 0
+        for table in tables:
+            out |= self._ways[table.egress if egress else table.ingress]
+        return out
+
+    def _facing(self, own: int) -> Facing:
+        grid, loud = self.grid, self.loud
+        tables, groups = grid.sets[own].tables, grid.carried[own]
+        lets = self.lets(tables, egress=False) & (loud | self.lets(tables, egress=True))
+        return Facing(lets, self.out.by_name(groups), loud | self._back.by_name(groups))
 
     def lie(self, spot: int) -> Lie:
         """What lies between the sources and a spot."""
@@ -194,41 +270,78 @@ class Block:
             walked = [at for at, p in enumerate(passages) if p is None or self.columns[at] in unsure]
             for at in walked:
                 passages[at] = None
-            there = self._slots.of([0 if p is None else p[0] for p in passages])
+            there = self.slots.of([0 if p is None else p[0] for p in passages])
             found = self._lies[way.number] = Lie(there, [0 if p is None else p[1] for p in passages], walked)
         return found
 
-    # ------------------------------------------------------------------ a row
-    def row(self, number: int) -> list[Cell]:
-        """Every pair with a destination that may talk, but for those to be walked."""
-        grid = self.grid
-        own, atom, spot = grid.places[number]
-        lie, there = self.lie(spot), grid.everyone[number]
-        wanted = self._in[own] & (self._out_block[atom] | self._out_named[own]) & lie.there
-        if wanted & self._silent:
-            wanted &= self._loud | self._back_out[own] & (self._back_block[atom] | self._back_named[own])
-        if not wanted:
-            return []
-        known, slots = self._known, self._slots.cut(wanted)
-        return [
-            cell_of((source, there, services, answers, None, None))
-            for source, slot, answers in zip(self._ends, slots, lie.answers, strict=True)
-            if (services := known[slot])
-        ]
+    # ------------------------------------------------------------------ rows
+    def together(self, numbers: Iterable[int]) -> Iterator[tuple[int, Iterator[int]]]:
+        """Destinations by their list of groups: what faces one list is made once, and not kept."""
+        places = self.grid.places
 
-    def moves(self, number: int, *, inward: bool) -> list[Move]:
-        """Every pair with a destination that `was` judges otherwise, but for what opens no flow. `inward`: the destination's
-        own rules may be others, too."""
-        own, atom, spot = self.grid.places[number]
-        lie, there = self.lie(spot), self.grid.everyone[number]
-        passed = lie.there & self._loud
-        after = self._in[own] & (self._out_block[atom] | self._out_named[own]) & passed
-        before = (self._was_in if inward else self._in)[own] & (self._was_block[atom] | self._was_named[own]) & passed
-        if before == after:
-            return []
-        known, cut = self._known, self._slots.cut
+        def own(number: int) -> int:
+            return places[number][0]
+
+        return groupby(sorted(numbers, key=own), key=own)
+
+    def rows(self, numbers: Iterable[int]) -> Iterator[tuple[int, list[Cell]]]:
+        """Of each destination every pair that may talk, but for those to be walked."""
+        places, everyone, nothing = self.grid.places, self.grid.everyone, repeat(None)
+        for own, together in self.together(numbers):
+            facing = self._facing(own)
+            last: dict[int, tuple[int, Talk]] = {}
+            for number in together:
+                _, atom, spot = places[number]
+                lie, there = self.lie(spot), repeat(everyone[number])
+                wanted = facing.lets & (self.out.by_block[atom] | facing.named) & lie.there
+                wanted &= self._back.by_block[atom] | facing.answered
+                known, talk = last.get(id(lie), (0, _SILENCE))
+                if known != wanted:  # most addresses of a subnet are the same to all sources
+                    talk = self._talking(wanted, lie)
+                    last[id(lie)] = wanted, talk
+                parts = zip(talk.sources, there, talk.services, talk.answers, nothing, nothing, strict=False)
+                yield number, list(map(cell_of, parts))
+
+    def _talking(self, wanted: int, lie: Lie) -> Talk:
+        services = self.slots.cut(wanted)
+        if all(services):
+            return Talk(self.ends, services, lie.answers)
+        return Talk(
+            list(compress(self.ends, services)), list(filter(None, services)), list(compress(lie.answers, services))
+        )
+
+
+class Change:
+    """A block under the rules of its grid, and of one of the same classes and network ACLs from before they were changed."""
+
+    def __init__(self, block: Block, was: Grid, *, inward: bool, outward: bool) -> None:
+        """`inward`, `outward`: destinations may let in, and sources out, something else since."""
+        self._block, self._now, self._was = block, block.grid, was if inward else block.grid
+        self._before = Sources(block, was, egress=True) if outward else block.out
+
+    def forget(self) -> None:
+        """Let go of the strips."""
+        self._before.forget()
+
+    def moves(self, numbers: Iterable[int]) -> Iterator[tuple[int, list[Move]]]:
+        """Of each destination every pair that is judged otherwise now, but for what opens no flow."""
+        block, now, before = self._block, self._block.out, self._before
+        for own, together in block.together(numbers):
+            groups = self._now.carried[own]
+            new_in, old_in = (block.lets(grid.sets[own].tables, egress=False) for grid in (self._now, self._was))
+            new_named, old_named = now.by_name(groups), before.by_name(groups)
+            for number in together:
+                _, atom, spot = self._now.places[number]
+                lie = block.lie(spot)
+                passed = lie.there & block.loud
+                after = new_in & (now.by_block[atom] | new_named) & passed
+                was = old_in & (before.by_block[atom] | old_named) & passed
+                yield number, [] if was == after else self._pairs(number, was, after, lie)
+
+    def _pairs(self, number: int, was: int, after: int, lie: Lie) -> list[Move]:
+        there, cut = self._now.everyone[number], self._block.slots.cut
         return [
-            (source, there, known[old], known[new], answers)
-            for source, old, new, answers in zip(self._ends, cut(before), cut(after), lie.answers, strict=True)
+            (source, there, old, new, answers)
+            for source, old, new, answers in zip(self._block.ends, cut(was), cut(after), lie.answers, strict=True)
             if old != new
         ]
