@@ -119,6 +119,11 @@ def test_what_is_not_wholly_known_is_not_served(tmp_path: Path, host: Host) -> N
 
 
 def test_import_starts_new_installations_only(recording: Path, tmp_path: Path, host: Host) -> None:
-    host.up("--data", str(tmp_path / "data"), "--import", str(recording)).stop(2)
+    """Recordings and their snapshot alike."""
+    file = tmp_path / "snapshot.json"
+    assert main(["import", str(recording), "-o", str(file)]) == 0
+    server = host.up("--data", str(tmp_path / "data"), "--import", str(file))
+    assert host.run("snapshot").stdout == file.read_text()
+    server.stop(2)
     with pytest.raises(RuntimeError, match="new installation"):
         host.up("--data", str(tmp_path / "data"), "--import", str(recording))

@@ -17,7 +17,7 @@ from ringfence.insight.reach.report import Reporter
 from ringfence.insight.reach.trace import trace_request
 from ringfence.notes import running
 from tests.e2e.lab import CLIENT, CLIENT_V6, HOME, Lab, Row
-from tests.insight.imports.rich import NAT, Rich, rich
+from tests.insight.imports.rich import NAT, PUBLIC, UNREAD, Rich, rich
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 S3 = "198.18.0.65"
@@ -70,6 +70,11 @@ ROWS = (
     Row("RT-12", "app", CLIENT, NAT, 443),
     Row("another Region, equal addresses", "twin", "10.0.0.5", "ok", 443),
     Row("another Region, equal addresses", "twin", "10.0.0.5", "sg-ingress", 80),
+    Row("PL-08, a list that is not known", "twin", "10.0.0.5", UNREAD, 9443),
+    Row("AWS's own addresses", CLIENT, PUBLIC, "ok", 443),
+    Row("AWS's own addresses", CLIENT, PUBLIC, "sg-ingress", 80),
+    Row("AWS's own addresses", CLIENT_V6, "twin", "ok", 443, ipv6=True),
+    Row("AWS's own addresses", "twin", CLIENT_V6, "ok", 80, ipv6=True),
     Row("a plan", CLIENT, "aws_instance.x", "ok", 443),
     Row("a plan", "aws_instance.x", "aws_instance.y", "sg-ingress", 22),
     Row("a plan", "aws_instance.y", CLIENT, "ok", 80),
@@ -79,7 +84,7 @@ ROWS = (
 
 
 def test_packets_obey_the_files(lab: Lab, network: Network) -> None:
-    """What is not known in the files drops: here the route by a NAT gateway."""
+    """What is not known in the files drops: here the route by a NAT gateway, and a rule with a list whose entries are missing."""
     (note,) = running(Path(lab.env["RINGFENCE_HOME"]))
 
     def row(row: Row) -> str:

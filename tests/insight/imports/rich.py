@@ -21,6 +21,8 @@ from tests.insight.imports.recording import Documents, recorded
 from tests.insight.imports.test_terraform import base, state
 
 S3_LIST, NAT = "pl-63a5400a", "nat-0123456789abcdef0"  # AWS's own id of the list in us-east-1
+PUBLIC, IPV6 = "54.170.1.2", "2a05:d018:1234:ab"  # AWS's in eu-west-1
+UNREAD = "pl-0123456789abcdef0"
 ANY, ANY6 = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, {"Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
 
 
@@ -56,12 +58,15 @@ def rich() -> Rich:
     with api.acting():
         _far(far, pcx, groups["app"])
     with api.acting(region=FAR):
-        _twin(_Builder(api, found, api.image(), api.vpc("10.0.0.0/16")))
+        prefix, public = _twin(
+            _Builder(api, found, api.image(), api.vpc("10.0.0.0/16", AmazonProvidedIpv6CidrBlock=True))
+        )
     api.settle()
     for account, region in ((ACCOUNT, REGION), (OTHER, REGION), (OTHER, FAR)):
         with api.acting(account, region):
             found.documents |= {f"{account}/{region}/{name}": each for name, each in recorded(api.call).items()}
     _by_hand(found, f"{ACCOUNT}/{REGION}", near.tables["private"])
+    _as_on_aws(found, f"{OTHER}/{FAR}", {prefix: IPV6, public: PUBLIC})
     found.documents[f"{ACCOUNT}/eu-west-1/plan"] = base().document
     found.documents["state"] = state()
     return found
@@ -179,12 +184,21 @@ def _far(b: _Builder, pcx: str, app: str) -> None:
     )
 
 
-def _twin(b: _Builder) -> None:
-    """Another Region's VPC with the addresses of the first, and its own rules."""
-    subnet = b.api.subnet(b.vpc, "10.0.0.0/24")
-    group = b.group("twin", {**tcp(443), **ANY})
-    for name, address in (("twin", "10.0.0.4"), ("sister", "10.0.0.5")):
-        b.instance(name, subnet, group, PrivateIpAddress=address)
+def _twin(b: _Builder) -> tuple[str, str]:
+    """Another Region's VPC with the addresses of the first, and its own rules. Its IPv6 prefix, and what the first has in public."""
+    block = b.call("DescribeVpcs", VpcIds=[b.vpc])["Vpcs"][0]["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"]
+    prefix = block.removesuffix("00::/56")
+    subnet = b.api.subnet(b.vpc, "10.0.0.0/24", Ipv6CidrBlock=f"{prefix}00::/64")
+    gateway = b.api.gateway(b.vpc)
+    ways = ({"DestinationCidrBlock": "0.0.0.0/0"}, {"DestinationIpv6CidrBlock": "::/0"})
+    b.table("twin", subnet, *({**way, "GatewayId": gateway} for way in ways))
+    group = b.group("twin", {**tcp(443), **ANY, **ANY6})
+    first = b.instance(
+        "twin", subnet, group, PrivateIpAddress="10.0.0.4", AssociatePublicIpAddress=True, Ipv6AddressCount=1
+    )
+    b.instance("sister", subnet, group, PrivateIpAddress="10.0.0.5")
+    held = b.call("DescribeInstances", InstanceIds=[first])["Reservations"][0]["Instances"][0]
+    return prefix, held["PublicIpAddress"]
 
 
 def _by_hand(found: Rich, place: str, table_id: str) -> None:
@@ -208,3 +222,21 @@ def _by_hand(found: Rich, place: str, table_id: str) -> None:
                     }
                 )
     found.documents |= documents
+
+
+def _as_on_aws(found: Rich, place: str, instead: dict[str, str]) -> None:
+    """Addresses as AWS gives them, and a rule with a list whose entries were not recorded."""
+    for name in [name for name in found.documents if name.startswith(place)]:
+        text = json.dumps(found.documents[name])
+        for old, new in instead.items():
+            text = text.replace(old, new)
+        found.documents[name] = json.loads(text)
+        for group in found.documents[name].get("SecurityGroups", ()):
+            if group["GroupName"] == "twin":
+                peers = {
+                    "IpRanges": [],
+                    "Ipv6Ranges": [],
+                    "UserIdGroupPairs": [],
+                    "PrefixListIds": [{"PrefixListId": UNREAD}],
+                }
+                group["IpPermissions"].append({"IpProtocol": "tcp", "FromPort": 9443, "ToPort": 9443, **peers})

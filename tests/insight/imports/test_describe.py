@@ -241,6 +241,19 @@ def test_a_list_in_a_rule_leaves_other_packets_known() -> None:
     assert ask(network, INSTANCE, NEIGHBOUR, 443)["dropped_at"] == "sg-egress", "refused before the list is asked"
 
 
+def test_a_list_in_a_rule_leaves_other_services_known() -> None:
+    """Those that another rule allows, and those that no rule is about."""
+    documents = site()
+    own = documents["groups"]["SecurityGroups"][0]["IpPermissions"]
+    own.append({"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "PrefixListIds": [{"PrefixListId": "pl-2"}]})
+    network = imported(documents)
+    assert ask(network, INSTANCE, NEIGHBOUR, 80)["outcome"] == "ok"
+    assert ask(network, INSTANCE, NEIGHBOUR, 81)["dropped_at"] == "sg-ingress"
+    assert ask(network, INSTANCE, NEIGHBOUR, 443)["unknown"]["component"] == "pl-2"
+    assert ask(network, "internet:203.0.113.9", ENI, 80)["outcome"] == "ok"
+    assert ask(network, "internet:203.0.113.9", ENI, 443)["unknown"]["component"] == "pl-2"
+
+
 def test_a_list_with_its_entries_is_read() -> None:
     """describe-prefix-lists has AWS's own lists with their blocks."""
     documents = site()
