@@ -124,10 +124,16 @@ class Services:
             return None
         below = [(n, (1 << n) - 1) for n in split]
 
+        known: dict[int, int] = {}  # rules have few different services
+
         def move(mask: int) -> int:
-            for n, low in below:  # atom n-1 becomes atoms n-1 and n
-                mask = mask & low | mask >> n - 1 << n
-            return mask
+            found = known.get(mask)
+            if found is None:
+                found = mask
+                for n, low in below:  # atom n-1 becomes atoms n-1 and n
+                    found = found & low | found >> n - 1 << n
+                known[mask] = found
+            return found
 
         return move
 

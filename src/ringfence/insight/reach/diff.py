@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from ringfence.insight.reach.engine import Engine, Unknown, number_to_address, r
 from ringfence.insight.reach.matrix import Grid
 from ringfence.insight.reach.peers import cell_between, joined
 from ringfence.insight.reach.space import Space
+from ringfence.insight.reach.strips import Lazy
 from ringfence.policy.ir import Acl, Group, RouteTable, key_of
 from ringfence.policy.packet import Packet
 
@@ -39,6 +41,10 @@ class Shift(NamedTuple):
         space = self.opened if opened else self.closed
         packet = space.witness(number_to_address(family, src), number_to_address(family, dst))
         return None if packet is None else (eni, packet)
+
+
+#: a Shift, without the way through its constructor: there are thousands
+shift_of = partial(tuple.__new__, Shift)
 
 
 @dataclass(slots=True)
@@ -199,19 +205,21 @@ def _rules_alone(was: Grid, grid: Grid, changed: _Changed) -> Iterator[Shift]:
     def touched(ids: set[str]) -> list[int]:
         return [n for n, each in enumerate(grid.everyone) if not ids.isdisjoint(each.groups)]
 
-    services, memo = grid.engine.services, dict[tuple[int, int, int], tuple[Space, Space]]()
+    services = grid.engine.services
 
     def space(wanted: int, sources: int) -> Space:
         return Space.of(services, [(wanted & services.ported, sources)], wanted & ~services.ported)
 
+    def both(key: tuple[int, int, int]) -> tuple[Space, Space] | None:
+        opened, closed = (space(wanted, key[2]) for wanted in key[:2])
+        return (opened, closed) if opened or closed else None
+
+    found: Lazy[tuple[int, int, int], tuple[Space, Space] | None] = Lazy(both)
     rows, columns = touched(changed.ingress), touched(changed.egress)
-    for source, destination, old, new, answered in grid.changed(was, rows, columns):
-        found = memo.get((old, new, answered))
-        if found is None:
-            found = memo[old, new, answered] = space(new & ~old, answered), space(old & ~new, answered)
-        opened, closed = found
-        if opened or closed:
-            yield Shift(source, destination, opened, closed)
+    for number, moves in grid.changed(was, rows, columns):
+        there, told = grid.everyone[number], [found[key] for key in zip(*moves[1:], strict=True)]
+        row = [shift_of((source, there, *pair, None)) for source, pair in zip(moves.sources, told, strict=True) if pair]
+        yield from grid.talking(number, row)
 
 
 def _cells(engine: Engine, everyone: list[Endpoints | None], touched: list[int]) -> dict[tuple[int, int], Cell]:

@@ -8,14 +8,15 @@ is walked, pair by pair. An interface's conversations with itself are not in the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ringfence.insight.reach.classes import Cell, Endpoints, classes
 from ringfence.insight.reach.engine import Engine, number_to_address
 from ringfence.insight.reach.groups import GroupSet
 from ringfence.insight.reach.places import UNROUTED_CODES, WIDTH, Net, inside
-from ringfence.insight.reach.strips import BLOCK, Block, Change, Lazy, Move, Naming
+from ringfence.insight.reach.strips import BLOCK, Block, Change, Lazy, Moves, Naming
 from ringfence.policy.ir import Via
 
 #: what ACLs let through there, and the source ports that they let back; None where the way is not the router's alone
@@ -30,13 +31,11 @@ class Way(NamedTuple):
     values: list[Passage]  # and of each kind
 
 
-#: subnet, and what the destination's ACL lets out and in; None where the way back is not the router's alone
-_Start = tuple[str, int, int] | None
-P = TypeVar("P", Cell, Move)
-#: what a subnet's ACL lets out to a spot, and back in; None where the route there is not local
-_Lane = tuple[int, int] | None
-#: in one subnet no ACL is asked
-_UNASKED: _Lane = (0, 0)
+P = TypeVar("P", bound=tuple[Any, ...])
+#: what a subnet's ACL lets out to a spot, and back in
+_Lane = tuple[int, int]
+#: lanes by number: where the route is not local, and in one subnet, where no ACL is asked
+_ELSEWHERE, _UNASKED = 0, 1
 
 
 class Grid:
@@ -59,21 +58,24 @@ class Grid:
         #: set of groups, atom and spot of each class
         self.places = [(sets[c.groups], c.atom, spots[c.atom, c.net.subnet_id]) for c in everyone]
         self._passages: dict[int, Way] = {}
-        self._ways: dict[tuple[str, tuple[_Lane, ...]], Way] = {}
-        self._starts: dict[str, tuple[list[int], list[_Start]]] = {}
+        self._ways: dict[tuple[str, tuple[int, ...]], Way] = {}
+        self._starts: dict[str, tuple[list[int], list[tuple[str, int]]]] = {}
+        full = engine.services.full
+        self._lanes: list[_Lane] = [(0, 0), (full, full)]
+        self._known_lanes: Lazy[_Lane, int] = Lazy(self._new_lane)
         seen = [eni for c in everyone for eni, _ in c.members]
         self._several = len(seen) > len(set(seen))  # some interface has several addresses
         self._walk_all = engine.has_unknown(self.vpc_id)
         self.unsure = frozenset(n for n, c in enumerate(everyone) if not self._certain(c))
         self._local_rows: dict[str, Lazy[int, bool]] = {}
-        self._routed: Lazy[tuple[str, str], list[_Lane]] = Lazy(self._by_router)
+        self._routed: Lazy[tuple[str, str], list[int]] = Lazy(self._by_router)
         self._naming: Naming | None = None
 
     def forget(self) -> None:
         """Let go of the tables, at once: they know each other, and would stay until they are collected."""
         if self._naming is not None:
             self._naming.forget()
-        for tables in (self._routed, self._passages, self._ways, self._starts, self._local_rows):
+        for tables in (self._routed, self._known_lanes, self._passages, self._ways, self._starts, self._local_rows):
             tables.clear()
 
     def _certain(self, of: Endpoints) -> bool:
@@ -117,6 +119,22 @@ class Grid:
         return found
 
     # ------------------------------------------------------------------ between two spots
+    def _new_lane(self, lane: _Lane) -> int:
+        self._lanes.append(lane)
+        return len(self._lanes) - 1
+
+    @cached_property
+    def _around_spot(self) -> list[set[str]]:
+        """The subnets that each spot is in."""
+        nets: dict[int, set[str]] = {}
+        for net in self.nets:
+            for code in net.blocks[self.family]:
+                nets.setdefault(code, set()).add(net.subnet_id)
+        found: Lazy[int, set[str]] = Lazy(
+            lambda atom: nets.get(atom, set()) | (found[self.around(atom)] if atom > 1 else set())
+        )
+        return [found[atom] for atom, _, _ in self.spots]
+
     def passage(self, to: int) -> Way:
         """What lies between every spot and this one."""
         found = self._passages.get(to)
@@ -131,46 +149,41 @@ class Grid:
         key = home.subnet_id, tuple(lanes.values())
         found = self._ways.get(key)
         if found is None:
-            values = [self._between(lanes, start, home) for start in starts]
+            values = [self._between(lanes[subnet_id], lane) for subnet_id, lane in starts]
             found = self._ways[key] = Way(len(self._ways), kinds, values)
         return found
 
-    def _started(self, home: Net) -> tuple[list[int], list[_Start]]:
-        """The kinds of spots that packets to a subnet start from: where its ACL and its routes treat them alike."""
+    def _started(self, home: Net) -> tuple[list[int], list[tuple[str, int]]]:
+        """The kinds of spots that packets to a subnet start from, by subnet and lane back: its ACL and routes treat them alike."""
         found = self._starts.get(home.subnet_id)
         if found is None:
-            known: dict[_Start, int] = {}
-            kinds = []
-            for spot, (_, net, _) in enumerate(self.spots):
-                lane = self._lane(home, spot)
-                start = None if lane is None else (net.subnet_id, *lane)
-                kinds.append(known.setdefault(start, len(known)))
+            known: dict[tuple[str, int], int] = {}
+            kinds = [
+                known.setdefault((net.subnet_id, self._lane(home, spot)), len(known))
+                for spot, (_, net, _) in enumerate(self.spots)
+            ]
             found = self._starts[home.subnet_id] = kinds, list(known)
         return found
 
-    def _between(self, lanes: dict[str, _Lane], start: _Start, home: Net) -> Passage:
-        lane = None if start is None else lanes[start[0]]
-        if start is None or lane is None:
+    def _between(self, there: int, back: int) -> Passage:
+        """Between two subnets with these lanes, one to the other."""
+        (out, answers_in), (answers_out, into) = self._lanes[there], self._lanes[back]
+        if _ELSEWHERE in (there, back):
             return None
-        full = self.engine.services.full
-        return (
-            self._let(full, full) if start[0] == home.subnet_id else self._let(lane[0] & start[2], lane[1] & start[1])
-        )
+        return self._let(out & into, answers_in & answers_out)
 
-    def _lane(self, net: Net, to: int) -> _Lane:
-        """What a subnet's ACL lets out to a spot, and lets back in; None where the route is not local."""
-        _, home, address = self.spots[to]
+    def _lane(self, net: Net, to: int) -> int:
+        """What a subnet's ACL lets out to a spot, and lets back in, as a number of `_lanes`."""
+        _, home, _ = self.spots[to]
         if net is home:
             return _UNASKED
-        if inside(net.blocks[self.family], WIDTH[self.family], address):
-            return None
-        return self._routed[net.acl_id, net.table_id][to]
+        return _ELSEWHERE if net.subnet_id in self._around_spot[to] else self._routed[net.acl_id, net.table_id][to]
 
-    def _by_router(self, kind: tuple[str, str]) -> list[_Lane]:
-        """To every spot, from any subnet of this ACL and this table that it is not in."""
+    def _by_router(self, kind: tuple[str, str]) -> list[int]:
+        """The lanes to every spot, from any subnet of this ACL and this table that it is not in."""
         acl_id, table_id = kind
         out, back, local = self._gate(acl_id, True), self._gate(acl_id, False), self._locals(table_id)
-        return [(out[atom], back[atom]) if local[atom] else None for atom, _, _ in self.spots]
+        return [self._known_lanes[out[atom], back[atom]] if local[atom] else _ELSEWHERE for atom, _, _ in self.spots]
 
     def _let(self, there: int, back: int) -> Passage:
         """What ACLs let through, if what they let through of answers is asked for as well."""
@@ -195,13 +208,13 @@ class Grid:
         for at in range(0, len(columns), BLOCK) if known else ():
             block = Block(self, columns[at : at + BLOCK])
             for number, row in block.rows(known):
-                yield self._talking(number, row)
+                yield self.talking(number, row)
                 for source in block.lie(self.places[number][2]).walked:
                     yield self.walked(block.columns[source], number)
             block.forget()
 
-    def _talking(self, number: int, row: list[P]) -> list[P]:
-        """Those of a row where there are two different interfaces, one of each class."""
+    def talking(self, number: int, row: list[P]) -> list[P]:
+        """Those of a row (a source is first) where there are two different interfaces, one of each class."""
         there = self.everyone[number]
         if self._several:
             return [pair for pair in row if pair[0].two(there) is not None]
@@ -234,21 +247,20 @@ class Grid:
             )
         )
 
-    def changed(self, was: Grid, rows: list[int], columns: list[int]) -> Iterator[Move]:
+    def changed(self, was: Grid, rows: list[int], columns: list[int]) -> Iterator[tuple[int, Moves]]:
         """What differs from a grid of the same classes and the same network ACLs, for these destinations (rows) and these
-        sources (columns), but for services that open no flow. Only of grids that are `plain`."""
+        sources (columns), but for services that open no flow: by destination. Only of grids that are `plain`."""
         every, aside = range(len(self.everyone)), set(rows)
         yield from self._changed(was, rows, every, inward=True, outward=bool(columns))
         yield from self._changed(was, [n for n in every if n not in aside], columns, inward=False, outward=True)
 
     def _changed(
         self, was: Grid, rows: Sequence[int], columns: Sequence[int], *, inward: bool, outward: bool
-    ) -> Iterator[Move]:
+    ) -> Iterator[tuple[int, Moves]]:
         for at in range(0, len(columns), BLOCK) if rows else ():
             block = Block(self, columns[at : at + BLOCK])
             change = Change(block, was, inward=inward, outward=outward)
-            for number, row in change.moves(rows):
-                yield from self._talking(number, row)
+            yield from change.moves(rows)
             change.forget()
             block.forget()
 

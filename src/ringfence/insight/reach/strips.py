@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress, groupby, repeat
-from operator import itemgetter
+from operator import itemgetter, or_
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -97,31 +97,42 @@ class Naming:
 
     def __init__(self, grid: Grid) -> None:
         family = grid.family
-        self._lists, self._width = len(grid.sets), Slots(len(grid.engine.services.starts), 1).width
+        self._family, self._lists = family, len(grid.sets)
+        self._width = Slots(len(grid.engine.services.starts), 1).width
         self._carrying: dict[str, list[int]] = {}
-        tables: dict[str, GroupTable] = {}
+        self._tables: dict[str, GroupTable] = {}
         for own, (carried, groups) in enumerate(zip(grid.carried, grid.sets, strict=True)):
-            tables.update(zip(carried, groups.tables, strict=True))
+            self._tables.update(zip(carried, groups.tables, strict=True))
             for group in carried:
                 self._carrying.setdefault(group, []).append(own)
-        #: those that name a block, or a group, with what they let through
-        self.blocks: dict[bool, dict[int, list[tuple[str, int]]]] = {True: {}, False: {}}
-        self._groups: dict[bool, dict[str, list[tuple[str, int]]]] = {True: {}, False: {}}
-        for group, table in tables.items():
-            for egress, way in ((True, table.egress), (False, table.ingress)):
-                for code, services in way.blocks[family].items():
-                    self.blocks[egress].setdefault(code, []).append((group, services))
-                for named, services in way.groups[family].items():
-                    self._groups[egress].setdefault(named, []).append((group, services))
+        #: by block the groups that name it, and what they let through
+        self.blocks: Lazy[bool, dict[int, list[tuple[str, int]]]] = Lazy(self._by_block)
         #: what each list of groups lets through in a direction because it names a group,
-        self.by_name: Lazy[tuple[bool, str], list[bytes]] = Lazy(
-            lambda key: self._spread(self._groups[key[0]].get(key[1], ()))
-        )
+        self.by_name: Lazy[tuple[bool, str], list[bytes]] = Lazy(lambda key: self._spread(self._naming(*key)))
         #: and what a group lets through because it names one of the list
         self.of_way: Lazy[Way, list[bytes]] = Lazy(lambda way: self._spread(way.groups[family].items()))
 
+    def _ways(self, egress: bool) -> Iterator[tuple[str, Way]]:
+        for group, table in self._tables.items():
+            yield group, table.egress if egress else table.ingress
+
+    def _by_block(self, egress: bool) -> dict[int, list[tuple[str, int]]]:
+        out: dict[int, list[tuple[str, int]]] = {}
+        for group, way in self._ways(egress):
+            for code, services in way.blocks[self._family].items():
+                out.setdefault(code, []).append((group, services))
+        return out
+
+    def _naming(self, egress: bool, named: str) -> Named:
+        """The groups that name a group, and what they let through."""
+        for group, way in self._ways(egress):
+            services = way.groups[self._family].get(named)
+            if services:
+                yield group, services
+
     def forget(self) -> None:
         """Let go of the pieces."""
+        self.blocks.clear()
         self.by_name.clear()
         self.of_way.clear()
 
@@ -159,8 +170,18 @@ class Talk(NamedTuple):
 
 
 _SILENCE = Talk([], [], [])
-#: source, destination, services before and after, source ports that answers allow
-Move = tuple[Endpoints, Endpoints, int, int, int]
+
+
+class Moves(NamedTuple):
+    """The sources whose talk with a destination is judged otherwise now: services opened and closed, source ports that answers allow."""
+
+    sources: list[Endpoints]
+    opened: list[int]
+    closed: list[int]
+    answers: list[int]
+
+
+_STILL = Moves([], [], [], [])
 
 
 class Sources:
@@ -323,25 +344,34 @@ class Change:
         """Let go of the strips."""
         self._before.forget()
 
-    def moves(self, numbers: Iterable[int]) -> Iterator[tuple[int, list[Move]]]:
+    def moves(self, numbers: Iterable[int]) -> Iterator[tuple[int, Moves]]:
         """Of each destination every pair that is judged otherwise now, but for what opens no flow."""
         block, now, before = self._block, self._block.out, self._before
         for own, together in block.together(numbers):
             groups = self._now.carried[own]
             new_in, old_in = (block.lets(grid.sets[own].tables, egress=False) for grid in (self._now, self._was))
             new_named, old_named = now.by_name(groups), before.by_name(groups)
+            last: dict[int, tuple[tuple[int, int], Moves]] = {}
             for number in together:
                 _, atom, spot = self._now.places[number]
                 lie = block.lie(spot)
                 passed = lie.there & block.loud
                 after = new_in & (now.by_block[atom] | new_named) & passed
                 was = old_in & (before.by_block[atom] | old_named) & passed
-                yield number, [] if was == after else self._pairs(number, was, after, lie)
+                moved = after ^ was
+                if moved:
+                    key = moved & after, moved & was
+                    known, moves = last.get(id(lie), (None, _STILL))
+                    if known != key:
+                        moves = self._pairs(*key, lie)
+                        last[id(lie)] = key, moves
+                    yield number, moves
 
-    def _pairs(self, number: int, was: int, after: int, lie: Lie) -> list[Move]:
-        there, cut = self._now.everyone[number], self._block.slots.cut
-        return [
-            (source, there, old, new, answers)
-            for source, old, new, answers in zip(self._block.ends, cut(was), cut(after), lie.answers, strict=True)
-            if old != new
-        ]
+    def _pairs(self, opened: int, closed: int, lie: Lie) -> Moves:
+        block, count = self._block, self._block.slots.count
+        more, less = (block.slots.cut(each) if each else [0] * count for each in (opened, closed))
+        moved = list(map(or_, more, less))
+        return Moves(
+            list(compress(block.ends, moved)), list(compress(more, moved)),
+            list(compress(less, moved)), list(compress(lie.answers, moved)),
+        )  # fmt: skip
