@@ -468,3 +468,60 @@ def test_public_addresses_that_aws_will_choose_differ() -> None:
     addresses = [row.public_ip for row in plan.read().world.all(ELASTIC_IP)]
     assert len(set(addresses)) == 300
     assert not {*SERVED_AT} & {*addresses}
+
+
+_LOCAL = {"references": ["local.these"]}
+
+
+@pytest.mark.parametrize(
+    ("address", "attributes"),
+    [
+        ("aws_instance.z", {"subnet_id": ref("aws_subnet.a"), "vpc_security_group_ids": _LOCAL}),
+        ("aws_instance.z", {"subnet_id": ref("aws_subnet.a"), "vpc_security_group_ids": {
+            "references": ["aws_security_group.web.id", "aws_security_group.web", "local.more"]}}),
+        ("aws_network_interface.z", {"subnet_id": ref("aws_subnet.a"), "security_groups": _LOCAL}),
+        ("aws_network_acl.z", {"vpc_id": ref("aws_vpc.main"), "subnet_ids": _LOCAL}),
+        ("aws_eip.z", {"instance": _LOCAL}),
+        ("aws_eip_association.z", {"allocation_id": _LOCAL, "instance_id": ref("aws_instance.x")}),
+        ("aws_internet_gateway.z", {"vpc_id": _LOCAL}),
+    ],
+)  # fmt: skip
+def test_what_a_reference_may_add_is_not_known(address: str, attributes: Values) -> None:
+    """Never the default group or network ACL, or no address, in place of what a local value names."""
+    network = base().add(address, **attributes).read()
+    assert [p.element for p in network.notes.problems] == [address]
+    assert ask(network, "aws_instance.x", "aws_instance.y", 443) == address
+
+
+def test_a_rule_that_names_more_groups_than_are_told_is_not_known() -> None:
+    plan = base()
+    rule = {"from_port": 22, "to_port": 22, "protocol": "tcp"}
+    names = {"references": ["aws_security_group.web.id", "aws_security_group.web", "local.more"]}
+    plan.block("aws_security_group.web", "ingress", rule, security_groups=names)
+    held = next(c for c in plan.changes if c["address"] == "aws_security_group.web")["change"]
+    held["after_unknown"]["ingress"] = [{}, {"security_groups": True}]
+    assert "aws_security_group.web" in {p.element for p in plan.read().notes.problems}
+
+
+def test_a_plan_without_its_configuration_does_not_tell_groups() -> None:
+    """They are known after apply: those that AWS gives by itself, or others."""
+    plan = base()
+    document = plan.document
+    for resource in document["planned_values"]["root_module"]["resources"]:
+        resource["values"]["id"] = f"{resource['name']}-{resource['type']}"
+        if resource["type"] == "aws_instance":
+            resource["values"]["subnet_id"] = "a-aws_subnet"
+    assert "aws_instance.x" not in {p.element for p in imported({"p": document}).notes.problems}
+    del document["configuration"]
+    assert "aws_instance.x" in {p.element for p in imported({"p": document}).notes.problems}
+
+
+def test_a_variable_that_nobody_sets_is_nothing() -> None:
+    """A module's own default: then AWS's default group it is."""
+    plan = base()
+    plan.add("aws_instance.z", module="module.m", subnet_id={"references": ["var.subnet"]},
+             vpc_security_group_ids={"references": ["var.groups"]})  # fmt: skip
+    plan.config["module_calls"]["m"]["expressions"]["subnet"] = ref("aws_subnet.a")
+    network = plan.read()
+    assert network.notes.whole, network.notes.view()
+    assert ask(network, "aws_instance.x", "module.m.aws_instance.z", 443) == "sg-ingress"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from ipaddress import IPv6Network
 from typing import Any
 
 from ringfence.insight.imports import endpoints
@@ -165,6 +166,7 @@ def subnets(draft: Draft, acl_of: dict[str, tuple[str, str]]) -> None:
         for block in (cidr, *(a.block for a in ipv6)):
             if not any(contains(a.block, block) for a in (*vpc.ipv4, *vpc.ipv6)):
                 draft.problem(vpc_id, id, f"its block {block} lies outside its VPC")
+                _hold(draft, vpc_id, block)
         acl_id, association = acl_of.get(id, ("", ""))
         if not acl_id:
             draft.problem(vpc_id, id, "its network ACL is not in the import (describe-network-acls)")
@@ -186,6 +188,14 @@ def subnets(draft: Draft, acl_of: dict[str, tuple[str, str]]) -> None:
 
     draft.each("Subnets", "SubnetId", make)
     _overlaps(draft)
+
+
+def _hold(draft: Draft, vpc_id: str, block: Network) -> None:
+    """What is for an IPv6 block that the VPC does not tell of is unknown with the VPC, and not for somebody on the internet."""
+    vpc: Vpc = draft.find(Vpc, vpc_id)
+    if isinstance(block, IPv6Network):
+        held = CidrAssociation(id=_made(draft, "vpc-cidr-assoc-", vpc_id, block), block=block)
+        draft.put(replace(vpc, ipv6=(*vpc.ipv6, held)))
 
 
 def _names(options: Record | None) -> dict[str, Any]:
@@ -330,6 +340,8 @@ def targets(draft: Draft) -> None:
             if kind is None or target_id is None or (table.id, destination) in draft.blackholes:
                 continue
             found = draft.find(kind, target_id)
+            if kind is InternetGateway:
+                _attach(draft, table, target_id, found)
             if found is None:
                 why = f"the route {destination} of {table.id} leads to it, and it is not in the import ({command})"
                 draft.problem(table.vpc_id, target_id, why)
@@ -343,6 +355,15 @@ def targets(draft: Draft) -> None:
                 idle.add(destination)
         if idle:
             draft.put(_unmodelled(table, idle))
+
+
+def _attach(draft: Draft, table: RouteTable, id: str, found: InternetGateway | None) -> None:
+    """A gateway that is missing, or says that it is attached nowhere, is that of the VPC: what is for addresses behind it is unknown,
+    then, and not for somebody on the internet."""
+    vpc: Vpc = draft.find(Vpc, table.vpc_id)
+    taken = any(gateway.vpc_id == vpc.id for gateway in draft.all(InternetGateway))
+    if not taken and (found is None or found.vpc_id is None):
+        draft.put(InternetGateway(id=id, owner_id=vpc.owner_id, region=vpc.region, vpc_id=vpc.id))
 
 
 def _takes(draft: Draft, table: RouteTable, eni: NetworkInterface) -> bool:

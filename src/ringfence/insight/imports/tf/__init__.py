@@ -82,6 +82,7 @@ _STEPS: tuple[tuple[Callable[[Plan, Thing], None], tuple[str, ...]], ...] = (
     (hosts.attach, ("aws_network_interface_attachment",)),
     (hosts.attach_group, ("aws_network_interface_sg_attachment",)),
     (hosts.address, ("aws_eip",)),
+    (hosts.address_association, ("aws_eip_association",)),
 )  # fmt: skip
 
 

@@ -49,9 +49,7 @@ def _about(plan: Plan, thing: Thing, type: str) -> list[Thing]:
 
 def _tables(plan: Plan, thing: Thing) -> list[str]:
     """The tables that lead to it; where some are not known, every table of its VPC may."""
-    found, given = plan.things.several(thing, "route_table_ids"), thing.values.get("route_table_ids")
-    some = isinstance(given, list) and len(found) < len(given)
-    lost = some or (not found and not plan.all_known(thing, "route_table_ids"))
+    found, lost = plan.things.several(thing, "route_table_ids"), plan.things.lost(thing, "route_table_ids")
     for other in _about(plan, thing, "aws_vpc_endpoint_route_table_association"):
         table_id = plan.things.one(other, "route_table_id")
         lost = lost or table_id is None

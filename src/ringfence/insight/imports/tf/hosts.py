@@ -58,7 +58,7 @@ def interface(plan: Plan, thing: Thing) -> None:
     vpc_id = plan.subnets[subnet_id]["VpcId"] if subnet_id in plan.subnets else None
     given = sorted(values.get("private_ips") or [values.get("private_ip")], key=lambda a: a != values.get("private_ip"))
     addresses = [_pick(plan, subnet_id, each) for each in given]
-    groups = plan.things.several(thing, "security_groups") or ([default_group(plan, vpc_id)] if vpc_id else [])
+    groups = plan.named(thing, "security_groups", "its groups") or ([default_group(plan, vpc_id)] if vpc_id else [])
     plan.enis[thing.id] = _eni(plan, thing, thing.id, subnet_id, addresses, groups, values)
     for block, inner, _ in plan.blocks(thing, "attachment"):
         instance = plan.things.one(thing, "instance", among=block, inner=inner)
@@ -105,7 +105,9 @@ def instance(plan: Plan, thing: Thing) -> None:
     if named or state == "terminated":
         return
     addresses = [_pick(plan, subnet_id, values.get("private_ip")), *(values.get("secondary_private_ips") or ())]
-    groups = plan.things.several(thing, "vpc_security_group_ids") or ([default_group(plan, vpc_id)] if vpc_id else [])
+    groups = plan.named(thing, "vpc_security_group_ids", "its groups") or (
+        [default_group(plan, vpc_id)] if vpc_id else []
+    )
     id = values.get("primary_network_interface_id") or made_id("eni-", thing.id)
     eni = _eni(plan, thing, id, subnet_id, addresses, groups, values)
     eni["Attachment"] = {"InstanceId": thing.id, "DeviceIndex": 0}
@@ -163,6 +165,8 @@ def address(plan: Plan, thing: Thing) -> None:
         "PublicIp": public,
         "Tags": plan.tags(thing),
     }
+    for name in ("network_interface", "instance"):
+        plan.named(thing, name, "what it leads to")
     eni = _elastic_target(plan, thing, "network_interface", "instance")
     if eni is not None:
         private = thing.values.get("associate_with_private_ip") or thing.values.get("private_ip")
@@ -192,3 +196,9 @@ def _elastic_target(plan: Plan, thing: Thing, eni: str, instance: str) -> dict[s
     attached = [(e, e.get("Attachment") or {}) for e in plan.enis.values()]
     wanted = (e for e, a in attached if machine and a.get("InstanceId") == machine and not a.get("DeviceIndex"))
     return next(wanted, None)
+
+
+def address_association(plan: Plan, thing: Thing) -> None:
+    """`aws_eip_association`: what it joins must be known; `address` has joined it."""
+    for name in ("allocation_id", "network_interface_id", "instance_id"):
+        plan.named(thing, name, "what it joins")

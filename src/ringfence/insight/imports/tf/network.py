@@ -108,7 +108,7 @@ def gateway(plan: Plan, thing: Thing) -> None:
     attached = [plan.need(t, "vpc_id") for t in plan.things.of_type("aws_internet_gateway_attachment")
                 if plan.things.one(t, "internet_gateway_id") == thing.id]  # fmt: skip
     vpc_id = plan.things.one(thing, "vpc_id") or next(iter(attached), None)
-    if vpc_id is None and (thing.unknown.get("vpc_id") and thing.expressions.get("vpc_id")):
+    if vpc_id is None and plan.things.lost(thing, "vpc_id"):
         raise Damaged("the VPC it is attached to is not in the document")
     record = {"InternetGatewayId": thing.id, "OwnerId": thing.values.get("owner_id"), "Tags": plan.tags(thing),
               "Attachments": [{"VpcId": vpc_id, "State": "available"}] if vpc_id else []}  # fmt: skip

@@ -74,6 +74,12 @@ class Plan:
             raise Damaged(f"what its {name} names is not in the document")
         return found
 
+    def named(self, thing: Thing, name: str, what: str) -> list[str]:
+        """The values of an attribute that names resources; noted as not known where some of them are."""
+        if self.things.lost(thing, name):
+            self.not_known(thing.address, f"{what} are known after apply")
+        return self.things.several(thing, name)
+
     def listed(self, found: list[str]) -> list[str]:
         """Prefix lists that an attribute names: a reference to an endpoint means the list of its service."""
         ends = {thing.id: thing for thing in self.things.of_type("aws_vpc_endpoint")}

@@ -40,7 +40,8 @@ def _permissions(plan: Plan, thing: Thing, block: Block, groups: str) -> list[di
     }
     peers["prefix_list_ids"] = plan.listed(peers["prefix_list_ids"])
     for name, found in peers.items():
-        if not found and block.unknown.get(name) and (inner.get(name) or not block.expressions):
+        lost = plan.things.lost(thing, name, among=rule, inner=inner, unknown=block.unknown)
+        if lost or (not found and block.unknown.get(name) and (inner.get(name) or not block.expressions)):
             raise Damaged(f"the {name} of a rule are known after apply")
     if rule.get("self"):
         peers[groups] = [*peers[groups], _self(plan, thing)]
@@ -124,7 +125,7 @@ def acl(plan: Plan, thing: Thing) -> None:
         if not plan.all_known(thing, name):
             plan.not_known(thing.address, f"its {name} entries are known after apply")
         record["Entries"] += [_entry(block.values, egress, "rule_no", "action") for block in plan.blocks(thing, name)]
-    record["Associations"] = [{"SubnetId": each} for each in plan.things.several(thing, "subnet_ids")]
+    record["Associations"] = [{"SubnetId": each} for each in plan.named(thing, "subnet_ids", "its subnets")]
     plan.acls[id] = record
 
 

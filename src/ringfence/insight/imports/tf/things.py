@@ -13,6 +13,9 @@ from typing import Any
 from ringfence.insight.imports.draft import made_id
 from ringfence.insight.imports.notes import ImportProblem, Notes
 
+#: beginnings of references that lead to no resource: constants, and which of several is meant
+_INDEXES = ("var.", "count.", "each.key", "path.", "terraform.")
+
 
 @dataclass(slots=True)
 class Thing:
@@ -28,6 +31,7 @@ class Thing:
     expressions: dict[str, Any]
     id: str = ""
     made: bool = False  # to be made: the cloud has no id yet
+    declared: bool = True  # is its configuration told?
 
     @property
     def list_id(self) -> str:
@@ -101,6 +105,43 @@ class Things:
             else self._led(thing, expression) or self._only(thing, expression, name)
         )
         return list(dict.fromkeys([*given, *led]))
+
+    def lost(
+        self, thing: Thing, name: str, *, among: dict[str, Any] | None = None, inner: dict[str, Any] | None = None,
+        unknown: dict[str, Any] | None = None,
+    ) -> bool:  # fmt: skip
+        """Is an attribute known after apply, and names something that `several` does not find? Not when nothing sets it: what the
+        cloud then does is known."""
+        held = (thing.unknown if unknown is None else unknown).get(name)
+        if not held or (isinstance(held, list) and not any(held)):
+            return False
+        expression = (thing.expressions if inner is None else inner).get(name)
+        if not isinstance(expression, dict):
+            return not thing.declared
+        found = self.several(thing, name, among=among, inner=inner)
+        value = (thing.values if among is None else among).get(name)
+        references = [str(reference) for reference in _references(expression)]
+        if self._dark(thing.module, references, 0) or (isinstance(value, list) and len(found) < len(value)):
+            return True
+        return not found and any(not reference.startswith(_INDEXES) for reference in references)
+
+    def _dark(self, module: tuple[str, ...], references: list[str], depth: int) -> bool:
+        """Does one of the references lead to what a plan does not tell: local values, outputs and data that are not in it?"""
+        for text in references if depth < 16 else []:
+            parts = text.split(".")
+            if parts[0] == "var" and module:
+                given = _references(self._call(module).get("expressions", {}).get(parts[1]))
+                dark = self._dark(module[:-1], [str(each) for each in given], depth + 1)
+            else:
+                leads = parts[0] == "local" or (parts[0] in ("module", "data") and len(parts) >= 3)
+                dark = leads and not list(self._told(module, text))
+            if dark:
+                return True
+        return False
+
+    def _told(self, module: tuple[str, ...], reference: str) -> Iterator[str]:
+        for where, name, _ in self._resources(module, [reference], 0):
+            yield from (thing.id for thing in self._by_name.get((_plain(where), name), []))
 
     def _led(self, thing: Thing, expression: dict[str, Any]) -> list[str]:
         found: list[str] = []
@@ -237,7 +278,7 @@ def _shown_thing(
     expressions: dict[str, Any] = found.get("expressions") or {}
     thing = Thing(
         address, module, f"data.{type}" if data else type, name, resource.get("index"), resource.get("values") or {},
-        held if isinstance(held, dict) else {}, expressions,
+        held if isinstance(held, dict) else {}, expressions, declared=bool(found),
     )  # fmt: skip
     if not (data and things.has(address)):
         things.add(thing, prefixes.get(type, "x-"))
