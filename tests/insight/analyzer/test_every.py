@@ -3,6 +3,7 @@ elements and rules are those that its path shows."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -18,6 +19,8 @@ from ringfence.insight.analyzer.report import PathReporter
 from ringfence.insight.analyzer.ways import signature
 from ringfence.insight.reach.engine import Answer, Engine
 from ringfence.insight.reach.space import Space, packet_at
+from ringfence.policy.evaluate import Exchange
+from ringfence.policy.packet import Packet
 from ringfence.policy.spec import verdict as spec
 from tests.builders import ident
 from tests.insight.analyzer.agreement import Tally
@@ -46,6 +49,17 @@ def _pairs(seed: int) -> Iterator[tuple[Ended, Engine, Candidate, Answer]]:
                 yield ended, engine, candidate, answer
 
 
+def _corners(
+    chance: random.Random, candidate: Candidate, found: list[tuple[Packet, Exchange, Space]]
+) -> Iterator[tuple[Packet, Exchange]]:
+    """Packets at the ends of the sets' ranges, each with what becomes of its path's."""
+    for _, done, space in found:
+        ranges = [*space.ranges()]
+        for (first, last), sources in chance.sample(ranges, min(5, len(ranges))):
+            source = chance.choice(chance.choice(sources)) if sources else None
+            yield packet_at(candidate.src, candidate.dst, chance.choice((first, last)), source), done
+
+
 def _checked(seed: int) -> tuple[int, int]:
     """(pairs, paths of those that have several)."""
     pairs = several = 0
@@ -56,10 +70,7 @@ def _checked(seed: int) -> tuple[int, int]:
             left = left.minus(space)
         assert left == Space(engine.services), "packets that no path takes"
         assert len({signature(done) for _, done, _ in found}) == len(found)
-        for _, done, space in found:
-            (first, last), sources = ended.chance.choice([*space.ranges()])
-            source = ended.chance.choice(ended.chance.choice(sources)) if sources else None
-            packet = packet_at(candidate.src, candidate.dst, ended.chance.choice((first, last)), source)
+        for packet, done in _corners(ended.chance, candidate, found):
             assert signature(follow(engine, candidate.source, packet, candidate.by)) == signature(done)
             if candidate.by is None:
                 assert (

@@ -20,7 +20,10 @@ def apart(world: World, engine: Engine, question: Question) -> Iterator[View]:
     if question.source.endpoint is not None:
         yield from _from_endpoint(world, engine, question, question.source.endpoint)
     elif question.source.peering is not None:
-        yield from _from_peer(world, engine, question, question.source.peering)
+        told = list(_from_peer(world, engine, question, question.source.peering))
+        yield from told or [
+            {"ExplanationCode": "NO_PATH", "Component": views.component(world, question.source.peering)}
+        ]
     elif question.destination is not None and question.destination.peering is not None:
         yield from _disconnected(world, engine, question, question.destination.peering)
 

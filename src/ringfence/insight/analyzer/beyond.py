@@ -7,11 +7,13 @@ really send arrives, in by the connection, and the answer gets back out by it. N
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ringfence.insight.analyzer.oneway import BEYOND
 from ringfence.insight.analyzer.question import Question
 from ringfence.insight.reach.engine import Answer, Engine, Unknown
+from ringfence.insight.reach.groups import far_name
 from ringfence.insight.reach.journey import Back, There, Unmodelled
 from ringfence.insight.reach.places import WIDTH, Crossing, Port
 from ringfence.insight.reach.space import Space
@@ -74,12 +76,36 @@ def aimed(engine: Engine, question: Question) -> Engine:
     }  # fmt: skip
     if blind:
         engine = engine.update(Ir(engine.ir.generation, {**engine.ir.fragments, **blind}))
+    destination = question.destination
+    if destination is None or destination.peering is None:
+        return engine
     named: dict[int, set[int]] = {4: set(), 6: set()}
-    for members in engine.ir.fragments.values():
-        for group in members.groups if isinstance(members, PeerMembers) else ():
-            for address in (*group.ipv4, *group.ipv6):
-                named[address.version].add(1 << WIDTH[address.version] | int(address))
+    for address in _whom(engine, question, destination.peering):
+        named[address.version].add(1 << WIDTH[address.version] | int(address))
     return engine.on(engine.services, {family: engine.prefixes[family].with_codes(named[family]) for family in (4, 6)})
+
+
+def _whom(engine: Engine, question: Question, peering_id: str) -> Iterator[Address]:
+    """The addresses beyond that rules of the sources, and of what may pass their packets on, name by a group."""
+    places = engine.places
+    vpcs = {places.ports[eni].vpc_id for eni in question.source.interfaces}
+    on_the_way = {*question.source.interfaces, *(eni for eni in engine.appliances if eni in places.ports)}
+    for vpc_id in vpcs:
+        way = places.vpcs[vpc_id].crossings.get(peering_id)
+        members = engine.ir.fragments.get(("PeerMembers", associated_key(peering_id, vpc_id)))
+        if way is None or not isinstance(members, PeerMembers):
+            continue
+        names: set[str] = set()
+        for eni in on_the_way:
+            if places.ports[eni].vpc_id == vpc_id:
+                rules = engine.group_set(vpc_id, places.ports[eni].groups)
+                names.update(
+                    name for egress in (True, False) for family in (4, 6) for name in rules.names(egress, family)
+                )
+        for group in members.groups:
+            if far_name(group.group_id, way.far_vpc_id) in names:
+                yield from group.ipv4
+                yield from group.ipv6
 
 
 # ---------------------------------------------------------------------- all packets between two addresses

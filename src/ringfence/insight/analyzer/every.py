@@ -19,10 +19,10 @@ from ringfence.insight.analyzer.findings import pieces
 from ringfence.insight.analyzer.question import Question
 from ringfence.insight.analyzer.search import leads
 from ringfence.insight.analyzer.ways import cuts, own_blocks, signature
-from ringfence.insight.reach.atoms import Interval
+from ringfence.insight.reach.atoms import BASES, OTHER, Interval
 from ringfence.insight.reach.engine import Answer, Engine, Unknown
 from ringfence.insight.reach.space import Space, packet_at
-from ringfence.model.net import Network
+from ringfence.model.net import Network, Protocol
 from ringfence.policy.evaluate import INTERNET, Exchange
 from ringfence.policy.packet import Packet
 
@@ -102,8 +102,13 @@ def _taken(
 def partition(
     engine: Engine, candidate: Candidate, answer: Answer, wanted: Interval | None = None
 ) -> Iterator[tuple[Packet, Exchange, Space]]:
-    """The set of a pair of addresses by the rules that decide: between the bounds of rules on the way all packets meet the same."""
-    services, bounds = engine.services, sorted(cuts(engine, answer.steps))
+    """The set of a pair of addresses by the rules that decide: between the bounds of rules on the way all packets meet the same.
+
+    Of ICMP, which types are answered, and by which, decides as well: there every atom is looked at.
+    """
+    services = engine.services
+    icmp = {start for start in services.starts if BASES[Protocol.ICMP] <= start < OTHER}
+    bounds = sorted(cuts(engine, answer.steps) | icmp)
     asked = services.full if wanted is None else services.mask(*wanted)
     found: dict[Any, tuple[Packet, Exchange, list[tuple[int, int]]]] = {}
     for at, source in _products(answer.space, asked, bounds):
