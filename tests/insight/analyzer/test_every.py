@@ -22,7 +22,7 @@ from ringfence.insight.reach.space import Space, packet_at
 from ringfence.policy.evaluate import Exchange
 from ringfence.policy.packet import Packet
 from ringfence.policy.spec import verdict as spec
-from tests.builders import ident
+from tests.builders import ANY, changed, egress, group, host, ident, ingress
 from tests.insight.analyzer.agreement import Tally
 from tests.insight.analyzer.ends import Ended
 from tests.insight.analyzer.test_explanations import IGW, PCX, VPCE, Analyser, e, i, site
@@ -102,7 +102,19 @@ def test_seeded_faults_are_found(fault: str, monkeypatch: pytest.MonkeyPatch) ->
 
         monkeypatch.setattr(module, "_products", products)
     with pytest.raises(AssertionError):
-        sum(_checked(seed)[0] for seed in range(5))
+        sum(_checked(seed)[0] for seed in range(40))  # ends at the first that is noticed
+
+
+def test_of_icmp_what_is_answered_is_told_from_what_is_not() -> None:
+    """CT-08: the answer to a query comes back by state; other types open no conversation, so that rules are asked both ways."""
+    ping = group("ping", ingress(ANY, "icmp"), egress(ANY, "icmp"))
+    world = changed(site(), ping, host("p1", "10.0.0.31", groups=["ping"]), host("p2", "10.0.0.32", groups=["ping"]))
+    reply = PathReporter().answer(world, {"source": i("p1"), "destination": i("p2"), "protocol": "icmp"})
+    told = {path["hops"][-1]["rule"]["id"]: path["allowed"] for path in reply["paths"]}
+    assert len(told) == len(reply["paths"]) == 2
+    queries = [row["icmp"] for row in told["tracked"]]
+    assert queries[0] == "type 8 code 0 - type 8 code 255"
+    assert not [row for row in told[next(id for id in told if id != "tracked")] if row["icmp"] in queries]
 
 
 # ---------------------------------------------------------------------- what is shown
