@@ -167,7 +167,7 @@ class Engine:
         self._atoms: dict[int, dict[int, int]] = {4: {}, 6: {}}
         self._foreign, self.appliances = _foreign(ir), _appliances(ir)
         self._answers: dict[tuple[str, int, int, int], Answer] = {}
-        self._spaces: dict[tuple[str, int, int, int], Space] = {}
+        self._pairs: dict[tuple[str, int, int, int], local.Pair] = {}
         #: what `matrix.classes` found; it asks for places, appliances and address atoms alone
         self.grouping: dict[Any, Any] = {}
 
@@ -191,7 +191,7 @@ class Engine:
         new._tables = self._tables.on(new.services, self.services)
         if new._tables.size() > 2 * len(ir.fragments):  # most are of fragments long gone
             new._tables = _Tables.empty()
-        new._sets, new._answers, new._spaces = {}, {}, {}
+        new._sets, new._answers, new._pairs = {}, {}, {}
         if new.services is self.services:
             changed = {f.group_id for f in (*fresh, *gone) if isinstance(f, Group)}
             new._sets = {key: held for key, held in self._sets.items() if changed.isdisjoint(key[1])}
@@ -213,7 +213,7 @@ class Engine:
         else:
             new._tables = self._tables.on(services, self.services)
         new._sets = dict(self._sets) if services is self.services else {}
-        new._answers, new._spaces, new._atoms = {}, {}, {4: {}, 6: {}}
+        new._answers, new._pairs, new._atoms = {}, {}, {4: {}, 6: {}}
         new._foreign, new.appliances = self._foreign, self.appliances
         new.grouping = self.grouping if all(prefixes[family] is self.prefixes[family] for family in (4, 6)) else {}
         return new
@@ -333,9 +333,9 @@ class Engine:
 
     def allowed(self, source: str, destination: str) -> list[Answer]:
         """Everything one interface may say to another: an answer for each pair of their private and IPv6 addresses."""
-        return [self.conversations(source, src, dst) for src, dst in self._pairs(source, destination)]
+        return [self.conversations(source, src, dst) for src, dst in self._addresses(source, destination)]
 
-    def _pairs(self, source: str, destination: str) -> Iterator[tuple[Address, Address]]:
+    def _addresses(self, source: str, destination: str) -> Iterator[tuple[Address, Address]]:
         ports = self.places.ports
         for family in (4, 6):
             for src in sorted(ports[source].addresses[family]):
@@ -345,27 +345,20 @@ class Engine:
     def ask(self, source: str, packet: Packet) -> bool | Unknown:
         """Does a packet arrive, and its answer come back?"""
         key = (source, packet.src.version, int(packet.src), int(packet.dst))
-        space = self._spaces.get(key)
-        if space is None:
-            space = local.between(self, *key)
-            if space is None:
+        pair = self._pairs.get(key)
+        if pair is None:
+            pair = local.between(self, *key)
+            if pair is None:
                 answer = self.conversations(source, packet.src, packet.dst)
                 if answer.unknown is None:
                     return packet in answer.space
-                # refused before it comes to what is unknown, or else asked by itself: other packets may be what is unknown
-                return False if answer.blocking(packet) else self._alone(source, packet)
-            if len(self._spaces) >= _REMEMBERED:
-                self._spaces.clear()
-            self._spaces[key] = space
-        return packet in space
-
-    def _alone(self, source: str, packet: Packet) -> bool | Unknown:
-        """`ask`, by a walk of the packet's own service: a rule that is not known is met by the services it is about alone."""
-        there = There(self.services, 1 << self.services.bit(point(packet)))
-        try:
-            return packet in self._there_and_back(there, source, packet.src, packet.dst).space
-        except Unmodelled as problem:
-            return Unknown(problem.component, problem.why) if there.alive else False
+                return (
+                    False if answer.blocking(packet) else answer.unknown
+                )  # refused before it comes to what is unknown
+            if len(self._pairs) >= _REMEMBERED:
+                self._pairs.clear()
+            self._pairs[key] = pair
+        return local.allows(self.services, pair, packet)
 
 
 def replaced(was: Ir, now: Ir) -> tuple[list[Fragment], list[Fragment]]:

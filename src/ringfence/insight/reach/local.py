@@ -9,16 +9,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ringfence.insight.reach import router
+from ringfence.insight.reach.atoms import Services, point, source_point
 from ringfence.insight.reach.groups import GroupSet
-from ringfence.insight.reach.places import UNROUTED_CODES, WIDTH, Port, inside
-from ringfence.insight.reach.space import Space
-from ringfence.policy.ir import Via
+from ringfence.insight.reach.places import WIDTH, Port, inside
+from ringfence.policy.packet import Packet
 
 if TYPE_CHECKING:
     from ringfence.insight.reach.engine import Engine
 
 
-def between(engine: Engine, source: str, family: int, src: int, dst: int) -> Space | None:
+#: services, and the source ports of TCP and UDP that answers allow
+Pair = tuple[int, int]
+
+
+def allows(services: Services, pair: Pair, packet: Packet) -> bool:
+    """Is a packet one of a set?"""
+    wanted, ports = pair
+    if not wanted >> services.bit(point(packet)) & 1:
+        return False
+    source = source_point(packet)
+    return source is None or bool(ports >> services.bit(source) & 1)
+
+
+def between(engine: Engine, source: str, family: int, src: int, dst: int) -> Pair | None:
     """All conversations, or None when this is not such a pair."""
     a = engine.places.ports.get(source)
     if a is None or not a.running or src not in a.addresses[family] or engine.has_unknown(a.vpc_id):
@@ -34,23 +47,19 @@ def between(engine: Engine, source: str, family: int, src: int, dst: int) -> Spa
     same = a.net is b.net
     if not same and not (_local(engine, a, family, dst, to) and _local(engine, b, family, src, from_)):
         return None
-    return _space(engine, (a, mine), (b, theirs), family, to, from_, same=same)
+    return _pair(engine, (a, mine), (b, theirs), family, to, from_, same=same)
 
 
 def _local(engine: Engine, port: Port, family: int, address: int, atom: int) -> bool:
     """Is the local route the one, and no subnet of its own or unroutable block in the way?"""
-    width = WIDTH[family]
-    if inside(UNROUTED_CODES[family], width, address) or inside(port.net.blocks[family], width, address):
-        return False
-    routes = engine.routes(port.net.table_id)
-    route = routes.to(family, atom)
-    return route is not None and route.via is Via.LOCAL and not routes.uncertain
+    net = port.net
+    return engine.routes(net.table_id).local(family, atom) and not inside(net.blocks[family], WIDTH[family], address)
 
 
 Side = tuple[Port, GroupSet]
 
 
-def _space(engine: Engine, sender: Side, receiver: Side, family: int, to: int, from_: int, *, same: bool) -> Space:
+def _pair(engine: Engine, sender: Side, receiver: Side, family: int, to: int, from_: int, *, same: bool) -> Pair:
     services, (a, mine), (b, theirs) = engine.services, sender, receiver
     wanted = (mine.by_block(True, family, to) | mine.by_group(True, family, b.groups)) & (
         theirs.by_block(False, family, from_) | theirs.by_group(False, family, a.groups)
@@ -66,4 +75,4 @@ def _space(engine: Engine, sender: Side, receiver: Side, family: int, to: int, f
         back = theirs.by_block(True, family, from_) | theirs.by_group(True, family, a.groups)
         back &= mine.by_block(False, family, to) | mine.by_group(False, family, b.groups)
         wanted &= ~services.silent | back
-    return Space.of(services, [(wanted & services.ported, sources)], wanted & ~services.ported)
+    return wanted, sources

@@ -15,9 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 from ringfence.insight.reach.classes import Cell, Endpoints, classes
 from ringfence.insight.reach.engine import Engine, number_to_address
 from ringfence.insight.reach.groups import GroupSet
-from ringfence.insight.reach.places import UNROUTED_CODES, WIDTH, Net, inside
+from ringfence.insight.reach.places import WIDTH, Net, inside
 from ringfence.insight.reach.strips import BLOCK, Block, Change, Lazy, Moves, Naming
-from ringfence.policy.ir import Via
 
 #: what ACLs let through there, and the source ports that they let back; None where the way is not the router's alone
 Passage = tuple[int, int] | None
@@ -67,7 +66,6 @@ class Grid:
         self._several = len(seen) > len(set(seen))  # some interface has several addresses
         self._walk_all = engine.has_unknown(self.vpc_id)
         self.unsure = frozenset(n for n, c in enumerate(everyone) if not self._certain(c))
-        self._local_rows: dict[str, Lazy[int, bool]] = {}
         self._routed: Lazy[tuple[str, str], list[int]] = Lazy(self._by_router)
         self._naming: Naming | None = None
 
@@ -75,7 +73,7 @@ class Grid:
         """Let go of the tables, at once: they know each other, and would stay until they are collected."""
         if self._naming is not None:
             self._naming.forget()
-        for tables in (self._routed, self._known_lanes, self._passages, self._ways, self._starts, self._local_rows):
+        for tables in (self._routed, self._known_lanes, self._passages, self._ways, self._starts):
             tables.clear()
 
     def _certain(self, of: Endpoints) -> bool:
@@ -101,22 +99,6 @@ class Grid:
 
         gate = Lazy(lets)
         return gate
-
-    def _local(self, table_id: str, atom: int) -> bool:
-        """Does a table lead to an atom by the local route?"""
-        away = WIDTH[self.family] + 1 - atom.bit_length()
-        if inside(UNROUTED_CODES[self.family], WIDTH[self.family], (atom << away) - (1 << WIDTH[self.family])):
-            return False
-        routes = self.engine.routes(table_id)
-        route = routes.to(self.family, atom)
-        return route is not None and route.via is Via.LOCAL and not routes.uncertain
-
-    def _locals(self, table_id: str) -> Lazy[int, bool]:
-        """`_local` for every atom."""
-        found = self._local_rows.get(table_id)
-        if found is None:
-            found = self._local_rows[table_id] = Lazy(lambda atom: self._local(table_id, atom))
-        return found
 
     # ------------------------------------------------------------------ between two spots
     def _new_lane(self, lane: _Lane) -> int:
@@ -182,8 +164,11 @@ class Grid:
     def _by_router(self, kind: tuple[str, str]) -> list[int]:
         """The lanes to every spot, from any subnet of this ACL and this table that it is not in."""
         acl_id, table_id = kind
-        out, back, local = self._gate(acl_id, True), self._gate(acl_id, False), self._locals(table_id)
-        return [self._known_lanes[out[atom], back[atom]] if local[atom] else _ELSEWHERE for atom, _, _ in self.spots]
+        out, back, local = self._gate(acl_id, True), self._gate(acl_id, False), self.engine.routes(table_id).local
+        return [
+            self._known_lanes[out[atom], back[atom]] if local(self.family, atom) else _ELSEWHERE
+            for atom, _, _ in self.spots
+        ]
 
     def _let(self, there: int, back: int) -> Passage:
         """What ACLs let through, if what they let through of answers is asked for as well."""
@@ -241,8 +226,8 @@ class Grid:
             self.known
             and not (nested or strays)
             and all(
-                self._locals(table)[atom]
-                for table in {net.table_id for net in self.nets}
+                self.engine.routes(table_id).local(self.family, atom)
+                for table_id in {net.table_id for net in self.nets}
                 for atom in {c.atom for c in self.everyone}
             )
         )

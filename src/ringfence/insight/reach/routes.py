@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ringfence.insight.reach.atoms import code_of
 from ringfence.insight.reach.journey import Unmodelled
+from ringfence.insight.reach.places import UNROUTED_CODES, WIDTH, inside
 from ringfence.model.nouns.routing import BY_ENDPOINT
 from ringfence.policy.ir import Route, RouteTable, Via
 
@@ -11,7 +12,7 @@ from ringfence.policy.ir import Route, RouteTable, Via
 class Routes:
     """One route table; an atom is inside or outside each destination as a whole."""
 
-    __slots__ = ("_by_block", "_memo", "_unread")
+    __slots__ = ("_by_block", "_local", "_memo", "_unread")
 
     def __init__(self, table: RouteTable) -> None:
         self._unread = table.unread
@@ -19,6 +20,7 @@ class Routes:
         for route in table.routes:
             self._by_block[route.destination.version][code_of(route.destination)] = route
         self._memo: dict[tuple[int, int], Route | None] = {}
+        self._local: dict[int, dict[int, bool]] = {4: {}, 6: {}}
 
     @property
     def elsewhere(self) -> bool:
@@ -41,6 +43,16 @@ class Routes:
                 atom >>= 1
             self._memo[key] = blocks.get(atom)
         return self._memo[key]
+
+    def local(self, family: int, atom: int) -> bool:
+        """Does the local route, for certain, lead to the addresses of an atom?"""
+        found = self._local[family].get(atom)
+        if found is None:
+            route, width = self.to(family, atom), WIDTH[family]
+            first = (atom << width + 1 - atom.bit_length()) - (1 << width)  # of an atom, all or none is unrouted
+            found = route is not None and route.via is Via.LOCAL and not self.uncertain
+            found = self._local[family][atom] = found and not inside(UNROUTED_CODES[family], width, first)
+        return found
 
     def refuse_unread(self, found: Route | None, *, public: bool) -> None:
         """Unmodelled when a route that is not known might lead elsewhere: it may be more specific than the one found.
