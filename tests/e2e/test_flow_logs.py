@@ -1,6 +1,6 @@
 """Flow logs of real packets: the guide's examples (FL-70 … FL-87) as lines, sums against sockets, agents that are killed.
 
-Elements that do not exist here (NAT gateway FL-81, transit gateway FL-83, the S3 service FL-84, Block Public Access FL-86) are
+Elements that do not exist here (NAT gateway FL-81, transit gateway FL-83, Block Public Access FL-86) are
 fixtures of the record builder: `tests/insight/flowlogs/test_examples.py`.
 """
 
@@ -33,7 +33,8 @@ MAY: dict[str, Any] = {
 }  # fmt: skip
 FIELDS = (
     "interface-id", "srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes", "start", "end", "action",
-    "log-status", "tcp-flags", "pkt-srcaddr", "pkt-dstaddr", "flow-direction", "traffic-path", "instance-id", "type",
+    "log-status", "tcp-flags", "pkt-srcaddr", "pkt-dstaddr", "flow-direction", "traffic-path", "instance-id", "type", "pkt-src-aws-service",
+    "pkt-dst-aws-service",
 )  # fmt: skip
 Line = dict[str, str]
 
@@ -80,6 +81,15 @@ sys.stdin.readline()
 held.pop().close()
 print("closed", flush=True)
 sys.stdin.readline()
+"""
+
+
+#: a connection with S3, whose address its name tells
+VISIT = """
+import socket
+c = socket.create_connection(("s3.us-east-1.amazonaws.com", 443), 5)
+print(*c.getsockname(), c.getpeername()[0])
+c.close()
 """
 
 
@@ -243,6 +253,7 @@ def test_the_guides_examples(lab: FlowLab) -> None:
     lab.guest("client", CRAFTED, six["client"], six["server"], 34892, 22, 54, 8855)
     lab.guest("client", CRAFTED, "172.31.16.139", "172.31.16.200", 20642, 22, 3, 200)
     lab.ping_from("203.0.113.12")
+    own, visitor, s3 = lab.guest("pinged", VISIT).split()
     serving = lab.start("server", SERVER, 5001)
     talking = lab.start("client", CLIENT, "172.31.16.21", 5001, 43416, 43418)
     short = lab.start("client", CLIENT, "172.31.16.21", 5001, 43638)
@@ -290,6 +301,13 @@ def test_the_guides_examples(lab: FlowLab) -> None:
     # FL-82 and FL-84: at an instance's interface the packet's addresses are its own; out to the internet is path 8
     assert all((x["srcaddr"], x["dstaddr"]) == (x["pkt-srcaddr"], x["pkt-dstaddr"]) for x in ping)
     assert {(x["flow-direction"], x["traffic-path"]) for x in ping} == {("ingress", "-"), ("egress", "8")}
+    # FL-84: S3 through the internet gateway
+    visit = [x for x in lab.lines("all") if x["interface-id"] == pinged and visitor in (x["srcport"], x["dstport"])]
+    assert {
+        (x["srcaddr"], x["dstaddr"], x["flow-direction"], x["pkt-src-aws-service"], x["pkt-dst-aws-service"],
+         x["traffic-path"], x["tcp-flags"])
+        for x in visit
+    } == {(own, s3, "egress", "-", "S3", "8", "3"), (s3, own, "ingress", "S3", "-", "-", "19")}  # fmt: skip
     # FL-78, FL-79, FL-80
     flags = {
         (x["srcport"], x["dstport"], float(x["start"]) // 60): x["tcp-flags"]

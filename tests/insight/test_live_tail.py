@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.insight.live_tail import UPDATE_BYTES, UPDATE_EVENTS, Batch, Shown, Wanted, sampled
+from ringfence.insight.live_tail import UPDATE_BYTES, UPDATE_EVENTS, Batch, Found, Wanted, sampled
 from ringfence.insight.patterns import compile_pattern
 from ringfence.model.nouns.log import LogStream
 
@@ -50,8 +50,8 @@ def test_patterns_are_asked_about_each_event(pattern: str, shown: list[str]) -> 
     assert [text for _, text in wanted.of(batch)] == shown
 
 
-def some(count: int, size: int = 1) -> list[Shown]:
-    return [Shown(stream(), n, "x" * size, 0) for n in range(count)]
+def some(count: int, size: int = 1) -> list[Found]:
+    return [(stream(), Batch(1, (), 0), (n, "x" * size)) for n in range(count)]
 
 
 @pytest.mark.parametrize(("count", "kept"), [(0, 0), (1, 1), (500, 500), (501, 500), (1000, 500), (12_345, 500)])

@@ -6,14 +6,14 @@ reader's own boto3 clients. Exit 1 when the reader does not add up what was sent
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from tests.e2e.test_flow_logs import CRAFTED, FlowLab, build, next_minute
+from tests.e2e.test_flow_logs import CRAFTED, FlowLab, build, next_minute, until
 
 _READER = """
 import json, sys
@@ -35,6 +35,17 @@ for name, reader in readers.items():
 """
 
 
+def delivered(lab: FlowLab) -> bool:
+    """Are both ends' records in the log group, and files of both windows' ends in the bucket?"""
+    logs, s3 = lab.client("logs"), lab.client("s3")
+    if "default" not in [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]:
+        return False
+    lines = logs.filter_log_events(logGroupName="default", filterPattern="20641 OK")["events"]
+    keys = [one["Key"] for one in s3.list_objects_v2(Bucket="flow-files").get("Contents", ())]
+    texts = [gzip.decompress(s3.get_object(Bucket="flow-files", Key=key)["Body"].read()).decode() for key in keys]
+    return len(lines) >= 2 <= sum(text.count(" 20641 ") for text in texts)
+
+
 def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         lab = FlowLab(Path(home), "--flow-log-interval", "1")
@@ -42,8 +53,7 @@ def main() -> int:
             build(lab)
             next_minute(1)
             lab.guest("client", CRAFTED, "172.31.16.139", "172.31.16.21", 20641, 22, 20, 4249)
-            next_minute(2)
-            time.sleep(10)
+            until(lambda: delivered(lab), 180)
             done = subprocess.run(
                 [sys.argv[1], "-c", _READER, lab.endpoint], capture_output=True, text=True, check=False, timeout=120
             )

@@ -231,7 +231,8 @@ class Connection(asyncio.Protocol):
         """Hold a piece of the body, if there is room for it among all the others; else none of it."""
         if self._size > FREE:
             self._share = self._share or Share(self._responder.budget(self._room))
-            self._starved = not self._share.grow(self._size)
+            # behind a flow it would be held for hours
+            self._starved = self._flow is not None or not self._share.grow(self._size)
         if self._starved:
             self._parts.clear()
             self._give_back(self._share)
@@ -329,7 +330,11 @@ class Connection(asyncio.Protocol):
     def _pour(self) -> None:
         """Pass on what the flow has, as far as the client takes it."""
         exchange = self._running
-        while self._flow is not None and exchange is not None and not self._paused_writing:
+        while (
+            self._flow is not None
+            and exchange is not None
+            and not (self._paused_writing or self.transport.is_closing())
+        ):
             piece = self._flow.take()
             if piece:
                 self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if exchange.chunked else piece)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from ringfence.insight.live_tail import Batch, Shown, Wanted, sampled
+from ringfence.insight.live_tail import Batch, Found, Shown, Wanted, sampled
 from ringfence.model.clock import Clock
 from ringfence.model.errors import ApiError, fault
 from ringfence.model.kinds import LOG_GROUP, LOG_STREAM
@@ -114,16 +114,16 @@ class Session:
                 self.messages.exception("SessionTimeoutException", "Your session has expired: it was open for 3 hours.")
             )
 
-    def _found(self, world: World, batches: Sequence[tuple[LogStream, Batch]], now: datetime) -> list[Shown]:
+    def _found(self, world: World, batches: Sequence[tuple[LogStream, Batch]], now: datetime) -> list[Found]:
         """ApiError when it must not be shown."""
         self._still()
         found = [
-            Shown(stream, at, message, batch.ingested)
+            (stream, batch, event)
             for stream, batch in batches
             if self.wanted.has(stream)
-            for at, message in self.wanted.of(batch)
+            for event in self.wanted.of(batch)
         ]
-        for arn in dict.fromkeys(each.stream.group for each in found):
+        for arn in {stream.group for stream, _, _ in found}:
             group = world.find(LOG_GROUP, arn)
             if group is not None:
                 self.permit(world, group, now)

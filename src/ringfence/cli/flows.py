@@ -26,6 +26,7 @@ _FILTERS = {
     "--component": ("ID", "refused by this group or network ACL"), "--rule": ("N", "refused by this entry"),
 }  # fmt: skip
 _PROTOCOLS = {"icmp": "1", "tcp": "6", "udp": "17", "icmpv6": "58"}
+_NAMES = {int(number): name for name, number in _PROTOCOLS.items()}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _FOLLOW_SECONDS = 2.0
 
@@ -124,7 +125,7 @@ def _hint(reply: dict[str, Any]) -> None:
         )
         print(f"ringfence flows: {text}", file=sys.stderr)
     elif not reply.get("flows", reply.get("top")):
-        print("ringfence flows: none so far; what passes is counted up to each full minute", file=sys.stderr)
+        print("ringfence flows: none that fits so far; what passes is counted up to each full minute", file=sys.stderr)
 
 
 def _show(args: argparse.Namespace, flows: list[dict[str, Any]]) -> None:
@@ -134,16 +135,25 @@ def _show(args: argparse.Namespace, flows: list[dict[str, Any]]) -> None:
 
 def _line(flow: dict[str, Any]) -> str:
     at = datetime.fromtimestamp(flow["end"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    source, destination = f"{flow['srcaddr']}:{flow['srcport']}", f"{flow['dstaddr']}:{flow['dstport']}"
+    source, destination = (_end(flow, side) for side in ("src", "dst"))
+    protocol = _NAMES.get(flow["protocol"], f"proto {flow['protocol']}")
     text = (
         f"{at}  {flow['interface-id']:22} {flow['flow-direction']:8} {source:>24} → {destination:24} "
-        f"proto {flow['protocol']:<3} {flow['packets']:>6} packets {flow['bytes']:>9} bytes  {flow['action']}"
+        f"{protocol:9} {flow['packets']:>6} packets {flow['bytes']:>9} bytes  {flow['action']}"
     )
     why = flow.get("ringfence-reason")
     if why is None:
         return text
     rule = f" rule {why['rule']}" if why["rule"] else ""
     return f"{text} at {why['layer']}" + (f" by {why['component']}{rule}" if why["component"] else "")
+
+
+def _end(flow: dict[str, Any], side: str) -> str:
+    """An address and its port; without one where the protocol has none."""
+    address, port = flow[f"{side}addr"], flow[f"{side}port"]
+    if flow["protocol"] not in (6, 17):
+        return str(address)
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _top(args: argparse.Namespace, wanted: dict[str, str]) -> int:

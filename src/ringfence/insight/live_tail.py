@@ -69,11 +69,14 @@ class Shown:
         }  # fmt: skip
 
 
-def sampled(events: Sequence[Shown]) -> list[Shown]:
+Found = tuple[LogStream, Batch, tuple[int, str]]  # an event that a session wants
+
+
+def sampled(found: Sequence[Found]) -> list[Shown]:
     """As many as an update takes, evenly from all of them, in their order."""
-    kept = list(events)
-    if len(kept) > UPDATE_EVENTS:
-        kept = [events[n * len(events) // UPDATE_EVENTS] for n in range(UPDATE_EVENTS)]
+    count = len(found)
+    chosen = found if count <= UPDATE_EVENTS else [found[n * count // UPDATE_EVENTS] for n in range(UPDATE_EVENTS)]
+    kept = [Shown(stream, at, message, batch.ingested) for stream, batch, (at, message) in chosen]
     size = sum(len(each.message) for each in kept)
     while size > UPDATE_BYTES and len(kept) > 1:  # every second one goes
         kept = kept[::2]

@@ -311,6 +311,19 @@ def test_old_clients_get_it_without_chunks_and_connections_go_on_after_it(lab: T
         assert b"\r\n0\r\n\r\nHTTP/1.1 200" in got
 
 
+def test_no_large_body_waits_behind_a_session(lab: Tailed) -> None:
+    body = json.dumps({"logGroupIdentifiers": [GROUP]}).encode()
+    head = {"X-Amz-Target": "Logs_20140328.StartLiveTail", "Content-Type": "application/x-amz-json-1.1"}
+    with lab.server.connection() as kept:
+        kept.sendall(raw(signed(body, service="logs", headers=head)))
+        until(kept, b"sessionStart")
+        kept.sendall(raw(signed(b"Action=GetCallerIdentity&Version=2011-06-15&X=" + b"x" * 500_000, service="sts")))
+        time.sleep(0.2)
+        assert lab.server.application._strangers.held == 0
+        lab.tails._sessions[0].stop()
+        until(kept, b"ServiceUnavailable")
+
+
 def test_clients_that_put_a_prefix_before_the_host_are_served(lab: Tailed, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve = socket.getaddrinfo
 
