@@ -127,3 +127,21 @@ def test_sums_and_filters_are_those_of_the_flows(
     assert {keys: packets for keys, _, packets, _ in rows} == dict(sums)
     assert [row[2] for row in rows] == sorted(sums.values(), reverse=True)
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("port", "http"),
+        ("port", "65536"),
+        ("source-port", "-1"),
+        ("protocol", "256"),
+        ("protocol", "tcp"),
+        ("action", "DENY"),
+    ],
+)
+def test_what_is_no_filter_is_said(tmp_path: Path, name: str, text: str) -> None:
+    store = _open(tmp_path, OLD)
+    with pytest.raises(ValueError, match=f"not '{text}'"):
+        store.find({name: text})
+    store.close()

@@ -311,4 +311,9 @@ def _value(name: str, text: str) -> object:
         if text.upper() not in ("ACCEPT", "REJECT"):
             raise ValueError(f"an action is ACCEPT or REJECT, not {text!r}")
         return text.upper() == "ACCEPT"
-    return int(text) if name in _NUMBERS else text
+    if name not in _NUMBERS:
+        return text
+    most = 255 if name == "protocol" else 65_535
+    if not (text.isascii() and text.isdigit() and int(text) <= most):
+        raise ValueError(f"a {name.replace('-', ' ')} is a number up to {most}, not {text!r}")
+    return int(text)
