@@ -335,6 +335,17 @@ def test_groups_of_a_vpc_that_is_not_known_let_nothing_through(source: str, dest
     assert half_foreign(ACCOUNT).analyse(source, destination, DestinationPort=port)["NetworkPathFound"] is True
 
 
+def test_nor_do_they_on_the_way_to_an_address() -> None:
+    """Whether who has an address there carries the group is not told either: of one that does, and one that nobody has."""
+    api = half_foreign()
+    told = [
+        codes(api.analyse(i("near"), DestinationIp=address, DestinationPort=443))
+        for address in ("10.8.0.10", "10.8.0.99")
+    ]
+    for found in told:
+        assert {"ENI_SG_RULES_MISMATCH", "UNKNOWN_PEERED_SGS"} <= set(found)
+
+
 def test_what_blocks_in_another_accounts_vpc_is_not_told() -> None:
     """Its network ACL lets nothing out: the path has no possible source, and that is all."""
     api = half_foreign()

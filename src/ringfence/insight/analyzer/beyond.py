@@ -60,20 +60,15 @@ class _Leaving(Walk):
 
 
 def aimed(engine: Engine, question: Question) -> Engine:
-    """The engine as a question about connections asks it.
+    """The engine as a question asks it.
 
-    Whom rules name in the far VPC are atoms of their own. A VPC that the analysis may not look into is not known: rules that name
-    its groups let nothing through (UNKNOWN_PEERED_SGS).
+    Whom rules name beyond a connection that is the destination are atoms of their own. A VPC that the analysis may not look into is
+    not known: rules that name its groups let nothing through (UNKNOWN_PEERED_SGS).
     """
-    ends = {
-        end.peering: end.known for end in (question.source, question.destination) if end is not None and end.peering
-    }
-    if not ends:
-        return engine
     blind = {
         key: replace(fragment, same_region=False) for key, fragment in engine.ir.fragments.items()
-        if isinstance(fragment, Peering) and ends.get(fragment.peering_id) is False
-    }  # fmt: skip
+        if isinstance(fragment, Peering) and fragment.peering_id in question.unknown
+    } if question.unknown else {}  # fmt: skip
     if blind:
         engine = engine.update(Ir(engine.ir.generation, {**engine.ir.fragments, **blind}))
     destination = question.destination

@@ -112,18 +112,19 @@ class Explainer:
 
     def _unknown_groups(self, moment: _Moment, speaking: list[str], *, egress: bool) -> Iterator[View]:
         """UNKNOWN_PEERED_SGS: rules name groups of a VPC beyond the connection, into which the analysis may not look."""
-        ends, by = (self.question.source, self.question.destination), self.blocked.candidate.by
-        if by is None or moment.port is None or all(end is None or end.known for end in ends):
-            return
-        far = f"@{self.engine.places.vpcs[by.vpc_id].crossings[by.peering_id].far_vpc_id}"
-        bit = self.blocked.answer.space.services.bit(point(moment.packet))
-        for id in speaking if moment.port.vpc_id == by.vpc_id else ():
-            named = self.engine.group_set(moment.port.vpc_id, (id,)).names(egress, moment.packet.family)
-            if any(name.endswith(far) and lets >> bit & 1 for name, lets in named.items()):
-                yield {
-                    "ExplanationCode": "UNKNOWN_PEERED_SGS", "SecurityGroup": views.component(self.world, id),
-                    "VpcPeeringConnection": views.component(self.world, by.peering_id),
-                }  # fmt: skip
+        port, packet = moment.port, moment.packet
+        remote = packet.dst if egress else packet.src
+        bit = self.blocked.answer.space.services.bit(point(packet))
+        ways = self.engine.places.vpcs[port.vpc_id].crossings.values() if port is not None else ()
+        for way in ways:
+            beyond = inside(way.blocks[remote.version], remote.max_prefixlen, int(remote))
+            for id in speaking if way.peering_id in self.question.unknown and beyond else ():
+                named = self.engine.group_set(way.vpc_id, (id,)).names(egress, packet.family)
+                if any(name.endswith(f"@{way.far_vpc_id}") and lets >> bit & 1 for name, lets in named.items()):
+                    yield {
+                        "ExplanationCode": "UNKNOWN_PEERED_SGS", "SecurityGroup": views.component(self.world, id),
+                        "VpcPeeringConnection": views.component(self.world, way.peering_id),
+                    }  # fmt: skip
 
     def _reference(self, moment: _Moment, *, egress: bool) -> View | None:
         """A rule that names a group of the other end, which would let the packet through if it came straight from there."""

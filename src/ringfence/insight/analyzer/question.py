@@ -28,14 +28,13 @@ class NoEnd(Exception):
 @dataclass(frozen=True, slots=True)
 class End:
     """One end: interfaces (of an instance, the primary one first); or an internet gateway, a peering connection or a gateway
-    endpoint, i.e. everything beyond it. `known`: the analysis may look into both VPCs of the connection."""
+    endpoint, i.e. everything beyond it."""
 
     component: str
     interfaces: tuple[str, ...] = ()
     gateway: str | None = None
     peering: str | None = None
     endpoint: str | None = None
-    known: bool = True
 
     @property
     def way(self) -> str | None:
@@ -48,7 +47,7 @@ class Question:
     """All packets of a protocol from one end to the other that fit the filters, and their answers.
 
     `destination` None: wherever the destination address leads. `destination_ip`: the address as the sender writes it, or as
-    it is when the packet arrives.
+    it is when the packet arrives. `unknown`: peering connections to VPCs into which the analysis may not look.
     """
 
     source: End
@@ -57,6 +56,7 @@ class Question:
     at_source: PathFilter = ANYTHING
     at_destination: PathFilter = ANYTHING
     destination_ip: Address | None = None
+    unknown: frozenset[str] = frozenset()
 
     @property
     def services(self) -> dict[int, Interval | None]:
@@ -107,13 +107,21 @@ def question_of(world: World, path: NetworkInsightsPath, accounts: Collection[st
     if not path.filtered_at_destination:
         address, at_destination = at_destination.destination_address, ANYTHING
     return Question(
-        end_of(world, path.source_arn, accounts),
-        end_of(world, path.destination_arn, accounts) if path.destination_arn else None,
-        path.protocol, path.at_source, at_destination, address,
+        end_of(world, path.source_arn),
+        end_of(world, path.destination_arn) if path.destination_arn else None,
+        path.protocol, path.at_source, at_destination, address, _unknown(world, accounts),
     )  # fmt: skip
 
 
-def end_of(world: World, arn: str, accounts: Collection[str]) -> End:
+def _unknown(world: World, accounts: Collection[str]) -> frozenset[str]:
+    """The active connections of which one VPC is in these accounts, and the other is not."""
+    rows = (row for row in world.all(PEERING_CONNECTION) if row.status is PeeringStatus.ACTIVE)
+    return frozenset(
+        row.id for row in rows if len({row.requester.owner_id in accounts, row.accepter.owner_id in accounts}) == 2
+    )
+
+
+def end_of(world: World, arn: str) -> End:
     """The end that an ARN names. NoEnd."""
     noun, _, id = arn.rpartition(":")[2].partition("/")
     if noun == INTERNET_GATEWAY.noun:
@@ -124,7 +132,7 @@ def end_of(world: World, arn: str, accounts: Collection[str]) -> End:
             raise NoEnd("UNASSOCIATED_COMPONENT", id)
         return End(id, gateway=id)
     if noun == PEERING_CONNECTION.noun:
-        return _connection(world, id, accounts)
+        return _connection(world, id)
     if noun == VPC_ENDPOINT.noun:
         if world.find(VPC_ENDPOINT, id) is None:
             raise NoEnd("NO_SOURCE_OR_DESTINATION", id)
@@ -142,11 +150,11 @@ def end_of(world: World, arn: str, accounts: Collection[str]) -> End:
     return End(id, (id,))
 
 
-def _connection(world: World, id: str, accounts: Collection[str]) -> End:
+def _connection(world: World, id: str) -> End:
     """A peering connection, over which packets pass while it is active (PCX-01)."""
     row = world.find(PEERING_CONNECTION, id)
     if row is None:
         raise NoEnd("NO_SOURCE_OR_DESTINATION", id)
     if row.status is not PeeringStatus.ACTIVE:
         raise NoEnd("BAD_STATE", id, row.status.value)
-    return End(id, peering=id, known={row.requester.owner_id, row.accepter.owner_id} <= set(accounts))
+    return End(id, peering=id)

@@ -14,7 +14,6 @@ from ringfence.insight.reach.explain import met
 from ringfence.insight.reach.space import readable
 from ringfence.insight.reach.trace import describe_packet, hop_view
 from ringfence.insight.reach.words import brief
-from ringfence.model.kinds import PEERING_CONNECTION
 from ringfence.model.net import PORTED, Address, parse_address, parse_protocol
 from ringfence.model.nouns.network_insights import PathFilter
 from ringfence.model.world import World
@@ -68,11 +67,9 @@ def _end(world: World, given: str) -> End | None:
     kind = kind_of(given)
     if kind is None:
         return None
-    row = world.find(PEERING_CONNECTION, given) if kind is PEERING_CONNECTION else None
-    accounts = {row.requester.owner_id, row.accepter.owner_id} if row is not None else set()
     if kind.noun not in _ENDS:
         raise ValueError(f"{given}: a path does not begin or end there")
-    return end_of(world, f"{kind.noun}/{given}", accounts)
+    return end_of(world, f"{kind.noun}/{given}")
 
 
 _ENDS = frozenset({"instance", "network-interface", "internet-gateway", "vpc-peering-connection", "vpc-endpoint"})
