@@ -96,6 +96,10 @@ def play(program: int) -> dict[str, Any]:
     with topology.opened(loose[0]) as netns:
         offloads.cut_to_packets(netns, loose[1], Cut.NOTHING)
     said["loose"] = sorted(site.network.hold_to_packets())
+    topology.run_batch(vpc_ns(site.vpc), [f"link del {LOOP_IN}"])
+    site.network.lay_again(site.vpc)
+    said["laid"] = [site.programs() == [[teller.tag]] * len(site.router.cut) and site.cuts(Cut.UNTOLD)]
+    said["laid"] += sorted(site.network.hold_to_packets())
     setting = Path("/proc/sys/net/ipv4/ip_forward_update_priority")
     with linux.inside(site.router.netns):
         setting.write_text("1")

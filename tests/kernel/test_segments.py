@@ -317,6 +317,7 @@ def test_agents_attach_look_and_fall_back(program: int) -> None:
         "told": [True, []], "pieces": True, "taken away": sorted(said["covered"]), "back": [True, []],
         "foreign": sorted(said["covered"]), "alone": [True, []], "loose": [said["covered"][0]], "anew": [True, []],
         "without": [False, []], "cut": True, "again": [True, []], "covered": said["covered"], "off": [], "priority": "0",
+        "laid": [True, *said["covered"]],
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ringfence.dataplane import classifiers, offloads, segments, topology
@@ -32,6 +33,7 @@ from ringfence.dataplane.slices import VpcSlice
 log = logging.getLogger("ringfence.network")
 
 Where = tuple[str, str]  # namespace and link that packets enter
+Attached = dict[str, list[bytes]]  # entrance → what the kernel calls the programs there
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,8 @@ def cut(
         held = router.cut.get(where)
         if held is None:
             router.cut[where] = _set(router, where, entrance, teller)
-        elif (
-            router.laid is None and held.eni is None and not _holds(router, where, held, teller)
-        ):  # another link than before, laid anew
-            router.loose |= _counted(part)
+        elif router.laid is None and held.eni is None and not _holds(where, held, teller, _attached(router, [held])):
+            router.loose |= _counted(part)  # another link than before, laid anew
             router.cut[where] = _set(router, where, entrance, teller)
     for where in router.cut.keys() - wanted.keys():
         _release(router, where, router.cut.pop(where))
@@ -99,8 +99,9 @@ def hold_to_packets(routers: Iterable[Router], teller: Teller | None) -> set[str
     """The interfaces whose packets may have come in pieces that nobody told, as by their guests' doing; no longer they do."""
     found = set[str]()
     for router in routers:
+        attached = _attached(router, router.cut.values())
         for where, entrance in list(router.cut.items()):
-            if not _holds(router, where, entrance, teller):
+            if not _holds(where, entrance, teller, attached):
                 log.warning("%s in %s is held to packets again", where[1], where[0])
                 everybody = {held.eni for held in router.cut.values() if held.eni is not None}
                 found |= everybody if entrance.eni is None else {entrance.eni}
@@ -130,17 +131,29 @@ def _release(router: Router, where: Where, entrance: Entrance) -> None:
         _untell(router, entrance)
 
 
-def _holds(router: Router, where: Where, entrance: Entrance, teller: Teller | None) -> bool:
+def _holds(where: Where, entrance: Entrance, teller: Teller | None, attached: Attached) -> bool:
     """Does the link cut what it should, and do pieces tell where they should?"""
     if not _is_cut(where, Cut.UNTOLD if entrance.told else Cut.ALL):
         return False
     if not entrance.told:
         return True
+    return (teller is not None and attached.get(entrance.link) == [teller.tag]) or not _is_there(where)
+
+
+def _attached(router: Router, entrances: Iterable[Entrance]) -> Attached:
+    """The programs at these entrances, as far as they should have any, and are there."""
+    asked = [entrance.link for entrance in entrances if entrance.told]
+    found: Attached = {}
+    if not asked:
+        return found
     try:
         with classifiers.links(router.netns) as links:
-            return teller is not None and links.attached(entrance.link) == [teller.tag]
-    except OSError:
-        return not _is_there(where)
+            for name in asked:
+                with suppress(OSError):
+                    found[name] = links.attached(name)
+    except OSError as problem:
+        log.warning("what is attached to the links of %s cannot be listed: %s", router.vpc_id, problem)
+    return found
 
 
 def _told(router: Router, entrance: Entrance, teller: Teller) -> bool:

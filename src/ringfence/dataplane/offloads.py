@@ -21,6 +21,7 @@ _SIOCETHTOOL = 0x8946
 _GSTRINGS, _GSSET_INFO, _GFEATURES, _SFEATURES = 0x1B, 0x37, 0x3A, 0x3B
 _FEATURE_NAMES = 4  # ETH_SS_FEATURES
 _NAME = 32
+_KNOWN: list[tuple[str, ...]] = []  # asked once
 
 
 class Cut(enum.Enum):
@@ -67,13 +68,15 @@ def _active(sock: socket.socket, device: str, count: int) -> Iterator[int]:
             yield number
 
 
-def _names(sock: socket.socket, device: str) -> list[str]:
-    """The kernel's features by number; they differ from one kernel to another."""
-    got = _ask(sock, device, struct.pack("=IIQI", _GSSET_INFO, 0, 1 << _FEATURE_NAMES, 0))
-    (count,) = struct.unpack_from("=I", got, 16)
-    got = _ask(sock, device, struct.pack("=III", _GSTRINGS, _FEATURE_NAMES, count) + bytes(_NAME * count))
-    texts = (got[12 + _NAME * n : 12 + _NAME * (n + 1)] for n in range(count))
-    return [text.partition(b"\0")[0].decode() for text in texts]
+def _names(sock: socket.socket, device: str) -> tuple[str, ...]:
+    """The kernel's features by number; they differ from one kernel to another, not from link to link."""
+    if not _KNOWN:
+        got = _ask(sock, device, struct.pack("=IIQI", _GSSET_INFO, 0, 1 << _FEATURE_NAMES, 0))
+        (count,) = struct.unpack_from("=I", got, 16)
+        got = _ask(sock, device, struct.pack("=III", _GSTRINGS, _FEATURE_NAMES, count) + bytes(_NAME * count))
+        texts = (got[12 + _NAME * n : 12 + _NAME * (n + 1)] for n in range(count))
+        _KNOWN.append(tuple(text.partition(b"\0")[0].decode() for text in texts))
+    return _KNOWN[0]
 
 
 def _ask(sock: socket.socket, device: str, request: bytes) -> bytes:
