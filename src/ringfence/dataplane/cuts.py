@@ -118,7 +118,7 @@ def all_told(routers: Iterable[Router]) -> bool:
 
 def _set(router: Router, where: Where, entrance: Entrance, teller: Teller | None) -> Entrance:
     """Have pieces tell before the link takes them; have it cut them all before they no longer do."""
-    told = teller is not None and _told(router, entrance, teller)
+    told = teller is not None and _told(router, where, entrance, teller)
     _cut_link(where, Cut.UNTOLD if told else Cut.ALL)
     if not told:
         _untell(router, entrance)
@@ -156,17 +156,16 @@ def _attached(router: Router, entrances: Iterable[Entrance]) -> Attached:
     return found
 
 
-def _told(router: Router, entrance: Entrance, teller: Teller) -> bool:
+def _told(router: Router, where: Where, entrance: Entrance, teller: Teller) -> bool:
     """The program, and nothing else, looks at what enters the router here."""
     try:
         with classifiers.links(router.netns) as links:
             if links.attached(entrance.link) == [teller.tag]:
                 return True
-            links.attach(
-                entrance.link, teller.program, segments.NAME
-            )  # in place of another version's: none goes untold
+            links.attach(entrance.link, teller.program, segments.NAME)  # in place of another version's
             if links.attached(entrance.link) == [teller.tag]:
                 return True
+            _cut_link(where, Cut.ALL)
             links.detach(entrance.link)  # what else looks there is not ours
             links.attach(entrance.link, teller.program, segments.NAME)
             return links.attached(entrance.link) == [teller.tag]
