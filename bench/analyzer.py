@@ -1,6 +1,7 @@
 """Reachability Analyzer, Network Access Analyzer and guard rails among N interfaces, in CPU time.
 
 Run: PYTHONPATH=src:. python -m bench.analyzer [N]. One VPC, 20 subnets, 50 groups of 30 rules, every fifth host with a public address.
+Paths out of and into a peering connection: two VPCs of N interfaces, 20 groups each, every one naming one of the other VPC.
 """
 
 from __future__ import annotations
@@ -18,11 +19,16 @@ from tests.builders import (
     ANY,
     OPEN,
     REGION,
+    egress,
+    eni,
     gateway,
     group,
     host,
     ident,
     ingress,
+    peer_group,
+    peering,
+    route,
     subnet,
     table,
     to_gateway,
@@ -75,6 +81,24 @@ def site(count: int) -> World:
     return world(*rows)
 
 
+def joined(count: int) -> World:
+    """Two VPCs whose groups name each other's; every other group lets out to whom it names only."""
+    rows: list[Any] = [peering("p", "a", "b")]
+    for near, far, net, other in (("a", "b", 0, 1), ("b", "a", 1, 0)):
+        rows += [vpc(near, f"10.{net}.0.0/16"), subnet(near, f"10.{net}.0.0/16", vpc=near)]
+        rows.append(table(near, route(f"10.{other}.0.0/16", ident("pcx", "p")), vpc=near))
+        for k in range(20):
+            named = peer_group(f"{far}{k}", vpc=far, over="p")
+            rules = (ingress(f"10.{k}.{j}.0/24", "tcp", 1000 + k * 10 + j) for j in range(20))
+            out = [egress(named)] if k % 2 else OPEN
+            rows.append(group(f"{near}{k}", *rules, ingress(named, "tcp", (1, 65535)), *out, vpc=near))
+        rows += [
+            eni(f"{near}{n}", f"10.{net}.{n // 250}.{n % 250 + 4}", subnet=near, vpc=near, groups=[f"{near}{n % 20}"])
+            for n in range(count)
+        ]
+    return world(*rows)
+
+
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     started = time.process_time()
     done = work()
@@ -93,11 +117,32 @@ def main(count: int) -> dict[str, Any]:
         limits = Limits(frozenset({ACCOUNT}))
         took, _ = timed(lambda path=path, limits=limits: analyse(made, engines.of(made), path, limits))  # type: ignore[misc]
         out[f"path {name} ms"] = round(took * 1000, 1)
+    for name, took in over_peering(count).items():
+        out[f"path {name} ms"] = took
     for name, given in SCOPES.items():
         scope = Scope(made, engines.of(made), content_of(given), ACCOUNT, REGION)
         took, (found, more) = timed(lambda scope=scope: findings(scope))  # type: ignore[misc]
         out[f"findings {name}"] = f"{took:.2f} s, {len(found)}{' and more' if more else ''}"
         out[f"guard {name} ms"] = guarded(made, engines, given)
+    return out
+
+
+def over_peering(count: int) -> dict[str, float]:
+    """Paths that begin or end at a connection, found and blocked."""
+    made, engines, out = joined(count), Engines(), dict[str, float]()
+    engines.of(made)
+    pcx = f"arn:aws:ec2:{REGION}:{ACCOUNT}:vpc-peering-connection/{ident('pcx', 'p')}"
+    mine = f"arn:aws:ec2:{REGION}:{ACCOUNT}:network-interface/{ident('eni', 'a1')}"
+    for name, ends, port in (
+        ("to the connection", (mine, pcx), 80), ("from the connection", (pcx, mine), 80), ("from it, blocked", (pcx, mine), 0),
+    ):  # fmt: skip
+        path = NetworkInsightsPath(
+            id="nip-1", owner_id=ACCOUNT, region=REGION, created=0, source="", destination="", source_arn=ends[0],
+            destination_arn=ends[1], protocol=6, at_source=PathFilter(destination_ports=PortRange(port, port)),
+        )  # fmt: skip
+        took, done = timed(lambda path=path: analyse(made, engines.of(made), path, Limits(frozenset({ACCOUNT}))))  # type: ignore[misc]
+        assert done.found is (port != 0)
+        out[name] = round(took * 1000, 1)
     return out
 
 
