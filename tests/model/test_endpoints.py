@@ -13,6 +13,7 @@ from botocore.config import Config
 
 import ringfence.app  # noqa: F401  fills the registry
 from ringfence.api.ops.registry import OPERATIONS
+from ringfence.api.wire import model
 from ringfence.model import endpoints
 from ringfence.model.net import IPV6_POOL, PUBLIC_POOL
 
@@ -43,6 +44,18 @@ def test_every_name_a_client_makes_leads_to_the_api_under_a_certificate(service:
         at4 = endpoints.S3_ADDRESSES[region] if service == "s3" else endpoints.ADDRESS4
         assert endpoints.addresses(host) == ((at4, endpoints.ADDRESS6) if dual else (at4,)), host
         assert covered(host), host
+
+
+def test_names_with_the_prefixes_of_operations_lead_there_too() -> None:
+    """Live Tail's: `stream-` of the model, `streaming-` of clients from before April 2026."""
+    found = {(service, endpoint["hostPrefix"]) for service, action in OPERATIONS
+             if (endpoint := (model.operation(service, action).endpoint or {})) and "{" not in endpoint["hostPrefix"]}  # fmt: skip
+    assert ("logs", "stream-") in found
+    for service, prefix in {*found, ("logs", "streaming-")}:
+        for dual in (False, True):
+            (host,) = hosts(service, "eu-west-1", dual=dual)
+            assert endpoints.addresses(prefix + host) == endpoints.addresses(host) != (), host
+            assert covered(prefix + host)
 
 
 @pytest.mark.parametrize(
