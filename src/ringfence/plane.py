@@ -73,8 +73,8 @@ def start_plane(
     """A running data plane. `flow_count`: auto, or cut. PlaneUnavailable when this machine cannot."""
     if sys.platform != "linux":
         raise PlaneUnavailable("packets are enforced on Linux only")
-    how, keeper = _segments(flow_count), _keeper(run, ephemeral=ephemeral)
-    return NftablesPlane(store, run, keeper, roles, front, how, ephemeral=ephemeral)
+    keeper = _keeper(run, ephemeral=ephemeral)
+    return NftablesPlane(store, run, keeper, roles, front, _segments(flow_count), ephemeral=ephemeral)
 
 
 def _segments(flow_count: str) -> Segments:
