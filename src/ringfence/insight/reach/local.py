@@ -61,18 +61,25 @@ Side = tuple[Port, GroupSet]
 
 def _pair(engine: Engine, sender: Side, receiver: Side, family: int, to: int, from_: int, *, same: bool) -> Pair:
     services, (a, mine), (b, theirs) = engine.services, sender, receiver
-    wanted = (mine.by_block(True, family, to) | mine.by_group(True, family, b.groups)) & (
-        theirs.by_block(False, family, from_) | theirs.by_group(False, family, a.groups)
-    )
     sources = services.ported
-    if not same and wanted:
+    wanted = _of(services.full, theirs, False, family, from_, a)
+    if wanted:
+        wanted = _of(wanted, mine, True, family, to, b)
+    if wanted and not same:
         acl, other = engine.acl(a.net.acl_id), engine.acl(b.net.acl_id)
         wanted &= acl.allowed(True, family, to) & other.allowed(False, family, from_)
         answers = other.allowed(True, family, from_) & acl.allowed(False, family, to)
         sources &= answers
         wanted &= services.asking(answers) | services.ported
-    if wanted & services.silent:
-        back = theirs.by_block(True, family, from_) | theirs.by_group(True, family, a.groups)
-        back &= mine.by_block(False, family, to) | mine.by_group(False, family, b.groups)
-        wanted &= ~services.silent | back
+    silent = wanted & services.silent
+    if silent:
+        wanted ^= silent
+        silent = _of(silent, theirs, True, family, from_, a)
+        wanted |= silent and _of(silent, mine, False, family, to, b)
     return wanted, sources
+
+
+def _of(asked: int, groups: GroupSet, egress: bool, family: int, atom: int, remote: Port) -> int:
+    """Of the services asked for, those that groups let through; references are looked up only where blocks leave something."""
+    found = asked & groups.by_block(egress, family, atom)
+    return found if found == asked else found | asked & groups.by_group(egress, family, remote.groups)

@@ -12,13 +12,17 @@ from ringfence.policy.ir import Route, RouteTable, Via
 class Routes:
     """One route table; an atom is inside or outside each destination as a whole."""
 
-    __slots__ = ("_by_block", "_local", "_memo", "_unread")
+    __slots__ = ("_by_block", "_lengths", "_local", "_memo", "_unread")
 
     def __init__(self, table: RouteTable) -> None:
         self._unread = table.unread
         self._by_block: dict[int, dict[int, Route]] = {4: {}, 6: {}}
         for route in table.routes:
             self._by_block[route.destination.version][code_of(route.destination)] = route
+        self._lengths = {
+            family: sorted({code.bit_length() for code in blocks}, reverse=True)
+            for family, blocks in self._by_block.items()
+        }
         self._memo: dict[tuple[int, int], Route | None] = {}
         self._local: dict[int, dict[int, bool]] = {4: {}, 6: {}}
 
@@ -38,11 +42,17 @@ class Routes:
         """The route that leads to the addresses of an atom."""
         key = family, atom
         if key not in self._memo:
-            blocks = self._by_block[family]
-            while atom and atom not in blocks:
-                atom >>= 1
-            self._memo[key] = blocks.get(atom)
+            self._memo[key] = self._longest(family, atom)
         return self._memo[key]
+
+    def _longest(self, family: int, atom: int) -> Route | None:
+        blocks, size = self._by_block[family], atom.bit_length()
+        for length in self._lengths[family]:
+            if length <= size:
+                found = blocks.get(atom >> size - length)
+                if found is not None:
+                    return found
+        return None
 
     def local(self, family: int, atom: int) -> bool:
         """Does the local route, for certain, lead to the addresses of an atom?"""
