@@ -121,6 +121,17 @@ def test_the_questions_are_answered() -> None:
     assert S3_LIST in json.dumps(WHOLE)
 
 
+#: lists that decide where packets go and what lets them through
+DECIDING = ("RouteTables", "NetworkAcls", "SecurityGroups", "InternetGateways", "VpcEndpoints", "VpcPeeringConnections")
+
+
+def test_each_kind_of_part_of_what_decides() -> None:
+    """The first of its shape, in every account and Region together."""
+    shapes = {shape(path): path for path in reversed(PLACES) if path[1:] and str(path[1]) in DECIDING}
+    assert len(shapes) > 90
+    assert [found for path in shapes.values() for found in contrary(path)[:1]] == []
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(PLACES))
 def test_a_part_never_says_the_contrary(path: tuple[Any, ...]) -> None:
