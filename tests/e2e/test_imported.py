@@ -17,10 +17,9 @@ from ringfence.insight.reach.report import Reporter
 from ringfence.insight.reach.trace import trace_request
 from ringfence.notes import running
 from tests.e2e.lab import CLIENT, CLIENT_V6, HOME, Lab, Row
-from tests.insight.imports.rich import NAT, PUBLIC, UNREAD, Rich, rich
+from tests.insight.imports.rich import NAT, PUBLIC, S3_AT, UNREAD, Rich, rich
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
-S3 = "198.18.0.65"
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +64,8 @@ ROWS = (
     Row("SG-52", "app", "peer", "ok", 5432),
     Row("SG-52", "db", "peer", "sg-ingress", 5432),
     Row("PCX-05", "web", "peer", "no-route", 5432),
-    Row("VPE-01", "app", S3, "ok", 443),
-    Row("VPE-06", "app", S3, "endpoint", 22),
+    Row("VPE-01", "app", S3_AT, "ok", 443),
+    Row("VPE-06", "app", S3_AT, "endpoint", 22),
     Row("RT-12", "app", CLIENT, NAT, 443),
     Row("another Region, equal addresses", "twin", "10.0.0.5", "ok", 443),
     Row("another Region, equal addresses", "twin", "10.0.0.5", "sg-ingress", 80),

@@ -425,7 +425,7 @@ def endpoint_base(endpoint: Endpoint) -> tuple[list[str], list[str]]:
     ]
     itself = [
         "link set lo up",
-        *(f"addr replace {each} dev lo" for each in sorted(endpoint_addresses(endpoint))),
+        *(f"route replace {each} table local" for each in sorted(endpoint_addresses(endpoint))),
         f"neigh replace {ENDPOINT_LINK[0]} lladdr {ENDPOINT_MACS[0]} dev {SERVICE} nud permanent",
         f"link set {SERVICE} up",
     ]
@@ -433,8 +433,9 @@ def endpoint_base(endpoint: Endpoint) -> tuple[list[str], list[str]]:
 
 
 def endpoint_addresses(endpoint: Endpoint) -> set[str]:
-    """Where its service listens: at every address of its list."""
-    return {f"{address}/32" for block in endpoint.blocks for address in block}
+    """Where its service listens: at every address of its list. Routes, not addresses: AWS's own list of S3, which an import may
+    have, holds hundreds of thousands."""
+    return {f"local {block} dev lo" for block in endpoint.blocks}
 
 
 def endpoint_is_whole(endpoint_id: str, vpc_namespace: str) -> bool:

@@ -41,11 +41,6 @@ def _ports(held: Held, chain: str, port: int) -> None:
     )
 
 
-def _no_address(held: Held, address: str) -> None:
-    held.paths.addresses.remove(("lo", address))
-    _no_route(held, address)
-
-
 def _link(held: Held) -> None:
     held.paths.links["c1"] = True
 
@@ -74,7 +69,7 @@ WRONG = (
         "net/ipv4/conf/all/rp_filter", "0")),
     _Wrong("sources are checked loosely", "admits", lambda h: h.found.settings.__setitem__(
         "net/ipv4/conf/all/rp_filter", "2")),
-    _Wrong("an address less", "refuses", lambda h: _no_address(h, "198.18.0.65/32")),
+    _Wrong("its addresses are not there", "refuses", lambda h: _no_route(h, str(SERVICE.blocks[0]))),
     _Wrong("an address more", "admits", lambda h: h.paths.routes.append(replace(
         next(each for each in h.paths.routes if each.kind == "local"), destination=wanted.ip_network("198.18.0.68/32")))),
     _Wrong("another table first", "refuses", lambda h: h.paths.rules.append(PolicyRule(4, 7, 0, 0, 99, strange=True))),

@@ -22,6 +22,7 @@ from tests.insight.imports.test_terraform import base, state
 
 S3_LIST, NAT = "pl-63a5400a", "nat-0123456789abcdef0"  # AWS's own id of the list in us-east-1
 PUBLIC, IPV6 = "54.170.1.2", "2a05:d018:1234:ab"  # AWS's in eu-west-1
+S3_BLOCKS, S3_AT = ("3.5.0.0/19", "52.216.0.0/15"), "52.216.0.1"  # AWS's blocks of the list
 UNREAD = "pl-0123456789abcdef0"
 ANY, ANY6 = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, {"Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
 
@@ -202,7 +203,7 @@ def _twin(b: _Builder) -> tuple[str, str]:
 
 
 def _by_hand(found: Rich, place: str, table_id: str) -> None:
-    """The rest of the world by a NAT gateway, and AWS's own id for the list of S3, whose blocks were recorded."""
+    """The rest of the world by a NAT gateway, and AWS's own id and blocks of the list of S3."""
     ours = service_list(REGION, "s3")
     assert ours is not None
     documents = {
@@ -211,6 +212,9 @@ def _by_hand(found: Rich, place: str, table_id: str) -> None:
         if name.startswith(place)
     }
     for document in documents.values():
+        for listed in document.get("PrefixLists", ()):
+            if listed["PrefixListId"] == S3_LIST and "Cidrs" in listed:
+                listed["Cidrs"] = list(S3_BLOCKS)
         for table in document.get("RouteTables", ()):
             if table["RouteTableId"] == table_id:
                 table["Routes"].append(

@@ -20,7 +20,7 @@ from ringfence.policy.evaluate import INTERNET
 from ringfence.policy.packet import Packet
 from tests.builders import packet
 from tests.insight.imports.recording import Documents, imported
-from tests.insight.imports.rich import S3_LIST, rich
+from tests.insight.imports.rich import S3_AT, S3_LIST, rich
 from tests.insight.imports.test_damage import places
 
 #: what nothing else in a recording tells of, so that nobody sees it missing (docs/import.md): the shape of the place that is taken away
@@ -56,9 +56,7 @@ def questions(world: World) -> list[Question]:
         (one.id, two.id, src, dst) for one in enis for two in enis for src, dst in pairs(one, two) if one is not two
     ]
     found += [(INTERNET, str(id), OUTSIDE[0], address) for id, address in public]
-    found += [
-        (one.id, one.id, str(one.addresses[0]), to) for one in enis for to in (*OUTSIDE, "198.18.0.65", "10.9.9.9")
-    ]
+    found += [(one.id, one.id, str(one.addresses[0]), to) for one in enis for to in (*OUTSIDE, S3_AT, "10.9.9.9")]
     found += [(INTERNET, one.id, "2001:db8:ffff::9", str(one.ipv6[0])) for one in enis if one.ipv6]
     return [(source, target, packet(src, dst, "tcp", port)) for source, target, src, dst in found for port in PORTS]
 

@@ -90,7 +90,7 @@ class Location:
 def route_of(words: str, table: int) -> Route:
     """A route in the words of `topology`."""
     parts = words.split()
-    kind = parts.pop(0) if parts[0] in ("blackhole", "throw", "unreachable") else "unicast"
+    kind = parts.pop(0) if parts[0] in ("blackhole", "throw", "unreachable", "local") else "unicast"
     destination: Network = ip_network(_full(parts.pop(0)))
     said = dict(zip(parts[0::2], parts[1::2], strict=False))
     via = ip_address(said["via"]) if "via" in said else None
@@ -186,8 +186,10 @@ def endpoint(tables: Iterable[Table], endpoint: Endpoint, interfaces: Iterable[I
     hop, mac = ip_address(topology.ENDPOINT_LINK[0]), topology.ENDPOINT_MACS[0]
     return Place(
         component=endpoint.endpoint_id, tables=tuple(tables),
-        addresses=frozenset(("lo", each) for each in topology.endpoint_addresses(endpoint)),
-        routes=frozenset(_routes(topology.endpoint_routes(interfaces), TABLES["main"])),
+        routes=frozenset((
+            *_routes(topology.endpoint_routes(interfaces), TABLES["main"]),
+            *_routes(topology.endpoint_addresses(endpoint), TABLES["local"]),
+        )),
         neighbours=frozenset({Neighbour(hop, SERVICE, mac)}), links=frozenset({"lo", SERVICE}),
         settings=topology.SERVICE_SYSCTLS, entrances=("forward", "input"),
     )  # fmt: skip
