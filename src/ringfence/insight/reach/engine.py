@@ -352,13 +352,20 @@ class Engine:
                 answer = self.conversations(source, packet.src, packet.dst)
                 if answer.unknown is None:
                     return packet in answer.space
-                return (
-                    False if answer.blocking(packet) else answer.unknown
-                )  # refused before it comes to what is unknown
+                # refused before it comes to what is unknown, or else asked by itself: other packets may be what is unknown
+                return False if answer.blocking(packet) else self._alone(source, packet)
             if len(self._pairs) >= _REMEMBERED:
                 self._pairs.clear()
             self._pairs[key] = pair
         return local.allows(self.services, pair, packet)
+
+    def _alone(self, source: str, packet: Packet) -> bool | Unknown:
+        """`ask`, by a walk of the packet's own service: a rule that is not known is met by the services it is about alone."""
+        there = There(self.services, 1 << self.services.bit(point(packet)))
+        try:
+            return packet in self._there_and_back(there, source, packet.src, packet.dst).space
+        except Unmodelled as problem:
+            return Unknown(problem.component, problem.why) if there.alive else False
 
 
 def replaced(was: Ir, now: Ir) -> tuple[list[Fragment], list[Fragment]]:
