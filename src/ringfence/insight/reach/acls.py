@@ -36,9 +36,10 @@ class AclTable:
             found = self._memo[egress, family, atom] = self._judged(egress, family, atom)
         return found
 
-    def names(self, egress: bool, atom: int) -> bool:
-        """Is a block one of those that its entries name?"""
-        return atom in self._blocks[egress]
+    @property
+    def blocks(self) -> frozenset[int]:
+        """Those that its entries name."""
+        return self._blocks[False] | self._blocks[True]
 
     def _judged(self, egress: bool, family: int, atom: int) -> int:
         """As the innermost block around the atom that an entry names is: few there are."""

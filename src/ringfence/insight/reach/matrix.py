@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from ringfence.insight.reach.classes import Cell, Endpoints, classes
 from ringfence.insight.reach.engine import Engine, number_to_address
 from ringfence.insight.reach.groups import GroupSet
-from ringfence.insight.reach.places import WIDTH, Net, inside
+from ringfence.insight.reach.places import UNROUTED_CODES, WIDTH, Net, inside
 from ringfence.insight.reach.strips import BLOCK, Block, Change, Lazy, Moves, Naming
 
 #: what ACLs let through there, and the source ports that they let back; None where the way is not the router's alone
@@ -48,14 +48,16 @@ class Grid:
         self.sets: list[GroupSet] = [engine.group_set(self.vpc_id, groups) for groups in sets]
         self.around = engine.prefixes[self.family].around
         self.nets = list({c.net.subnet_id: c.net for c in everyone}.values())
+        grounds = self._grounds()
         spots: dict[tuple[int, str], int] = {}
-        #: (atom, subnet, an address there); what lies between two classes depends on their spots alone
-        self.spots: list[tuple[int, Net, int]] = []
+        #: (block, subnet); what lies between two classes depends on their spots alone
+        self.spots: list[tuple[int, Net]] = []
         for c in everyone:
-            if spots.setdefault((c.atom, c.net.subnet_id), len(spots)) == len(self.spots):
-                self.spots.append((c.atom, c.net, c.members[0][1]))
+            ground = grounds[c.atom]
+            if spots.setdefault((ground, c.net.subnet_id), len(spots)) == len(self.spots):
+                self.spots.append((ground, c.net))
         #: set of groups, atom and spot of each class
-        self.places = [(sets[c.groups], c.atom, spots[c.atom, c.net.subnet_id]) for c in everyone]
+        self.places = [(sets[c.groups], c.atom, spots[grounds[c.atom], c.net.subnet_id]) for c in everyone]
         self._passages: dict[int, Way] = {}
         self._ways: dict[tuple[str, tuple[int, ...]], Way] = {}
         self._starts: dict[str, tuple[list[int], list[tuple[str, int]]]] = {}
@@ -76,6 +78,22 @@ class Grid:
         for tables in (self._routed, self._known_lanes, self._passages, self._ways, self._starts):
             tables.clear()
 
+    def _grounds(self) -> Lazy[int, int]:
+        """By atom the innermost block around it of those that subnets, their ACLs and their routes have: all that routers ask."""
+        named = {1, *UNROUTED_CODES[self.family]}
+        for net in self.nets:
+            named.update(net.blocks[self.family])
+        for acl_id, table_id in {(net.acl_id, net.table_id) for net in self.nets}:
+            named.update(self.engine.acl(acl_id).blocks, self.engine.routes(table_id).blocks(self.family))
+        around = self.around
+
+        def ground(atom: int) -> int:
+            while atom not in named:
+                atom = around(atom)
+            return atom
+
+        return Lazy(ground)
+
     def _certain(self, of: Endpoints) -> bool:
         """Is all known about the interfaces of a class and their groups?"""
         port = self.engine.places.ports[of.members[0][0]]
@@ -88,17 +106,6 @@ class Grid:
         if self._naming is None:
             self._naming = Naming(self)
         return self._naming
-
-    def _gate(self, acl_id: str, egress: bool) -> Lazy[int, int]:
-        """What an ACL lets through, by atom of the remote."""
-        acl, family, around = self.engine.acl(acl_id), self.family, self.around
-
-        def lets(atom: int) -> int:
-            """As from or to the block around it, where the ACL does not name it."""
-            return acl.allowed(egress, family, atom) if atom <= 1 or acl.names(egress, atom) else gate[around(atom)]
-
-        gate = Lazy(lets)
-        return gate
 
     # ------------------------------------------------------------------ between two spots
     def _new_lane(self, lane: _Lane) -> int:
@@ -115,7 +122,7 @@ class Grid:
         found: Lazy[int, set[str]] = Lazy(
             lambda atom: nets.get(atom, set()) | (found[self.around(atom)] if atom > 1 else set())
         )
-        return [found[atom] for atom, _, _ in self.spots]
+        return [found[block] for block, _ in self.spots]
 
     def passage(self, to: int) -> Way:
         """What lies between every spot and this one."""
@@ -142,7 +149,7 @@ class Grid:
             known: dict[tuple[str, int], int] = {}
             kinds = [
                 known.setdefault((net.subnet_id, self._lane(home, spot)), len(known))
-                for spot, (_, net, _) in enumerate(self.spots)
+                for spot, (_, net) in enumerate(self.spots)
             ]
             found = self._starts[home.subnet_id] = kinds, list(known)
         return found
@@ -156,18 +163,19 @@ class Grid:
 
     def _lane(self, net: Net, to: int) -> int:
         """What a subnet's ACL lets out to a spot, and lets back in, as a number of `_lanes`."""
-        _, home, _ = self.spots[to]
-        if net is home:
+        if net is self.spots[to][1]:
             return _UNASKED
         return _ELSEWHERE if net.subnet_id in self._around_spot[to] else self._routed[net.acl_id, net.table_id][to]
 
     def _by_router(self, kind: tuple[str, str]) -> list[int]:
         """The lanes to every spot, from any subnet of this ACL and this table that it is not in."""
         acl_id, table_id = kind
-        out, back, local = self._gate(acl_id, True), self._gate(acl_id, False), self.engine.routes(table_id).local
+        acl, local, family = self.engine.acl(acl_id), self.engine.routes(table_id).local, self.family
         return [
-            self._known_lanes[out[atom], back[atom]] if local(self.family, atom) else _ELSEWHERE
-            for atom, _, _ in self.spots
+            self._known_lanes[acl.allowed(True, family, block), acl.allowed(False, family, block)]
+            if local(family, block)
+            else _ELSEWHERE
+            for block, _ in self.spots
         ]
 
     def _let(self, there: int, back: int) -> Passage:
@@ -226,9 +234,9 @@ class Grid:
             self.known
             and not (nested or strays)
             and all(
-                self.engine.routes(table_id).local(self.family, atom)
+                self.engine.routes(table_id).local(self.family, block)
                 for table_id in {net.table_id for net in self.nets}
-                for atom in {c.atom for c in self.everyone}
+                for block, _ in self.spots
             )
         )
 

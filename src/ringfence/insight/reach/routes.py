@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ringfence.insight.reach.atoms import code_of
 from ringfence.insight.reach.journey import Unmodelled
-from ringfence.insight.reach.places import UNROUTED_CODES, WIDTH, inside
+from ringfence.insight.reach.places import UNROUTED_CODES
 from ringfence.model.nouns.routing import BY_ENDPOINT
 from ringfence.policy.ir import Route, RouteTable, Via
 
@@ -33,6 +35,10 @@ class Routes:
             route.via is Via.UNMODELLED for routes in self._by_block.values() for route in routes.values()
         )
 
+    def blocks(self, family: int) -> Iterable[int]:
+        """The destinations of its routes."""
+        return self._by_block[family]
+
     @property
     def uncertain(self) -> bool:
         """May routes that are not known lead elsewhere?"""
@@ -58,10 +64,10 @@ class Routes:
         """Does the local route, for certain, lead to the addresses of an atom?"""
         found = self._local[family].get(atom)
         if found is None:
-            route, width = self.to(family, atom), WIDTH[family]
-            first = (atom << width + 1 - atom.bit_length()) - (1 << width)  # of an atom, all or none is unrouted
+            route, size = self.to(family, atom), atom.bit_length()
             found = route is not None and route.via is Via.LOCAL and not self.uncertain
-            found = self._local[family][atom] = found and not inside(UNROUTED_CODES[family], width, first)
+            unrouted = any(atom >> max(size - code.bit_length(), 0) == code for code in UNROUTED_CODES[family])
+            found = self._local[family][atom] = found and not unrouted
         return found
 
     def refuse_unread(self, found: Route | None, *, public: bool) -> None:
