@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from ringfence.api import audit, guards, refusals, throttle
 from ringfence.api.authorise import Authoriser
@@ -27,12 +26,8 @@ from ringfence.api.throttle import Rates, Refusals, Throttled
 from ringfence.api.wire import encoding, event_stream, integrity, model
 from ringfence.api.wire import fault as wire_fault
 from ringfence.api.wire.http import Flow, HttpRequest, HttpResponse
-from ringfence.api.wire.query import QueryParser
-from ringfence.api.wire.rest import RestJson
-from ringfence.api.wire.rest_xml import RestXml
-from ringfence.api.wire.route import Claim, Form, claim_of, read_form, unsigned
-from ringfence.api.wire.rpc import CborRpc, JsonRpc
-from ringfence.api.wire.xml import XmlSerializer, document
+from ringfence.api.wire.protocols import Protocols
+from ringfence.api.wire.route import Claim, claim_of, read_form, unsigned
 from ringfence.identity import chunked, sessions, sigv4
 from ringfence.identity.credentials import Credential, Credentials, Use, Uses
 from ringfence.identity.principal import Principal, PrincipalKind
@@ -58,14 +53,6 @@ _NOT_FOUND = HttpResponse(404, b'{"message": "not found"}', "application/json")
 HEAVY_REPLY = 256 << 10  # bytes; a read that answered more than this is kept off the event loop
 #: runs before an operation of its service; gives the change that makes an untouched (account, Region) usable
 Prepare = Callable[[Call, World], Change | None]
-
-
-class DocumentCodec(Protocol):
-    """A protocol whose requests and replies are documents. What `result` gives is remembered for a repeated ClientToken."""
-
-    def parameters(self, request: HttpRequest, operation: Any) -> dict[str, Any]: ...
-    def result(self, operation: Any, reply: Params) -> str: ...
-    def response(self, operation: Any, result: str, request_id: str) -> HttpResponse: ...
 
 
 #: raises ApiError unless the caller may do it
@@ -126,14 +113,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self.authorise: Authorise = Authoriser(self._judged_by)
-        self._parsers = {"ec2": QueryParser(ec2=True), "query": QueryParser(ec2=False)}
-        self._documents: dict[str, DocumentCodec] = {
-            "json": JsonRpc(),
-            "rest-json": RestJson(),
-            "smithy-rpc-v2-cbor": CborRpc(),
-        }
-        self._s3 = RestXml()
-        self._serializers: dict[str, XmlSerializer] = {}
+        self._protocols = Protocols()
         self.throttled = Refusals(self.ids, self._audit_refusal)
         self._heavy: dict[tuple[str, str, str], bool] = {}
         self._sessions = sessions.Sessions(self.sealer) if self.sealer is not None else None
@@ -394,11 +374,11 @@ class Pipeline:
 
     def _parse(self, request: HttpRequest, claim: Claim, call: Call, *, presigned: bool) -> Begun:
         """The call with its parameters, allowed. ApiError (INF-13)."""
-        if claim.protocol in self._documents:
+        if self._protocols.are_documents(claim.protocol):
             return self._parse_document(request, claim, call)
         if claim.protocol == "s3":
             return self._parse_s3(request, claim, call)
-        if claim.protocol not in self._parsers:
+        if not self._protocols.are_forms(claim.protocol):
             raise refusals.not_served(claim)
         named = model.operation(call.service, call.action)
         form = read_form(encoding.unpacked(request, named) if named is not None else request, presigned=presigned)
@@ -407,7 +387,7 @@ class Pipeline:
         shape = model.operation(call.service, form.action)
         if shape is None or form.action != call.action:
             raise fault("InvalidAction", action=form.action[:128])
-        params = self._parameters(claim.protocol, shape, form)
+        params = self._protocols.of_form(claim.protocol, shape, form)
         if self.rates is not None and not self.rates.admit_instances(call, params):
             raise throttle.refusal(call.service, claim.protocol)
         judged = self._permit(call, params)
@@ -423,7 +403,7 @@ class Pipeline:
         shape = model.operation(call.service, call.action)
         if shape is None:
             raise refusals.not_served(claim)
-        params = self._documents[claim.protocol].parameters(encoding.unpacked(request, shape), shape)
+        params = self._protocols.of_document(claim.protocol, request, shape)
         judged = self._permit(call, params)
         served = OPERATIONS.get((call.service, call.action))
         if served is None:
@@ -435,17 +415,11 @@ class Pipeline:
         served, shape = OPERATIONS.get((call.service, call.action)), model.operation(call.service, call.action)
         if served is None or shape is None or self.objects is None:
             raise refusals.not_served(claim)
-        params = self._s3.parameters(request, shape)
+        params = self._protocols.of_object(request, shape)
         if call.action != "CompleteMultipartUpload":  # its checksums are the object's, not the body's
             integrity.check(request)
         judged = self._permit(call, params)
         return Begun(call, served, shape, params, claim.protocol, dry_run=False, judged=judged, started=claim.at)
-
-    def _parameters(self, protocol: str, shape: Any, form: Form) -> dict[str, Any]:
-        newest = str(shape.service_model.api_version)
-        if form.version is not None and not _known_version(form.version, newest):
-            raise fault("NoSuchVersion", version=form.version[:32])
-        return self._parsers[protocol].parameters(shape.input_shape, form.pairs)
 
     def _permit(self, call: Call, params: Params) -> World:
         """The World in which the policies allow the call. ApiError when they do not."""
@@ -588,24 +562,11 @@ class Pipeline:
             begun.operation.handler(begun.call, world, begun.params)
 
     def _serialise(self, begun: Begun, outcome: Outcome) -> list[bytes]:
-        service = begun.call.service
-        if begun.protocol == "s3":
-            return self._s3.parts(begun.model, outcome.reply)
-        if begun.protocol in self._documents:
-            return [self._documents[begun.protocol].result(begun.model, outcome.reply).encode()]
-        serializer = self._serializers.get(service)
-        if serializer is None:
-            serializer = self._serializers.setdefault(service, XmlSerializer())
-        return serializer.result(begun.protocol, begun.model, outcome.reply)
+        return self._protocols.result(begun.protocol, begun.call.service, begun.model, outcome.reply)
 
     def _response(self, begun: Begun, body: list[bytes]) -> HttpResponse:
         call = begun.call
-        if begun.protocol == "s3":
-            return self._s3.answer(body, call.request_id)
-        if begun.protocol in self._documents:
-            return self._documents[begun.protocol].response(begun.model, b"".join(body).decode(), call.request_id)
-        text = document(begun.protocol, call.action, model.namespace(call.service), body, call.request_id)
-        return HttpResponse(200, text, headers=(("x-amzn-requestid", call.request_id),))
+        return self._protocols.response(begun.protocol, call.service, begun.model, body, call.request_id)
 
 
 # ---------------------------------------------------------------------- small parts
@@ -620,10 +581,6 @@ def _shared(outcome: Outcome) -> audit.Way:
 def _by(call: Call, caller: Principal | None) -> Call:
     """The call as the record shows it: by who it turned out to be from."""
     return call if caller is None else replace(call, principal=caller)
-
-
-def _known_version(given: str, newest: str) -> bool:
-    return re.fullmatch(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}", given) is not None and given <= newest
 
 
 def _may_be_large(request: HttpRequest, claim: Claim) -> bool:
