@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ringfence.cli.common import CommandError, control
 
 if TYPE_CHECKING:  # they take a tenth of a second: not for commands that ask the running installation
     from ringfence.insight.imports.draft import Options
     from ringfence.insight.imports.load import Network
+    from ringfence.model.world import World
 
 
 def add_import_options(parser: argparse.ArgumentParser) -> None:
@@ -74,3 +76,17 @@ def of_installation(args: argparse.Namespace) -> Network:
 def network_of(args: argparse.Namespace) -> Network:
     """The network a command is about."""
     return imported(args, args.network) if args.network is not None else of_installation(args)
+
+
+def answered(
+    args: argparse.Namespace, request: dict[str, Any], answer: Callable[[World, dict[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """What is asked between two ends of a network in files, whose own names for them count. CommandError for what cannot be told."""
+    network = imported(args, args.network)
+    names = network.notes.names
+    told = answer(
+        network.world, request | {end: names.get(request[end], request[end]) for end in ("source", "destination")}
+    )
+    if "error" in told:
+        raise CommandError(str(told["error"]), int(told.get("status", 1)))
+    return told

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ringfence.cli.common import CommandError, add_endpoint, control, show_json
-from ringfence.cli.networks import add_from, imported
+from ringfence.cli.common import add_endpoint, control, show_json
+from ringfence.cli.networks import add_from, answered
 from ringfence.cli.trace import UNKNOWN, hop_table
 
 _ENDS = "i-…, eni-…, igw-…, pcx-…, vpce-… or internet:ADDRESS"
@@ -43,13 +43,7 @@ def _answer(args: argparse.Namespace) -> dict[str, Any]:
         return control(args, request)
     from ringfence.insight.analyzer.report import PathReporter
 
-    network = imported(args, args.network)
-    for end in ("source", "destination"):
-        request[end] = network.notes.names.get(request[end], request[end])
-    answer = PathReporter().answer(network.world, request)
-    if "error" in answer:
-        raise CommandError(str(answer["error"]), int(answer.get("status", 1)))
-    return answer
+    return answered(args, request, PathReporter().answer)
 
 
 def _lines(answer: dict[str, Any]) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ringfence.cli.common import CommandError, control, show_json
-from ringfence.cli.networks import add_from, imported
+from ringfence.cli.common import control, show_json
+from ringfence.cli.networks import add_from, answered
 from ringfence.cli.targets import add_packet, request_of, say_which_port
 
 #: exit status when something that is not known decides
@@ -38,12 +38,7 @@ def _answer(args: argparse.Namespace) -> dict[str, Any]:
         return answer
     from ringfence.insight.reach.trace import trace_request
 
-    network = imported(args, args.network)
-    for end in ("source", "destination"):
-        request[end] = network.notes.names.get(request[end], request[end])
-    answer = trace_request(network.world, request)
-    if "error" in answer:
-        raise CommandError(str(answer["error"]), int(answer.get("status", 1)))
+    answer = answered(args, request, trace_request)
     say_which_port(args)
     return answer
 

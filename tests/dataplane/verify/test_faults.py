@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
+
 import pytest
 
 from tests.dataplane.verify.battery import WORLDS, WRONG, Wrong, differs, said
@@ -27,60 +30,25 @@ def _of_the_compiler() -> bool:
     return any(battery.said(None, world) for world in battery.WORLDS)
 
 
-def _of_the_verifier() -> bool:
-    from tests.dataplane.verify import battery
-
-    return any(True for _ in battery.problems())
-
-
-def _of_gateways() -> bool:
-    from tests.dataplane.verify import gateways
-
-    return any(True for _ in gateways.problems())
+def _problems(name: str) -> Callable[[], bool]:
+    """Does the battery of that name, read anew, notice anything?"""
+    return lambda: any(True for _ in importlib.import_module(f"tests.dataplane.verify.{name}").problems())
 
 
-def _of_services() -> bool:
-    from tests.dataplane.verify import services
-
-    return any(True for _ in services.problems())
-
-
-def _of_what_is_joined() -> bool:
-    from tests.dataplane.verify import joined
-
-    return any(True for _ in joined.problems())
+BATTERIES = (
+    ("compiler", COMPILER, _of_the_compiler),
+    ("verifier", VERIFIER, _problems("battery")),
+    ("gateways", GATEWAYS, _problems("gateways")),
+    ("gateway endpoints", SERVICES, _problems("services")),
+    ("links to others", JOINED, _problems("joined")),
+)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("fault", SERVICES, ids=lambda fault: fault.id)
-def test_the_battery_notices_a_fault_of_the_proof_of_gateway_endpoints(fault: Fault) -> None:
-    assert not survives(fault, _of_services)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("fault", JOINED, ids=lambda fault: fault.id)
-def test_the_battery_notices_a_fault_of_the_proof_of_links_to_others(fault: Fault) -> None:
-    assert not survives(fault, _of_what_is_joined)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("fault", GATEWAYS, ids=lambda fault: fault.id)
-def test_the_battery_notices_a_fault_of_the_proof_of_gateways(fault: Fault) -> None:
-    assert not survives(fault, _of_gateways)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("fault", COMPILER, ids=lambda fault: fault.id)
-def test_the_proof_notices_a_fault_of_the_compiler(fault: Fault) -> None:
-    assert not survives(fault, _of_the_compiler)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("fault", VERIFIER, ids=lambda fault: fault.id)
-def test_the_battery_notices_a_fault_of_the_verifier(fault: Fault) -> None:
-    assert not survives(fault, _of_the_verifier)
+@pytest.mark.parametrize(
+    ("fault", "noticed"),
+    [pytest.param(fault, noticed, id=f"{name}: {fault.id}") for name, faults, noticed in BATTERIES for fault in faults],
+)
+def test_a_fault_is_noticed(fault: Fault, noticed: Callable[[], bool]) -> None:
+    assert not survives(fault, noticed)
