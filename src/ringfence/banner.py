@@ -36,7 +36,7 @@ def banner(settings: Settings, root: Root, plane: str) -> list[str]:
     lines.append(
         "NOT enforced: packets (no data plane); instances are records only"
         if plane == "none"
-        else f"enforced: security groups, network ACLs, routes, internet gateways, VPC peering on real packets ({plane})"
+        else f"enforced: security groups, network ACLs, routes, internet gateways, VPC peering, S3 endpoints on real packets ({plane})"
     )
     if plane != "none":
         lines.append("instances reach the AWS APIs by their usual names, through an internet gateway (docs/adr/0009)")
