@@ -48,6 +48,7 @@ class Grid:
         self.sets: list[GroupSet] = [engine.group_set(self.vpc_id, groups) for groups in sets]
         self.around = engine.prefixes[self.family].around
         self.nets = list({c.net.subnet_id: c.net for c in everyone}.values())
+        self._walk_all = engine.has_unknown(self.vpc_id)
         grounds = self._grounds()
         spots: dict[tuple[int, str], int] = {}
         #: (block, subnet); what lies between two classes depends on their spots alone
@@ -66,7 +67,6 @@ class Grid:
         self._known_lanes: Lazy[_Lane, int] = Lazy(self._new_lane)
         seen = [eni for c in everyone for eni, _ in c.members]
         self._several = len(seen) > len(set(seen))  # some interface has several addresses
-        self._walk_all = engine.has_unknown(self.vpc_id)
         self.unsure = frozenset(n for n, c in enumerate(everyone) if not self._certain(c))
         self._routed: Lazy[tuple[str, str], list[int]] = Lazy(self._by_router)
         self._naming: Naming | None = None
@@ -80,6 +80,8 @@ class Grid:
 
     def _grounds(self) -> Lazy[int, int]:
         """By atom the innermost block around it of those that subnets, their ACLs and their routes have: all that routers ask."""
+        if self._walk_all:  # nothing is asked of spots, and ACLs and tables may be missing
+            return Lazy(lambda atom: atom)
         named = {1, *UNROUTED_CODES[self.family]}
         for net in self.nets:
             named.update(net.blocks[self.family])
