@@ -14,7 +14,7 @@ from tests.differential.compare import Listed, Neighbours, Peered, Run, Served, 
 
 @pytest.mark.parametrize(
     ("scene", "count", "cases"),
-    [(Run, 30, 1700), (Neighbours, 40, 2500), (Listed, 6, 300), (Peered, 6, 300), (Served, 6, 300)],
+    [(Run, 30, 1700), (Neighbours, 40, 2500), (Listed, 6, 300), (Peered, 12, 600), (Served, 6, 300)],
 )
 def test_specification_and_evaluator_agree(scene: type[Run], count: int, cases: int) -> None:
     tally = run(range(count), 60, scene=scene)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ringfence.insight.reach.engine import Engine
+from ringfence.insight.reach.trace import trace_request
 from ringfence.model.nouns.instance import InstanceState
 from ringfence.model.nouns.routing import Route
 from ringfence.model.world import World
@@ -11,6 +13,7 @@ from ringfence.policy.compile import compile_world
 from ringfence.policy.evaluate import INTERNET, SERVICE, CannotSend, exchange, judge
 from ringfence.policy.flows import Flows
 from ringfence.policy.packet import Packet
+from ringfence.policy.spec.verdict import converse
 from tests.builders import (
     ANY,
     ANY6,
@@ -88,6 +91,24 @@ OUT, OUT6 = packet(A, CLIENT, "tcp", 443), packet(f"{V6}:10", CLIENT6, "tcp", 44
 )  # fmt: skip
 def test_routes(row: str, routes: tuple[Route, ...], sent: Packet, expected: str) -> None:
     assert dropped(site(*routes), "a", sent) == expected, row
+
+
+def test_igw_07_nobody_on_the_internet_has_an_address_of_a_vpc_without_a_gateway() -> None:
+    """All voices say so, also of what an impostor outside would be answered; a gateway makes it a matter of the VPC's rules."""
+    there, beside = "2001:db8:2::10", "2001:db8:2:100::10"
+    far = (vpc("far", "10.9.0.0/16", ipv6=["2001:db8:2::/56"]), table("far", vpc="far"), acl("far", vpc="far"))
+    site_and_far = site(*to_gateway(), extra=far)
+    for address, outcome in ((there, "no-route"), (beside, "ok")):
+        sent = packet(f"{V6}:10", address, "tcp", 443)
+        assert (dropped(site_and_far, "a", sent), converse(site_and_far, sent, ident("eni", "a"))) == (outcome, outcome)
+        assert Engine(compile_world(site_and_far)).ask(ident("eni", "a"), sent) is (outcome == "ok")
+        sent = packet(address, f"{V6}:10", "tcp", 443)
+        told = "reply-no-route" if outcome == "no-route" else "ok"
+        assert (dropped(site_and_far, "internet", sent), converse(site_and_far, sent, "internet")) == (told, told)
+        assert Engine(compile_world(site_and_far)).ask("internet", sent) is (told == "ok")
+    told = trace_request(site_and_far, {"source": ident("eni", "a"), "destination": there, "port": 443})
+    assert (told["dropped_at"], told["component"]) == ("no-route", "internet")
+    assert there in told["reason"]
 
 
 def test_rt_04_main_table_governs_implicit_subnets_only() -> None:

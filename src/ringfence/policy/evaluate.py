@@ -120,6 +120,11 @@ class Index:
         return {edge.vpc_id: edge for edge in self.all(Edge)}
 
     @cached_property
+    def ipv6(self) -> tuple[Network, ...]:
+        """The IPv6 blocks of all VPCs, which nobody else has."""
+        return tuple(block for vpc in self.all(Vpc) for block in vpc.ipv6)
+
+    @cached_property
     def _joined(self) -> dict[tuple[str, str], Peering]:
         return {(way.vpc_id, way.far_vpc_id): way for way in self.all(Peering) if way.same_region}
 
@@ -473,10 +478,13 @@ class _Journey:
         return self._on_internet(_exchanged(packet, lambda a: outside.get(a, a), source=True))
 
     def _on_internet(self, packet: Packet, *, outside: bool = False) -> Arrival:
-        """To the VPC that has the address, else to the outside host itself."""
+        """To the VPC that has the address, else to the outside host itself. Nothing leads to a VPC without a gateway (IGW-07)."""
         for edge in self.index.edges.values():
             if within(packet.dst, edge.ipv6) or any(public == packet.dst for public, _ in edge.nat):
                 return self._from_gateway(edge, packet, outside=outside)
+        if within(packet.dst, self.index.ipv6):
+            self._hop(Layer.NO_ROUTE, False, RuleRef(component=INTERNET))
+            return self._end(None, packet)
         return self._end(INTERNET, packet)
 
     def from_internet(self, packet: Packet) -> Arrival:

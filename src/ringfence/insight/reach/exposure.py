@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from ringfence.insight.reach.atoms import code_of
 from ringfence.insight.reach.engine import Answer, Engine, Unknown, number_to_address
 from ringfence.insight.reach.journey import Unmodelled
-from ringfence.insight.reach.places import WIDTH, Gateway, Port, inside, public
+from ringfence.insight.reach.places import WIDTH, Gateway, Port, public
 from ringfence.insight.reach.space import Space
 from ringfence.model.net import Address, Network
 from ringfence.policy.evaluate import INTERNET
@@ -85,8 +85,8 @@ class Outside:
             elif family == 4 and at in places.published:
                 at += 1
             else:
-                reserved = any(inside(gate.ipv6[6], 128, at) for gate in places.gateways) if family == 6 else False
-                return at if public(family, at) and not reserved else None
+                ours = family == 6 and (places.behind(6, at) or places.closed(6, at))
+                return at if public(family, at) and not ours else None
         return None
 
 

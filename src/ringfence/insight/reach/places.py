@@ -192,6 +192,13 @@ class Places:
             return self.published.get(address)
         return next((gateway for gateway in self.gateways if inside(gateway.ipv6[6], 128, address)), None)
 
+    def closed(self, family: int, address: int) -> str | None:
+        """The VPC that has an address and no gateway: nobody on the internet has it (IGW-07). IPv4's blocks are private anyway."""
+        if family == 4:
+            return None
+        held = (place for place in self.vpcs.values() if inside(place.blocks[6], 128, address))
+        return next((place.vpc_id for place in held if place.gateway is None), None)
+
 
 def _place(vpc: Vpc) -> Place:
     place = Place(vpc.vpc_id, blocks=codes((*vpc.ipv4, *vpc.ipv6)))

@@ -216,8 +216,16 @@ class Walk:
 
     def _on_internet(self, *, outside: bool) -> str | None:
         """To the VPC that has the address, else to the outside host itself."""
-        gate = self.tables.places.behind(self.family, self.dst)
-        return INTERNET if gate is None else self._from_gateway(gate, outside=outside)
+        places = self.tables.places
+        gate = places.behind(self.family, self.dst)
+        if gate is not None:
+            return self._from_gateway(gate, outside=outside)
+        closed = places.closed(self.family, self.dst)
+        if closed is None:
+            return INTERNET
+        self.tables.refuse_unknown(closed)
+        self._nothing(Layer.NO_ROUTE, INTERNET)
+        return None
 
     def from_internet(self) -> str | None:
         """A packet an outside host sends."""

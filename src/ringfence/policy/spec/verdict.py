@@ -482,6 +482,8 @@ def arrive_outside(world: World, tables: Tables, packet: Packet, where: list[Pac
     where.append(packet)
     found = behind(world, packet.dst)
     if found is None:
+        if any(packet.dst in association.block for vpc in world.all(VPC) for association in vpc.ipv6):
+            raise Dropped("no-route")  # IGW-07: a VPC's addresses, and no gateway leads there
         return Answer(INTERNET, packet)
     return enter(world, tables, found[0], packet, translated(packet, dst=found[1]), where)
 
