@@ -7,7 +7,7 @@ import sqlite3
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringfence.insight.patterns import PatternError, Sieve, compile_pattern
@@ -392,6 +392,9 @@ def test_numbers_of_many_messages_at_once(messages: list[str], shape: str, condi
     st.lists(_LINE, min_size=1, max_size=8),
     st.sampled_from(["^1", "1$", "^a?1$", "[^a]1", "^$", ".", "^.{3}$", "a.a", r"\b1\b", r"\s1", r"1\s*$", "1|^a", r"\B1", "x*"]),
 )  # fmt: skip
+@example([""], "^$")
+@example(["1", ""], "^$")
+@example(["", "", "1"], "x*")
 def test_an_expression_over_many_messages_at_once(messages: list[str], source: str) -> None:
     pattern = compile_pattern(f"%{source}%")
     assert pattern.sieve.among is not None

@@ -48,7 +48,7 @@ def _among(expression: str, *, whole: bool) -> Among | None:
         starts = list(accumulate((size + 1 for size in sizes), initial=0))
         found: list[int] = []
         at = 0
-        while at < len(data) and (hit := search(data, at)) is not None:
+        while at <= len(data) and (hit := search(data, at)) is not None:  # the last message may be empty
             first, last = (bisect_right(starts, place) - 1 for place in (hit.start(), max(hit.start(), hit.end() - 1)))
             found += range(first, min(last, len(messages) - 1) + 1)
             at = starts[last + 1]
