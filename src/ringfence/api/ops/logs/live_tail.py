@@ -5,7 +5,6 @@ The reply is a stream of messages for as long as the client stays, three hours a
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -13,15 +12,13 @@ from ringfence.api.live_tails import Permit
 from ringfence.api.ops.context import Call, Outcome, Params
 from ringfence.api.ops.logs import encryption
 from ringfence.api.ops.logs.events import compiled
-from ringfence.api.ops.logs.serve import find_group, invalid, logs
+from ringfence.api.ops.logs.serve import group_by_arn, invalid, logs
 from ringfence.api.wire import model
 from ringfence.api.wire.event_stream import Messages
 from ringfence.insight.live_tail import Wanted
 from ringfence.model.errors import fault
 from ringfence.model.nouns.log import LogGroup
 from ringfence.model.world import World
-
-_ARN = re.compile(r"arn:aws:logs:([a-z0-9-]+):([0-9]{12}):log-group:([^:*]+)")
 
 
 @logs("StartLiveTail")
@@ -57,12 +54,7 @@ def _check_streams(params: Params) -> None:
 
 def _group(call: Call, world: World, given: str) -> LogGroup:
     """AWS: by its ARN, which does not end with an asterisk."""
-    found = _ARN.fullmatch(given)
-    if found is None:
-        raise invalid(f"Invalid log group ARN: {given[:200]}")
-    if (found[1], found[2]) != (call.region, call.account_id):
-        raise fault("ResourceNotFoundException", message="The specified log group does not exist.")
-    group = find_group(call, world, found[3])
+    group = group_by_arn(call, world, given, exact=True)
     if group.log_class != "STANDARD":
         text = f"Live Tail is not supported for log groups of the class {group.log_class}."
         raise fault("InvalidOperationException", message=text)

@@ -87,17 +87,18 @@ def identified_group(call: Call, world: World, params: Params) -> LogGroup:
     if given is None:
         raise invalid("Either logGroupName or logGroupIdentifier must be specified.")
     if given.startswith("arn:"):
-        return _by_arn(call, world, given)
+        return group_by_arn(call, world, given)
     return find_group(call, world, given)
 
 
 _ARN = re.compile(r"arn:aws:logs:([a-z0-9-]+):([0-9]{12}):log-group:([^:*]+)(:\*)?")
 
 
-def _by_arn(call: Call, world: World, arn: str) -> LogGroup:
+def group_by_arn(call: Call, world: World, arn: str, *, exact: bool = False) -> LogGroup:
+    """The caller's group. `exact`: without the asterisk that its ARN may end with. ApiError."""
     found = _ARN.fullmatch(arn)
-    if found is None:
-        raise invalid(f"Invalid ARN: {arn[:200]}")
+    if found is None or (exact and found[4]):
+        raise invalid(f"Invalid {'log group ARN' if exact else 'ARN'}: {arn[:200]}")
     if (found[1], found[2]) != (call.region, call.account_id):
         raise fault("ResourceNotFoundException", message="The specified log group does not exist.")
     return find_group(call, world, found[3])
